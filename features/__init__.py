@@ -1,0 +1,1 @@
+"""Events in, features out: schema, ingestion, aggregates, the Feast repository, training tables."""

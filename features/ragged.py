@@ -1,0 +1,103 @@
+"""Lists of unequal length as one flat array per field plus offsets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of item indices: row `r` is `items[offsets[r]:offsets[r + 1]]`.
+
+    offsets: int64 [rows + 1]; items: int32 [total].
+    """
+
+    offsets: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> npt.NDArray[np.int32]:
+        return self.items[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Number of entries per row, int64 [rows]."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """Row number of every entry, int64 [total]."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    @staticmethod
+    def from_lists(lists: Sequence[Sequence[int]]) -> "Ragged":
+        lengths = [len(row) for row in lists]
+        return Ragged(
+            offsets_of(lengths),
+            np.fromiter((i for row in lists for i in row), dtype=np.int32, count=sum(lengths)),
+        )
+
+
+@dataclass(frozen=True)
+class Histories:
+    """What users did before each request, oldest first.
+
+    offsets: int64 [requests + 1]; items: int32 [tokens], catalogue index;
+    event_types: int8 [tokens], `schema.EVENT_CODES`; timestamps: int64 [tokens], µs.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    items: npt.NDArray[np.int32]
+    event_types: npt.NDArray[np.int8]
+    timestamps: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def select(self, rows: npt.NDArray[np.int64]) -> "Histories":
+        """The histories of `rows`, in that order."""
+        index, offsets = gather(self.offsets, rows)
+        return Histories(
+            offsets, self.items[index], self.event_types[index], self.timestamps[index]
+        )
+
+    def last(self, count: int) -> "Histories":
+        """Only the newest `count` entries of each."""
+        kept = np.minimum(self.lengths, count)
+        index = spans(self.offsets[1:] - kept, kept)
+        return Histories(
+            offsets_of(kept), self.items[index], self.event_types[index], self.timestamps[index]
+        )
+
+
+def offsets_of(lengths: Sequence[int] | Ints) -> Ints:
+    """Offsets, int64 [n + 1], of rows of these lengths."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(np.asarray(lengths, dtype=np.int64), out=offsets[1:])
+    return offsets
+
+
+def spans(starts: Ints, lengths: Ints) -> Ints:
+    """Concatenated ranges `start, start + 1, …, start + length - 1`."""
+    offsets = offsets_of(lengths)
+    return np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, lengths)
+
+
+def gather(offsets: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """Flat positions of `rows`, in that order, and the offsets of the selection."""
+    lengths = np.diff(offsets)[rows]
+    return spans(offsets[:-1][rows], lengths), offsets_of(lengths)

@@ -1,0 +1,112 @@
+"""Every column name and table schema, once. Imports nothing of ours.
+
+Ids are strings at every boundary. Times are UTC microseconds. `timestamp` is when something
+happened, `received_at` when it became known.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import pyarrow as pa
+
+MICROSECOND: Final = 1
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
+
+
+class EventType(StrEnum):
+    """What a user did. The order is the code stored in token arrays: only ever append."""
+
+    IMPRESSION = "impression"
+    CLICK = "click"
+    VIEW = "view"
+    CART = "cart"
+    PURCHASE = "purchase"
+    RATING = "rating"
+    LIKE = "like"
+    DISLIKE = "dislike"
+    HIDE = "hide"
+    SEARCH = "search"
+
+
+EVENT_CODES: Final[dict[str, int]] = {event_type: code for code, event_type in enumerate(EventType)}
+
+#: Event types that say a user wanted an item: history tokens and, when organic, targets.
+POSITIVE: Final = (
+    EventType.CLICK,
+    EventType.VIEW,
+    EventType.CART,
+    EventType.PURCHASE,
+    EventType.RATING,
+    EventType.LIKE,
+)
+
+EVENT: Final = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string()),
+        pa.field("event_type", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("query", pa.string()),
+        pa.field("timestamp", TIMESTAMP, nullable=False),
+        pa.field("received_at", TIMESTAMP, nullable=False),
+        pa.field("placement", pa.string()),
+        pa.field("request_id", pa.string()),
+        pa.field("position", pa.int32()),
+        pa.field("propensity", pa.float64()),
+        pa.field("release", pa.string()),
+    ]
+)
+
+ITEM: Final = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("title", pa.string()),
+        pa.field("description", pa.string()),
+        pa.field("categories", pa.list_(pa.string())),
+        pa.field("price", pa.float64()),
+        pa.field("available", pa.bool_(), nullable=False),
+        pa.field("created_at", TIMESTAMP),
+        pa.field("image", pa.string()),
+        pa.field("audio", pa.string()),
+        pa.field("attributes", pa.string()),
+        pa.field("received_at", TIMESTAMP, nullable=False),
+    ]
+)
+
+USER: Final = pa.schema(
+    [
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("attributes", pa.string()),
+    ]
+)
+
+#: Daily aggregates of a user, as of the last materialisation before the request.
+USER_FEATURES: Final = (
+    "user_events_1d",
+    "user_events_7d",
+    "user_events_30d",
+    "user_impressions_7d",
+    "user_clicks_7d",
+    "user_mean_price_30d",
+)
+
+#: Daily aggregates of an item, as of the last materialisation before the request.
+ITEM_FEATURES: Final = (
+    "item_events_1d",
+    "item_events_3d",
+    "item_events_7d",
+    "item_events_30d",
+    "item_users_7d",
+    "item_impressions_7d",
+    "item_clicks_7d",
+    "item_ctr_7d",
+)
+
+#: The windows, in days, that recency-popularity may choose from: `item_events_{n}d`.
+POPULARITY_DAYS: Final = (1, 3, 7, 30)

@@ -1,0 +1,65 @@
+"""Deployment settings, from the environment only (prefix `RONDO_`).
+
+Everything has an embedded default under `RONDO_HOME`, so a laptop needs none of them.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where state lives and which engines hold it."""
+
+    model_config = SettingsConfigDict(env_prefix="RONDO_", frozen=True, extra="ignore")
+
+    home: Path = Path(".rondo")
+    """Folder of all state that is not source. Absolute, or relative to the working directory."""
+
+    database_url: SecretStr | None = None
+    """Feedback log and operations database: SQLAlchemy URL; default SQLite in `home`."""
+
+    redis_url: SecretStr | None = None
+    """Online feature store: `host:port[,password=…]` of a Redis; default SQLite in `home`."""
+
+    releases_url: str | None = None
+    """Folder or fsspec URL (`s3://…`) of releases; default a folder in `home`."""
+
+    remote_url: str | None = None
+    """DVC remote to push data versions to; default a folder in `home`."""
+
+    secret: SecretStr | None = None
+    """Key that signs request ids; default a random one kept in `home/secret`."""
+
+    channel: str = "champion"
+    """The channel this service follows. Empty: only the release it was started with."""
+
+    clock: Literal["system", "request"] = "system"
+    """`request` takes the time from the `x-rondo-time` header (µs): simulations only."""
+
+    log_level: str = "INFO"
+
+    @cached_property
+    def root(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.root / 'rondo.db'}"
+
+    @property
+    def releases(self) -> str:
+        """The folder or URL of releases in force."""
+        return self.releases_url or str(self.root / "releases")
+
+    @property
+    def remote(self) -> str:
+        """The DVC remote in force."""
+        return self.remote_url or str(self.root / "remote")

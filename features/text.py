@@ -1,0 +1,43 @@
+"""Item text as vectors: hashed words and categories, no fitted state.
+
+Feature hashing with signs (Weinberger et al., 2009). Nothing is learned here, so an item that
+arrives after training is embedded exactly as one that was there.
+"""
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+TEXT_SIZE: Final = 256
+_WORD: Final = re.compile(r"\w+")
+
+
+def words(title: str | None, description: str | None, categories: Iterable[str]) -> Iterator[str]:
+    """The hashed features of an item: its words in lower case and its categories as units."""
+    for text in (title, description):
+        yield from _WORD.findall((text or "").lower())
+    for category in categories:
+        yield f"category={category}"
+
+
+def embed(features: Iterable[str]) -> npt.NDArray[np.float32]:
+    """Signed hashed counts, square-root damped, unit length: float32 [TEXT_SIZE]."""
+    vector = np.zeros(TEXT_SIZE, dtype=np.float32)
+    for feature in features:
+        code = zlib.crc32(feature.encode())
+        vector[code % TEXT_SIZE] += 1.0 if code & 0x8000_0000 else -1.0
+    vector = np.sign(vector) * np.sqrt(np.abs(vector))
+    norm = float(np.linalg.norm(vector))
+    return vector / norm if norm > 0 else vector
+
+
+def embed_items(items: pa.Table) -> npt.NDArray[np.float32]:
+    """float32 [items, TEXT_SIZE] for rows of `schema.ITEM`."""
+    columns = (items[name].to_pylist() for name in ("title", "description", "categories"))
+    rows = [embed(words(t, d, c or ())) for t, d, c in zip(*columns, strict=True)]
+    return np.stack(rows).astype(np.float32)

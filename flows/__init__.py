@@ -1,0 +1,1 @@
+"""Prefect: the pipeline's stages as tasks, ingestion, gates, retraining, rollout, the loop."""

@@ -1,0 +1,1 @@
+"""What answers a request: release, policy, feedback log, channels, the Bento service."""

@@ -1,0 +1,1 @@
+"""Models and their judgement: transformer, candidate sources, trees, metrics, gate."""
