@@ -1,0 +1,71 @@
+# `make loop` installs what it needs and runs the main job; `make test` installs and passes the tests.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+HOME_  := $(or $(RONDO_HOME),$(CURDIR)/.rondo)
+ENV    := .rondo/env
+STAMP  := $(VENV)/.installed
+RUN    := . ./$(ENV) &&
+
+# make loop SEED=7 CONTROL=1 DATA=path DAYS=6
+LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
+          $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS))
+
+.PHONY: install loop test test-all serve deploy bento lint typecheck check clean
+
+loop: install           ## the whole job: events -> gated, served, retrained recommender
+	@$(RUN) python -m flows.loop $(LOOP)
+
+test: install           ## the tests that need nothing but Python
+	@$(RUN) python -m pytest -q -m "not servers and not slow" $(ARGS)
+
+test-all: install       ## all tests; those that need servers skip with a reason where there are none
+	@$(RUN) python -m pytest -q $(ARGS)
+
+serve: install          ## the current champion on http://localhost:3000
+	@$(RUN) python -m flows.serve
+
+deploy: install         ## a local Prefect server and worker with the scheduled deployments
+	@$(RUN) python -m flows.deploy
+
+bento: install          ## package the current champion as a Bento
+	@$(RUN) python -m flows.bento
+
+lint: install
+	@$(RUN) ruff check . && ruff format --check .
+
+typecheck: install
+	@$(RUN) mypy
+
+check: lint typecheck test
+
+install: $(STAMP) $(ENV)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Rondo needs Python 3.11 or newer; set PYTHON=python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || \
+	  { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) && \
+	    $(PYTHON) -m pip --python $(BIN)/python install -q pip; } || \
+	  { echo "cannot make a virtual environment: install python3-venv (Debian) or pip"; exit 1; }
+	@echo "installing (about 2 minutes the first time) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+	  -e ".[train,dev]"
+	@touch $@
+
+# First on PATH: DVC runs `python` by name. Telemetry of every tool off.
+$(ENV): Makefile
+	@mkdir -p .rondo && rm -f $@.tmp && { \
+	  echo 'export PATH="$(CURDIR)/$(BIN):$$PATH"'; \
+	  echo 'export RONDO_HOME="$(HOME_)"'; \
+	  echo 'export BENTOML_HOME="$$RONDO_HOME/bentoml"'; \
+	  echo 'export PREFECT_HOME="$$RONDO_HOME/prefect"'; \
+	  echo 'export PREFECT_API_URL="$${PREFECT_API_URL:-http://127.0.0.1:4200/api}"'; \
+	  echo 'export DVC_SITE_CACHE_DIR="$$RONDO_HOME/dvc-site"'; \
+	  echo 'export DO_NOT_TRACK=1 DVC_NO_ANALYTICS=1 BENTOML_DO_NOT_TRACK=True'; \
+	  echo 'export PREFECT_SERVER_ANALYTICS_ENABLED=false OTEL_SDK_DISABLED=true'; \
+	} > $@.tmp && mv $@.tmp $@
+
+clean:                  ## remove all state, keep the installation
+	rm -rf .rondo reports data .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,56 @@
+"""Every test runs in a world of its own: all state folders are temporary, before any import."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+_STATE = Path(tempfile.mkdtemp(prefix="rondo-tests-"))
+_CHECKOUT = Path(__file__).resolve().parent.parent
+
+os.environ.update(
+    RONDO_HOME=str(_STATE / "home"),
+    BENTOML_HOME=str(_STATE / "bentoml"),
+    PREFECT_HOME=str(_STATE / "prefect"),
+    DVC_SITE_CACHE_DIR=str(_STATE / "dvc-site"),
+    DVC_GLOBAL_CONFIG_DIR=str(_STATE / "dvc-global"),
+    GIT_CONFIG_GLOBAL=str(_STATE / "gitconfig"),
+    GIT_CONFIG_NOSYSTEM="1",
+    DO_NOT_TRACK="1",
+    DVC_NO_ANALYTICS="1",
+    BENTOML_DO_NOT_TRACK="True",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    OTEL_SDK_DISABLED="true",
+    PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+)
+os.environ.pop("PREFECT_API_URL", None)
+(_STATE / "gitconfig").write_text(
+    "[user]\n\tname = Rondo tests\n\temail = tests@rondo.invalid\n"
+    "[init]\n\tdefaultBranch = main\n[safe]\n\tdirectory = *\n"
+)
+
+import shutil  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remove_state() -> Iterator[None]:
+    yield
+    shutil.rmtree(_STATE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The repository root."""
+    return _CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of real datasets beside the repository (`RONDO_TEST_DATA` to move it)."""
+    folder = Path(os.environ.get("RONDO_TEST_DATA", _CHECKOUT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real datasets at {folder}")
+    return folder

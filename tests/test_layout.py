@@ -1,0 +1,78 @@
+"""Imports go one way, files stay small, and the service stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGES = ("features", "training", "serving", "flows", "simulation")
+
+#: What each package may import of ours.
+ALLOWED = {
+    "features": {"features"},
+    "training": {"features", "training"},
+    "serving": {"features", "training", "serving"},
+    "flows": set(PACKAGES),
+    "simulation": {"simulation", "features"},
+}
+#: What the simulation may know of the product: the words, not the workings.
+SIMULATION_MAY_IMPORT = {"features.schema", "features.params", "features.stage"}
+
+
+def sources(checkout: Path, package: str) -> list[Path]:
+    return sorted((checkout / package).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(checkout: Path, package: str) -> None:
+    for path in sources(checkout, package):
+        ours = {m for m in imports(path) if m.split(".")[0] in PACKAGES}
+        assert {m.split(".")[0] for m in ours} <= ALLOWED[package], path
+
+
+def test_the_schema_imports_nothing_of_ours(checkout: Path) -> None:
+    ours = {m for m in imports(checkout / "features/schema.py") if m.split(".")[0] in PACKAGES}
+    assert not ours
+
+
+def test_the_simulation_talks_to_the_service_like_any_client(checkout: Path) -> None:
+    for path in sources(checkout, "simulation"):
+        known = {m for m in imports(path) if m.split(".")[0] == "features"}
+        assert known <= SIMULATION_MAY_IMPORT, path
+
+
+def test_flows_run_stages_through_dvc_only(checkout: Path) -> None:
+    for path in sources(checkout, "flows"):
+        for module in imports(path):
+            source = checkout / (module.replace(".", "/") + ".py")
+            if source.exists() and module.split(".")[0] != "flows":
+                assert "stage_guard():" not in source.read_text(), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "tests"])
+def test_no_file_is_longer_than_400_lines(checkout: Path, package: str) -> None:
+    for path in sources(checkout, package):
+        assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_the_service_process_stays_light(checkout: Path) -> None:
+    code = (
+        "import serving.service, sys; "
+        "print([m for m in ('prefect', 'dvc', 'lightning') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
