@@ -1,0 +1,36 @@
+"""Fencing: a write is refused when its writer's lease has passed to somebody else.
+
+Kleppmann, "How to do distributed locking" (2016): the number grows with every holder, and the
+store that is written to compares it inside the writing transaction.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from serving import tables
+
+
+class Fenced(RuntimeError):  # noqa: N818
+    """The lease this writer held has passed to another holder: stop, it has taken over."""
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Proof of a lease: its name and the number that its holder was given."""
+
+    lease: str
+    number: int
+
+
+def check(connection: sa.Connection, fence: Fence | None) -> None:
+    """Raise Fenced unless `fence` is the newest of its lease. None (a person) always passes.
+
+    The lease row stays locked until the transaction ends, so nobody can take over in between.
+    """
+    if fence is None:
+        return
+    query = sa.select(tables.leases.c.fence).where(tables.leases.c.name == fence.lease)
+    newest = connection.execute(query.with_for_update()).scalar_one_or_none()
+    if newest != fence.number:
+        raise Fenced(f"lease '{fence.lease}': number {fence.number} is not the newest ({newest})")

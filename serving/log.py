@@ -1,0 +1,214 @@
+"""The feedback log: requests with their slots, and the outbox of events that ingestion reads.
+
+Everything in one `append` commits together or not at all. Offsets have no gaps and follow commit
+order, so a reader that has seen offset n has seen everything up to n, and replaying a range gives
+the same rows.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from features import schema
+from serving import tables
+from serving.database import advance_counter, lock_counter, reading, writing
+
+#: A row of a table: column name to value, times in µs. Events have the columns of `schema.EVENT`.
+Row = Mapping[str, Any]
+
+#: Ids in one SQL statement; every engine here takes at least this many parameters.
+CHUNK = 5_000
+
+OUTBOX = pa.schema([pa.field("offset", pa.int64(), nullable=False), *schema.EVENT])
+_EVENT_COLUMNS = [tables.events.c[name] for name in OUTBOX.names]
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What an `append` stored. `last_offset` is that of the last event in the log."""
+
+    accepted: int
+    duplicate_events: frozenset[str]
+    known_requests: frozenset[str]
+    last_offset: int
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A slot that was shown, with what its outcomes inherit."""
+
+    user_id: str
+    placement: str
+    position: int
+    propensity: float
+    release: str | None
+
+
+class FeedbackLog:
+    """Append, read and look up; every write is one durable transaction."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def append(
+        self,
+        requests: Sequence[Row] = (),
+        slots: Sequence[Row] = (),
+        events: Sequence[Row] = (),
+        dead: Sequence[Row] = (),
+    ) -> Appended:
+        """Store rows in one transaction; it has committed when this returns.
+
+        requests, slots: rows of their tables; a request id that is already there is left as it
+        is, with its slots. events: `schema.EVENT` rows; an `event_id` that is already there is
+        left out and named. dead: `event_id`, `reason`, `payload` (any JSON), `received_at`.
+        """
+        with writing(self.engine) as connection:
+            last = lock_counter(connection, "events")
+            request_ids = tables.requests.c.request_id
+            known = _present(connection, request_ids, [r["request_id"] for r in requests])
+            new_requests = _first_of(requests, "request_id", known)
+            _insert(connection, tables.requests, new_requests)
+            _insert(connection, tables.slots, [s for s in slots if s["request_id"] not in known])
+            event_ids = tables.events.c.event_id
+            stored = _present(connection, event_ids, [e["event_id"] for e in events])
+            new_events = _first_of(events, "event_id", stored)
+            numbered = [
+                {name: event.get(name) for name in schema.EVENT.names} | {"offset": last + 1 + i}
+                for i, event in enumerate(new_events)
+            ]
+            _insert(connection, tables.events, numbered)
+            _insert(connection, tables.dead_letters, [_dead_row(row) for row in dead])
+            last += len(numbered)
+            if numbered:
+                advance_counter(connection, "events", last)
+        return Appended(len(numbered), frozenset(stored), frozenset(known), last)
+
+    def read(self, after_offset: int, limit: int) -> pa.Table:
+        """The next events after `after_offset`, at most `limit`: columns of OUTBOX, in order."""
+        query = (
+            sa.select(*_EVENT_COLUMNS)
+            .where(tables.events.c.offset > after_offset)
+            .order_by(tables.events.c.offset)
+            .limit(limit)
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(OUTBOX)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, OUTBOX, strict=True)]
+        return pa.table(arrays, schema=OUTBOX)
+
+    def last_offset(self) -> int:
+        """The offset of the newest event; 0 in an empty log."""
+        query = sa.select(tables.counters.c.value).where(tables.counters.c.name == "events")
+        with reading(self.engine) as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def dead_letter(self, event_id: str | None, reason: str, payload: Any, now: int) -> None:
+        """Store one invalid event with the reason. `now` in µs."""
+        row = {"event_id": event_id, "reason": reason, "payload": payload, "received_at": now}
+        self.append(dead=[row])
+
+    def dead_letters(self, limit: int = 1000) -> list[dict[str, Any]]:
+        """The newest dead letters, newest first; `payload` decoded."""
+        table = tables.dead_letters
+        query = sa.select(table).order_by(table.c.number.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).mappings().all()
+        return [dict(row) | {"payload": json.loads(row["payload"])} for row in rows]
+
+    def request(self, request_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """A logged request and its slots in order of position, or None."""
+        requests, slots = tables.requests, tables.slots
+        with reading(self.engine) as connection:
+            row = (
+                connection.execute(sa.select(requests).where(requests.c.request_id == request_id))
+                .mappings()
+                .one_or_none()
+            )
+            if row is None:
+                return None
+            shown = connection.execute(
+                sa.select(slots).where(slots.c.request_id == request_id).order_by(slots.c.position)
+            ).mappings()
+            return dict(row), [dict(slot) for slot in shown]
+
+    def requests_between(self, start: int, end: int, limit: int) -> list[dict[str, Any]]:
+        """Logged requests with start ≤ timestamp < end (µs), oldest first, for evaluation."""
+        table = tables.requests
+        query = (
+            sa.select(table)
+            .where(table.c.timestamp >= start, table.c.timestamp < end)
+            .order_by(table.c.timestamp, table.c.request_id)
+            .limit(limit)
+        )
+        with reading(self.engine) as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def slots_of(self, request_ids: Sequence[str]) -> dict[str, dict[str, Slot]]:
+        """Request id to item id to slot, for the requests that are known."""
+        r, s = tables.requests.c, tables.slots.c
+        columns = (
+            s.request_id,
+            s.item_id,
+            r.user_id,
+            r.placement,
+            s.position,
+            s.propensity,
+            r.release,
+        )
+        found: dict[str, dict[str, Slot]] = {}
+        with reading(self.engine) as connection:
+            for chunk in _chunks(request_ids):
+                query = (
+                    sa.select(*columns)
+                    .join_from(tables.slots, tables.requests, r.request_id == s.request_id)
+                    .where(s.request_id.in_(chunk))
+                )
+                for request_id, item_id, *slot in connection.execute(query):
+                    found.setdefault(request_id, {})[item_id] = Slot(*slot)
+        return found
+
+
+def _present(connection: sa.Connection, column: sa.Column[Any], values: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for chunk in _chunks(values):
+        found.update(connection.execute(sa.select(column).where(column.in_(chunk))).scalars())
+    return found
+
+
+def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
+    distinct = list(dict.fromkeys(values))
+    for start in range(0, len(distinct), CHUNK):
+        yield distinct[start : start + CHUNK]
+
+
+def _first_of(rows: Sequence[Row], key: str, known: set[str]) -> list[Row]:
+    """Rows whose key is new, the first of each key; repeated keys join `known`."""
+    fresh: dict[str, Row] = {}
+    for row in rows:
+        if row[key] in fresh:
+            known.add(row[key])
+        elif row[key] not in known:
+            fresh[row[key]] = row
+    return list(fresh.values())
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), [dict(row) for row in rows])
+
+
+def _dead_row(row: Row) -> dict[str, Any]:
+    event_id = row["event_id"]
+    shown = None if event_id is None else str(event_id).encode("ascii", "replace").decode()
+    return {
+        "event_id": None if shown is None else shown.replace("\0", "?")[: tables.ID_LENGTH],
+        "reason": row["reason"],
+        "payload": json.dumps(row["payload"]),
+        "received_at": row["received_at"],
+    }

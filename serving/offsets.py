@@ -1,0 +1,33 @@
+"""How far a consumer has read the outbox or the catalogue feed."""
+
+import sqlalchemy as sa
+
+from serving import tables
+from serving.database import reading, writing
+from serving.fences import Fence, check
+
+
+def read(engine: sa.Engine, consumer: str) -> int:
+    """The last offset that `consumer` has finished with; 0 before the first."""
+    query = sa.select(tables.offsets.c.offset).where(tables.offsets.c.consumer == consumer)
+    with reading(engine) as connection:
+        return int(connection.execute(query).scalar_one_or_none() or 0)
+
+
+def advance(engine: sa.Engine, consumer: str, offset: int, fence: Fence | None = None) -> None:
+    """Note that `consumer` is done with everything up to `offset`; never goes back.
+
+    Raises Fenced for a lost lease.
+    """
+    table = tables.offsets
+    with writing(engine) as connection:
+        check(connection, fence)
+        current = connection.execute(
+            sa.select(table.c.offset).where(table.c.consumer == consumer).with_for_update()
+        ).scalar_one_or_none()
+        if current is None:
+            connection.execute(sa.insert(table), {"consumer": consumer, "offset": offset})
+        elif offset > current:
+            connection.execute(
+                sa.update(table).where(table.c.consumer == consumer).values(offset=offset)
+            )

@@ -1,0 +1,63 @@
+"""The same tests on every database: SQLite always, real servers where their URL is given."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from serving import tables
+from serving.database import connect
+
+SERVERS = {
+    "sqlite": None,
+    "postgres": "RONDO_TEST_POSTGRES_URL",
+    "mysql": "RONDO_TEST_MYSQL_URL",
+}
+DATABASES = [
+    pytest.param(name, marks=[pytest.mark.servers] if variable else [])
+    for name, variable in SERVERS.items()
+]
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database."""
+    variable = SERVERS[request.param]
+    if variable is None:
+        yield f"sqlite:///{tmp_path / 'rondo.db'}"
+        return
+    url = os.environ.get(variable)
+    if not url:
+        pytest.skip(f"{variable} is not set")
+    name = f"rondo_test_{os.getpid()}"
+    server = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}"))
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield sa.make_url(url).set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name}"))
+    server.dispose()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    """An empty database of this program's schema."""
+    engine = connect(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[sa.Engine]:
+    """An empty SQLite database, for tests that are not about databases."""
+    engine = connect(f"sqlite:///{tmp_path / 'only.db'}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def table_names() -> set[str]:
+    return set(tables.METADATA.tables)

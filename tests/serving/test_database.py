@@ -1,0 +1,65 @@
+"""Opening the database: tables, schema version, durability settings."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from serving.database import SchemaVersionError, connect, lock_counter, reading, writing
+
+
+def test_opening_makes_every_table_once(database_url: str, table_names: set[str]) -> None:
+    for _ in range(2):
+        engine = connect(database_url)
+        assert table_names <= set(sa.inspect(engine).get_table_names())
+        engine.dispose()
+
+
+def test_a_database_of_another_version_is_refused_with_both_versions(database_url: str) -> None:
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE schema_version SET version = 99"))
+    engine.dispose()
+    with pytest.raises(SchemaVersionError, match="version 99, this program needs 1"):
+        connect(database_url)
+
+
+def test_processes_that_start_together_agree_on_one_database(database_url: str) -> None:
+    failures: list[BaseException] = []
+
+    def open_it() -> None:
+        try:
+            connect(database_url).dispose()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    engine = connect(database_url)
+    with reading(engine) as connection:
+        versions = connection.execute(sa.text("SELECT version FROM schema_version")).all()
+    engine.dispose()
+    assert len(versions) == 1
+
+
+def test_sqlite_commits_survive_a_power_cut(sqlite: sa.Engine) -> None:
+    with reading(sqlite) as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+def test_a_reader_waits_for_no_writer(sqlite: sa.Engine) -> None:
+    with writing(sqlite) as writer:
+        assert lock_counter(writer, "events") == 0
+        with reading(sqlite) as reader:
+            assert reader.execute(sa.text("SELECT count(*) FROM events")).scalar() == 0
+
+
+def test_an_unknown_dialect_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'mssql' is no database"):
+        connect(f"mssql+pyodbc://{tmp_path.name}")

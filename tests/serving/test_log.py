@@ -1,0 +1,162 @@
+"""The feedback log on every database."""
+
+import threading
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from serving import offsets
+from serving.database import connect
+from serving.fences import Fence, Fenced
+from serving.log import OUTBOX, FeedbackLog
+from serving.tables import leases
+
+T0 = 1_704_067_200_000_000
+
+
+def event(event_id: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "user_id": "u1",
+        "item_id": "i1",
+        "event_type": "click",
+        "timestamp": T0,
+        "received_at": T0,
+        **changes,
+    }
+
+
+def request(request_id: str) -> dict[str, Any]:
+    return {
+        "request_id": request_id,
+        "user_id": "u1",
+        "placement": "home",
+        "timestamp": T0,
+        "release": "abc",
+        "generation": 1,
+        "source": "trees",
+        "fallback": None,
+        "digest": "d",
+        "context": b"\x00\xff",
+    }
+
+
+def slot(request_id: str, position: int, item_id: str) -> dict[str, Any]:
+    return {
+        "request_id": request_id,
+        "position": position,
+        "item_id": item_id,
+        "propensity": 0.1 + position / 3,
+        "score": None,
+        "reasons": "[]",
+    }
+
+
+def test_events_come_back_as_they_were_sent_in_order(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    rich = event("é☃", value=0.1, query="straße 🎷", position=3, propensity=1 / 3, item_id=None)
+    log.append(events=[rich, event("E2"), event("e2")])
+    table = log.read(0, 10)
+    assert table.schema == OUTBOX
+    assert table["offset"].to_pylist() == [1, 2, 3]
+    assert table["event_id"].to_pylist() == ["é☃", "E2", "e2"]
+    assert table["query"][0].as_py() == "straße 🎷"
+    assert table["propensity"][0].as_py() == 1 / 3
+    assert table["timestamp"].cast("int64").to_pylist() == [T0] * 3
+    assert log.read(2, 10)["event_id"].to_pylist() == ["e2"]
+    assert log.read(3, 10).num_rows == 0
+    assert log.last_offset() == 3
+
+
+def test_an_event_is_stored_once_when_sent_three_times(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    first = log.append(events=[event("a"), event("a"), event("b")])
+    second = log.append(events=[event("b", value=2.0), event("c")])
+    assert (first.accepted, first.duplicate_events) == (2, {"a"})
+    assert (second.accepted, second.duplicate_events) == (1, {"b"})
+    table = log.read(0, 10)
+    assert table["event_id"].to_pylist() == ["a", "b", "c"]
+    assert table["value"].to_pylist() == [None, None, None]
+    assert table["offset"].to_pylist() == [1, 2, 3]
+
+
+def test_a_request_that_is_already_logged_keeps_its_first_slate(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    log.append([request("r")], [slot("r", 0, "i1"), slot("r", 1, "i2")])
+    again = log.append([request("r")], [slot("r", 0, "i9")])
+    assert again.known_requests == {"r"}
+    logged = log.request("r")
+    assert logged is not None
+    assert [s["item_id"] for s in logged[1]] == ["i1", "i2"]
+    assert logged[0]["context"] == b"\x00\xff"
+    assert log.slots_of(["r", "unknown"])["r"]["i2"].propensity == 0.1 + 1 / 3
+
+
+def test_a_failing_append_stores_nothing_and_burns_no_offset(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    log.append(events=[event("a")])
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        log.append([request("r")], events=[event("b"), event("c", user_id=None)])
+    assert log.request("r") is None
+    log.append(events=[event("d")])
+    assert log.read(0, 10)["offset"].to_pylist() == [1, 2]
+
+
+def test_offsets_have_no_gaps_and_follow_commits_under_concurrent_writers(
+    database_url: str,
+) -> None:
+    seen: list[int] = []
+    reader_log = FeedbackLog(connect(database_url))
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def write(writer: int) -> None:
+        log = FeedbackLog(connect(database_url))
+        try:
+            for n in range(15):
+                # half of the ids collide with another writer's
+                log.append(events=[event(f"{writer}-{n}"), event(f"shared-{n}")])
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            log.engine.dispose()
+
+    def follow() -> None:
+        while not (done.is_set() and reader_log.last_offset() == len(seen)):
+            seen.extend(reader_log.read(len(seen), 7)["offset"].to_pylist())
+
+    reader = threading.Thread(target=follow)
+    writers = [threading.Thread(target=write, args=(w,)) for w in range(4)]
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    reader_log.engine.dispose()
+    assert not failures
+    assert seen == list(range(1, 4 * 15 + 15 + 1))
+
+
+def test_dead_letters_keep_the_reason_and_whatever_was_sent(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    log.dead_letter("bad\0id" + "x" * 500, "why", {"event_id": "\ud800\0", "n": 1}, T0)
+    (letter,) = log.dead_letters()
+    assert letter["reason"] == "why"
+    assert letter["payload"] == {"event_id": "\ud800\0", "n": 1}
+    assert log.last_offset() == 0
+
+
+def test_a_consumer_that_lost_its_lease_cannot_advance_its_offset(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(leases),
+            {"name": "retrain", "holder": "b", "expires_at": T0, "fence": 2, "again": False},
+        )
+    offsets.advance(engine, "ingest", 5, Fence("retrain", 2))
+    with pytest.raises(Fenced):
+        offsets.advance(engine, "ingest", 9, Fence("retrain", 1))
+    offsets.advance(engine, "ingest", 3)
+    assert offsets.read(engine, "ingest") == 5
+    assert offsets.read(engine, "unknown") == 0
