@@ -51,9 +51,7 @@ def build(section_class: type[Section], name: str, values: Any) -> Section:
     for key, field in fields.items():
         if key in values:
             arguments[key] = _check(values[key], hints[key], f"{name}.{key}")
-        elif (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ):
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ParamsError(f"missing key '{name}.{key}'")
     return section_class(**arguments)
 
