@@ -1,0 +1,77 @@
+"""The event log as DuckDB tables: one connection, one thread, so that outputs are byte-stable."""
+
+from pathlib import Path
+
+import duckdb
+
+from features.schema import EVENT, ITEM
+
+
+class LogError(ValueError):
+    """The input folder is not an event log; the message says what is missing."""
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB: one thread, UTC, no downloads. Float sums depend on thread count."""
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": 1,
+            "autoinstall_known_extensions": False,
+            "preserve_insertion_order": True,
+        },
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
+    """Tables `raw_events` and `raw_items` of the log in `folder`.
+
+    raw_events: columns of `schema.EVENT`, times as µs, one row per event_id (the first that was
+    received), plus `part`, the ingest range: `dt=YYYY-MM-DD/part-<first offset>`.
+    raw_items: columns of `schema.ITEM` (every version), plus `part`.
+    Raises LogError where there are no events.
+    """
+    if not any(folder.glob("events/dt=*/part-*.parquet")):
+        raise LogError(
+            f"{folder}/events holds no dt=YYYY-MM-DD/part-*.parquet: ingest events first"
+        )
+    connection = connect()
+    connection.execute(
+        f"""
+        CREATE TABLE raw_events AS
+        SELECT * REPLACE (epoch_us(timestamp) AS timestamp, epoch_us(received_at) AS received_at)
+        FROM {_parts(folder, "events", EVENT.names)}
+        QUALIFY row_number() OVER (
+            PARTITION BY event_id
+            ORDER BY received_at, part, timestamp, user_id, item_id, event_type, position
+        ) = 1
+        """
+    )
+    if any(folder.glob("items/dt=*/part-*.parquet")):
+        source = _parts(folder, "items", ITEM.names)
+    else:
+        connection.register("no_items", ITEM.empty_table())
+        source = "(SELECT *, '' AS part FROM no_items)"
+    connection.execute(f"CREATE TABLE raw_items AS SELECT * FROM {source}")
+    return connection
+
+
+def _parts(folder: Path, kind: str, names: list[str]) -> str:
+    pattern = str(folder / kind / "dt=*" / "part-*.parquet").replace("'", "''")
+    return (
+        f"(SELECT {', '.join(names)}, regexp_extract(filename, 'dt=[^/]+/part-[0-9]+') AS part "
+        f"FROM read_parquet('{pattern}', filename = true, hive_partitioning = false))"
+    )
+
+
+def write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    """The rows of `query`, which must order them totally, as Parquet."""
+    target = str(path).replace("'", "''")
+    connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def numbers(values: list[str]) -> str:
+    """A list of strings as SQL literals."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)

@@ -1,0 +1,78 @@
+"""Stage `split`: the event log in index space, its windows and its queries.
+
+Reads the input folder (`events/`, `items/`); writes `windows.json`, `rules.json`, and as Parquet
+`items`, `users`, `events`, `impressions`, `hidden`, `prices`, `queries` (docs: DESIGN, Data).
+
+    python -m features.split data/world data/split
+"""
+
+import sys
+from pathlib import Path
+
+from features.log import open_log, write
+from features.params import load
+from features.placements import PlacementsParams
+from features.queries import QUERIES_IN_ORDER, build_queries
+from features.stage import replace_folder, stage_guard
+from features.tokens import (
+    EVENTS_IN_ORDER,
+    HIDDEN_IN_ORDER,
+    IMPRESSIONS_IN_ORDER,
+    PRICES_IN_ORDER,
+    build_tokens,
+)
+from features.vocabulary import ITEMS_IN_ORDER, USERS_IN_ORDER, index_ids
+from features.windowing import Rules, SplitParams, choose_windows
+from features.windows import Windows
+
+
+def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Windows:
+    """Split the log in `folder` into the tables of `out`, an existing empty folder.
+
+    Raises LogError where there is no log, SplitError where it is too small.
+    """
+    connection = open_log(folder)
+    index_ids(connection)
+    build_tokens(connection, params)
+    start, last = connection.execute(
+        "SELECT min(timestamp), max(timestamp) FROM raw_events"
+    ).fetchall()[0]
+    organic = connection.execute(
+        "SELECT timestamp FROM positives WHERE organic ORDER BY timestamp"
+    ).fetchnumpy()["timestamp"]
+    windows = choose_windows(start, last, organic, params)
+    build_queries(
+        connection,
+        {
+            "rank": (windows.fit_end, windows.rank_end),
+            "judge": (windows.rank_end, windows.judge_end),
+        },
+        params,
+        repeats,
+    )
+    windows.write(out / "windows.json")
+    Rules(history_length=params.history_length, repeats=repeats).write(out / "rules.json")
+    for name, query in {
+        "items": ITEMS_IN_ORDER,
+        "users": USERS_IN_ORDER,
+        "events": EVENTS_IN_ORDER,
+        "impressions": IMPRESSIONS_IN_ORDER,
+        "hidden": HIDDEN_IN_ORDER,
+        "prices": PRICES_IN_ORDER,
+        "queries": QUERIES_IN_ORDER,
+    }.items():
+        write(connection, query, out / f"{name}.parquet")
+    return windows
+
+
+def main() -> None:
+    source, out = Path(sys.argv[1]), Path(sys.argv[2])
+    params = load(SplitParams, "split")
+    repeats = load(PlacementsParams, "placements").home.repeats
+    with stage_guard(), replace_folder(out) as temporary:
+        windows = split(source, temporary, params, repeats)
+    print(f"split {source} into {out}: {windows}")
+
+
+if __name__ == "__main__":
+    main()
