@@ -13,7 +13,7 @@ from serving.database import reading, writing
 from serving.fences import Fence, check
 
 
-class ChannelMoved(RuntimeError):  # noqa: N818
+class ChannelMoved(RuntimeError):
     """Somebody else moved the channel since it was read."""
 
 

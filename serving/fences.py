@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from serving import tables
 
 
-class Fenced(RuntimeError):  # noqa: N818
+class Fenced(RuntimeError):
     """The lease this writer held has passed to another holder: stop, it has taken over."""
 
 

@@ -1,0 +1,215 @@
+"""The policy: how scores become a slate, with the exact propensity of every slot.
+
+Slots are drawn one after the other without replacement (Plackett-Luce, mixed with uniform
+exploration). Given the items above it, an item takes the next slot with probability
+
+    p(i | prefix) = (1 - epsilon) * softmax(score / tau - penalty(i, prefix)) over the candidates
+                    + epsilon / |eligible|                over the whole eligible catalogue
+
+where both sets leave out the prefix, and tau is in standard deviations of the scores within the
+request. Pure numpy; one request or thousands; the same numbers either way, to the last bit.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Items = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+
+#: Largest double below 1: keeps a rounded-up uniform inside its interval.
+_ALMOST_ONE: Final = 1.0 - 2.0**-53
+
+
+@dataclass(frozen=True)
+class PolicyParams:
+    """Section `policy` of `params.yaml`."""
+
+    temperature: float = 0.5
+    """tau, in standard deviations of the candidates' scores within the request; above 0."""
+    epsilon: float = 0.05
+    """Share of uniform exploration over the eligible catalogue, in [0, 1]."""
+    diversity: float = 0.0
+    """Penalty (in logits) on a candidate per earlier slot with the very same categories; partial
+    overlap counts by cosine."""
+    seed: int = 1
+    """Of the uniform numbers, together with the request id."""
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"policy.temperature must be above 0, not {self.temperature}")
+        if not 0 <= self.epsilon <= 1:
+            raise ValueError(f"policy.epsilon must lie in [0, 1], not {self.epsilon}")
+        if not self.diversity >= 0:
+            raise ValueError(f"policy.diversity must not be negative, not {self.diversity}")
+
+
+@dataclass(frozen=True)
+class Slates:
+    """What was drawn: items int32 [n, k], -1 where nothing was left; propensities float64 [n, k],
+    of each slot given the slots above it, 0 where nothing was left."""
+
+    items: Items
+    propensities: Floats
+
+
+def uniforms(request_id: str, k: int, seed: int) -> Floats:
+    """k uniform numbers in [0, 1) that belong to a request: float64 [k].
+
+    Counter-based (Philox, Salmon et al. 2011), keyed by seed and request id, so that no
+    interleaving of requests can change them. The first numbers do not depend on k.
+    """
+    digest = hashlib.blake2b(f"{seed}:{request_id}".encode(), digest_size=16).digest()
+    generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    return generator.random(k)
+
+
+def uniforms_of(request_ids: Sequence[str], k: int, seed: int) -> Floats:
+    """`uniforms` of many requests: float64 [n, k]."""
+    rows = [uniforms(request_id, k, seed) for request_id in request_ids]
+    return np.stack(rows) if rows else np.zeros((0, k))
+
+
+def draw(
+    scores: npt.NDArray[np.float32],
+    candidates: Items,
+    eligible: Bools,
+    k: int,
+    params: PolicyParams,
+    uniforms: Floats,
+    categories: npt.NDArray[np.float32] | None = None,
+) -> Slates:
+    """Draw k slots for each of n requests.
+
+    scores: float32 [n, C], -inf where padded; candidates: int32 [n, C], -1 where padded, distinct
+    within a request; eligible: bool [n, catalogue]; uniforms: float64 [n, k]; categories:
+    float32 [catalogue, categories], needed when `params.diversity` is above 0. Candidates that
+    are not eligible or have no finite score are never exploited.
+    """
+    if candidates.shape[1] == 0:
+        candidates = np.full((len(candidates), 1), -1, dtype=np.int32)
+        scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
+    rows = np.arange(len(candidates))
+    allowed = eligible[rows[:, None], candidates] & (candidates >= 0)
+    walk = _Walk(scores, candidates, allowed, eligible.sum(axis=1), params, categories)
+    items = np.full((len(candidates), k), -1, dtype=np.int32)
+    propensities = np.zeros((len(candidates), k))
+    for slot in range(k):
+        u, exploit = uniforms[:, slot], walk.exploit
+        exploits = u < exploit
+        inside = np.where(exploits, u / np.where(exploit > 0, exploit, 1.0), 0.0)
+        # the first column whose running total passes the draw has weight, so it is alive
+        passed = np.minimum(inside * walk.totals, np.nextafter(walk.totals, 0.0))
+        column = np.minimum((walk.running <= passed[:, None]).sum(axis=1), walk.width - 1)
+        chosen = np.where(exploits, candidates[rows, column], -1)
+        for row in np.flatnonzero(~exploits & (walk.remaining > 0)):
+            left = eligible[row].copy()
+            left[items[row, :slot]] = False
+            v = min((u[row] - exploit[row]) / (1.0 - exploit[row]), _ALMOST_ONE)
+            chosen[row] = np.flatnonzero(left)[int(v * walk.remaining[row])]
+        items[:, slot] = chosen
+        propensities[:, slot] = walk.take(items[:, slot])
+    return Slates(items, propensities)
+
+
+def propensity(
+    scores: npt.NDArray[np.float32],
+    candidates: Items,
+    eligible_count: npt.NDArray[np.int64],
+    slates: Items,
+    params: PolicyParams,
+    categories: npt.NDArray[np.float32] | None = None,
+) -> Floats:
+    """The propensity of each slot of given slates, float64 [n, k]; 0 where a slot is empty (-1).
+
+    scores, candidates: as in `draw`, holding eligible candidates only (`candidates` of -1 or a
+    score of -inf are left out); eligible_count: int64 [n], number of eligible items; slates: int32
+    [n, k] of eligible items. From the context that was logged this gives the logged value exactly;
+    from another release's scores, the propensity that release would have had.
+    """
+    walk = _Walk(scores, candidates, candidates >= 0, eligible_count, params, categories)
+    slots = [walk.take(slates[:, slot]) for slot in range(slates.shape[1])]
+    return np.stack(slots, axis=1) if slots else np.zeros(slates.shape)
+
+
+class _Walk:
+    """n slates being filled from the top, one slot at a time.
+
+    Of the next slot: running, float64 [n, C], the softmax weights summed from the left; totals,
+    float64 [n]; exploit, float64 [n], 1 - epsilon or 0 where no candidate is left.
+    """
+
+    def __init__(
+        self,
+        scores: npt.NDArray[np.float32],
+        candidates: Items,
+        allowed: Bools,
+        eligible_count: npt.NDArray[np.int64],
+        params: PolicyParams,
+        categories: npt.NDArray[np.float32] | None,
+    ) -> None:
+        if params.diversity > 0 and categories is None:
+            raise ValueError("policy.diversity is above 0: the policy needs the categories")
+        self.params = params
+        self.candidates = candidates
+        self.width = candidates.shape[1]
+        self.remaining = np.asarray(eligible_count, dtype=np.int64).copy()
+        self.profiles = (
+            _unit(categories) if params.diversity > 0 and categories is not None else None
+        )
+        alive = allowed & np.isfinite(scores)
+        self.logits = np.where(alive, _standardised(scores, alive) / params.temperature, -np.inf)
+        self._weigh()
+
+    def _weigh(self) -> None:
+        top = self.logits.max(axis=1, initial=-np.inf)
+        shift = np.where(np.isfinite(top), top, 0.0)
+        self.weights = np.exp(self.logits - shift[:, None])
+        # A running sum adds from left to right, so padding cannot change the total.
+        self.running = np.cumsum(self.weights, axis=1)
+        self.totals = self.running[:, -1] if self.width else np.zeros(len(self.logits))
+        self.exploit = np.where(self.totals > 0, 1.0 - self.params.epsilon, 0.0)
+
+    def take(self, chosen: Items) -> Floats:
+        """Put `chosen`, int32 [n], into the next slot: its propensity, float64 [n]."""
+        taken = chosen >= 0
+        hit = (self.candidates == chosen[:, None]) & taken[:, None]
+        own = np.where(hit, self.weights, 0.0).sum(axis=1)
+        softmax = own / np.where(self.totals > 0, self.totals, 1.0)
+        explore = (1.0 - self.exploit) / np.maximum(self.remaining, 1)
+        result = np.where(taken, self.exploit * softmax + explore, 0.0)
+        self.logits[hit] = -np.inf
+        self.remaining -= taken
+        if self.profiles is not None:
+            own_profile = self.profiles[np.maximum(chosen, 0)] * taken[:, None]
+            others = self.profiles[np.maximum(self.candidates, 0)]
+            near = np.einsum("ncf,nf->nc", others, own_profile)
+            self.logits -= self.params.diversity * near
+        self._weigh()
+        return result
+
+
+def _standardised(scores: npt.NDArray[np.float32], alive: Bools) -> Floats:
+    """Scores minus their mean over their standard deviation within each request; 0 if not alive."""
+    present = np.where(alive, scores, 0.0).astype(np.float64)
+    count = np.maximum(alive.sum(axis=1), 1)
+    centred = np.where(alive, present - (_total(present) / count)[:, None], 0.0)
+    deviation = np.sqrt(_total(centred * centred) / count)
+    return centred / np.where(deviation > 0, deviation, 1.0)[:, None]
+
+
+def _total(values: Floats) -> Floats:
+    """Sum of each row from left to right: zeros in between change nothing. float64 [n]."""
+    return np.cumsum(values, axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
+
+
+def _unit(categories: npt.NDArray[np.float32]) -> Floats:
+    """Rows of length one; zero where an item has no category."""
+    values = categories.astype(np.float64)
+    norms = np.sqrt((values * values).sum(axis=1))
+    return values / np.where(norms > 0, norms, 1.0)[:, None]
