@@ -9,6 +9,8 @@ Reads the input folder (`events/`, `items/`); writes `windows.json`, `rules.json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from features.log import open_log, write
 from features.params import load
 from features.placements import PlacementsParams
@@ -37,9 +39,11 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
     start, last = connection.execute(
         "SELECT min(timestamp), max(timestamp) FROM raw_events"
     ).fetchall()[0]
-    organic = connection.execute(
-        "SELECT timestamp FROM positives WHERE organic ORDER BY timestamp"
-    ).fetchnumpy()["timestamp"]
+    organic = np.array(
+        connection.execute(
+            "SELECT timestamp FROM positives WHERE organic ORDER BY timestamp"
+        ).fetchnumpy()["timestamp"]
+    )
     windows = choose_windows(start, last, organic, params)
     build_queries(
         connection,

@@ -63,6 +63,9 @@ def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> 
 
 
 EVENTS_IN_ORDER = "SELECT * EXCLUDE (event_id) FROM positives ORDER BY user, timestamp, event_id"
-IMPRESSIONS_IN_ORDER = "SELECT * EXCLUDE (event_id) FROM impressions ORDER BY timestamp, request_id, position, event_id"
+IMPRESSIONS_IN_ORDER = """
+    SELECT * EXCLUDE (event_id) FROM impressions
+    ORDER BY timestamp, request_id, position, event_id
+"""
 HIDDEN_IN_ORDER = "SELECT * EXCLUDE (event_id) FROM hides ORDER BY user, timestamp, event_id"
 PRICES_IN_ORDER = "SELECT * FROM prices ORDER BY item, received_at"

@@ -1,0 +1,191 @@
+"""Training and judging requests from `data/split` and `data/features`, point-in-time correct.
+
+Histories: strictly earlier timestamps, known (`received_at`) at the request. Aggregates: the last
+daily snapshot before the request, as the online store would have held it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.catalogue import Catalogue
+from features.ragged import Histories, Ints, Ragged, offsets_of, spans
+from features.requests import Queries, Requests
+from features.schema import ITEM_FEATURES, USER_FEATURES
+from features.windowing import Rules
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Rows of users in time, sorted by (user, timestamp), searchable by request.
+
+    users: int64 [n]; timestamps, received_at: int64 [n], µs.
+    """
+
+    users: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.int64]
+    received_at: npt.NDArray[np.int64]
+
+    @staticmethod
+    def from_table(table: pa.Table) -> "Timeline":
+        return Timeline(
+            *(
+                table[name].to_numpy().astype(np.int64)
+                for name in ("user", "timestamp", "received_at")
+            )
+        )
+
+    def before(
+        self, users: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64], count: int
+    ) -> tuple[Ints, Ints]:
+        """Row numbers of the newest `count` rows that each request may see, oldest first, flat,
+        and their offsets, int64 [requests + 1]."""
+        moments = np.unique(self.timestamps)
+        width = len(moments) + 1
+        keys = self.users * width + np.searchsorted(moments, self.timestamps)
+        first = np.searchsorted(keys, users * width)
+        end = np.searchsorted(keys, users * width + np.searchsorted(moments, timestamps))
+        # A late row may hide one of the newest; keep room for as many as the user ever had.
+        size = int(max(self.users.max(initial=0), users.max(initial=0))) + 1
+        late = np.bincount(self.users[self.received_at > self.timestamps], minlength=size)
+        lengths = np.minimum(end - first, count + late[users])
+        rows = spans(end - lengths, lengths)
+        request = np.repeat(np.arange(len(users)), lengths)
+        known = self.received_at[rows] <= timestamps[request]
+        rows, lengths = rows[known], np.bincount(request[known], minlength=len(users))
+        kept = np.minimum(lengths, count)
+        newest = spans(offsets_of(lengths)[1:] - kept, kept)
+        return rows[newest], offsets_of(kept)
+
+
+def load_catalogue(split: Path) -> Catalogue:
+    """The items of `data/split`, in index order."""
+    return Catalogue.from_table(pq.read_table(split / "items.parquet"))
+
+
+def load_queries(split: Path, features: Path, window: str, kind: str) -> Queries:
+    """The queries of `window` ("rank" or "judge") and `kind` ("organic" or "slate")."""
+    selected = (pc.field("window") == window) & (pc.field("kind") == kind)
+    queries = pq.read_table(split / "queries.parquet").filter(selected)
+    return build_queries(
+        queries=queries,
+        events=pq.read_table(
+            split / "events.parquet",
+            columns=["user", "item", "event_type", "timestamp", "received_at"],
+        ),
+        hidden=pq.read_table(split / "hidden.parquet"),
+        user_ids=np.array(
+            pq.read_table(split / "users.parquet")["user_id"].to_pylist(), dtype=object
+        ),
+        item_ids=pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"],
+        query_users=pq.read_table(features / "query_users.parquet"),
+        item_snapshots=pq.read_table(features / "item_snapshots.parquet"),
+        history_length=Rules.read(split / "rules.json").history_length,
+    )
+
+
+def build_queries(
+    *,
+    queries: pa.Table,
+    events: pa.Table,
+    hidden: pa.Table,
+    user_ids: npt.NDArray[np.object_],
+    item_ids: pa.ChunkedArray,
+    query_users: pa.Table,
+    item_snapshots: pa.Table,
+    history_length: int,
+) -> Queries:
+    """Queries as arrays, from tables shaped as those of `data/split` and `data/features`.
+
+    queries: query, user, timestamp, targets, shown; events and hidden: sorted by (user,
+    timestamp); query_users: one row for each query number, in any order, at least those asked
+    for; item_snapshots: sorted by (snapshot, item), every item in every snapshot. Raises
+    ValueError where a query lies before the first snapshot.
+    """
+    users = queries["user"].to_numpy().astype(np.int64)
+    timestamps = queries["timestamp"].to_numpy().astype(np.int64)
+    rows, offsets = Timeline.from_table(events).before(users, timestamps, history_length)
+    histories = Histories(
+        offsets,
+        events["item"].to_numpy().astype(np.int32)[rows],
+        events["event_type"].to_numpy().astype(np.int8)[rows],
+        events["timestamp"].to_numpy().astype(np.int64)[rows],
+    )
+    hidden_rows, hidden_offsets = Timeline.from_table(hidden).before(
+        users, timestamps, max(hidden.num_rows, 1)
+    )
+    row_of = pc.index_in(queries["query"], value_set=query_users["query"])
+    query_users = query_users.take(row_of)
+    impressed, impressed_counts = impressed_rows(query_users, item_ids)
+    moments, item_features = snapshot_arrays(item_snapshots, len(item_ids))
+    snapshot = np.searchsorted(moments, timestamps, side="right") - 1
+    if (snapshot < 0).any():
+        raise ValueError(
+            f"{int((snapshot < 0).sum())} queries lie before the first snapshot of item features"
+        )
+    return Queries(
+        requests=Requests(
+            user_ids=user_ids[users],
+            timestamps=timestamps,
+            histories=histories,
+            user_features=matrix(query_users, USER_FEATURES),
+            impressed=impressed,
+            impressed_counts=impressed_counts,
+            item_features=item_features,
+            snapshot=snapshot.astype(np.int32),
+            hidden=Ragged(hidden_offsets, hidden["item"].to_numpy().astype(np.int32)[hidden_rows]),
+        ),
+        targets=ragged(queries["targets"]),
+        users=users,
+        shown=ragged(queries["shown"]),
+    )
+
+
+def matrix(table: pa.Table, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    """float32 [rows, names], NaN for null."""
+    columns = [table[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in names]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def ragged(column: pa.ChunkedArray) -> Ragged:
+    """A column of lists of item indices."""
+    flat = pc.list_flatten(column).to_numpy().astype(np.int32)
+    return Ragged(offsets_of(_lengths(column)), flat)
+
+
+def impressed_rows(
+    table: pa.Table, item_ids: pa.ChunkedArray
+) -> tuple[Ragged, npt.NDArray[np.float32]]:
+    """`impressed_items` and `impressed_counts` in index space; ids not in `item_ids` are left out.
+
+    Returns one row of items for each row of `table`, and float32 [entries].
+    """
+    lengths = _lengths(table["impressed_items"])
+    index = pc.index_in(pc.list_flatten(table["impressed_items"]), value_set=item_ids)
+    counts = pc.list_flatten(table["impressed_counts"]).to_numpy().astype(np.float32)
+    found = index.fill_null(-1).to_numpy().astype(np.int32)
+    known = found >= 0
+    rows = np.repeat(np.arange(len(lengths)), lengths)[known]
+    offsets = offsets_of(np.bincount(rows, minlength=len(lengths)))
+    return Ragged(offsets, found[known]), counts[known]
+
+
+def snapshot_arrays(
+    item_snapshots: pa.Table, items: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Snapshot times, int64 [s], µs, and their features, float32 [s, items, ITEM_FEATURES]."""
+    moments = np.unique(item_snapshots["snapshot"].to_numpy())
+    values = matrix(item_snapshots, ITEM_FEATURES)
+    return moments, values.reshape(len(moments), items, len(ITEM_FEATURES))
+
+
+def _lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    lengths: npt.NDArray[np.int64] = (
+        pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
+    )
+    return lengths
