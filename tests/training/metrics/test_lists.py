@@ -1,0 +1,47 @@
+"""Scores to lists: order, padding, ties, broken scores."""
+
+import numpy as np
+import pytest
+
+from features.ragged import Ragged
+from training.metrics.lists import against_ties, top_lists
+from training.metrics.mrr import mrr
+
+SCORES = np.array([[0.1, 0.9, 0.5], [0.3, -np.inf, 0.4]], dtype=np.float32)
+
+
+def test_the_best_score_comes_first_and_what_may_not_be_shown_never_comes() -> None:
+    np.testing.assert_array_equal(top_lists(SCORES, 3), [[1, 2, 0], [2, 0, -1]])
+
+
+def test_lists_longer_than_the_catalogue_are_padded() -> None:
+    np.testing.assert_array_equal(top_lists(SCORES, 5)[0], [1, 2, 0, -1, -1])
+
+
+def test_candidates_are_named_by_their_items() -> None:
+    items = np.array([[7, 8, 9], [4, 5, 6]], dtype=np.int32)
+    np.testing.assert_array_equal(top_lists(SCORES, 2, items), [[8, 9], [6, 4]])
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_refused_rather_than_ranked_first(broken: float) -> None:
+    scores = SCORES.copy()
+    scores[0, 0] = broken
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        top_lists(scores, 3)
+
+
+@pytest.mark.parametrize("target", [0, 1, 2, 3])
+def test_a_model_that_scores_everything_alike_gets_the_worst_place(target: int) -> None:
+    scores = np.zeros((1, 4), dtype=np.float32)
+    targets = Ragged.from_lists([[target]])
+    lists = top_lists(against_ties(scores, targets), 4)
+    assert mrr(lists, targets)[0] == pytest.approx(1 / 4)
+
+
+def test_a_target_ahead_by_the_smallest_step_is_not_pushed_behind() -> None:
+    above = np.nextafter(np.float32(1.0), np.float32(2.0))
+    two_above = np.nextafter(above, np.float32(2.0))
+    scores = np.array([[1.0, two_above]], dtype=np.float32)
+    targets = Ragged.from_lists([[1]])
+    assert top_lists(against_ties(scores, targets), 2)[0, 0] == 1

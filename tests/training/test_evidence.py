@@ -1,0 +1,95 @@
+"""Evidence survives JSON; the champion is paired by query; pooling takes only like with like."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.training.test_gate import GOOD
+from training.bootstrap import UNKNOWN
+from training.evidence import Evidence, compare, compare_past, pooled_interval
+from training.judging import Judged
+
+USERS = np.repeat(np.arange(60), 2)
+USER_IDS = np.array([f"u{u}" for u in USERS], dtype=object)
+SLICES = {"new_users": USERS < 30, "new_items": np.zeros(120, dtype=np.bool_)}
+
+
+def judged(seed: int, lift: float = 0.0) -> Judged:
+    random = np.random.default_rng(seed)
+    values = random.random(120) + lift
+    lists = random.integers(0, 50, size=(120, 10)).astype(np.int32)
+    return Judged(USERS, lists, {"ndcg@10": values})
+
+
+def compared(
+    release: str = "champion", lift: float = 0.1, earlier: tuple[Evidence, ...] = ()
+) -> Evidence:
+    return compare(
+        GOOD,
+        judged(1, lift),
+        judged(1),
+        USER_IDS,
+        SLICES,
+        release=release,
+        cutoff=900,
+        fingerprint="same",
+        seed=1,
+        confidence=0.9,
+        earlier=earlier,
+    )
+
+
+def test_evidence_survives_json_also_where_values_are_unknown() -> None:
+    evidence = replace(compared(), past={"old": UNKNOWN}, past_reference={"old": float("nan")})
+    text = evidence.to_json()
+    again = Evidence.from_json(text)
+    assert again.to_json() == text
+    assert again.past is not None
+    assert not again.past["old"].known
+    assert again.champion == evidence.champion or "NaN" not in text
+
+
+def test_the_champion_is_paired_query_by_query() -> None:
+    champion = compared().champion
+    assert champion is not None
+    assert champion.difference.mean == pytest.approx(0.1)
+    assert champion.difference.low == pytest.approx(0.1)
+    assert champion.by_user == pytest.approx({f"u{u}": 0.1 for u in range(60)})
+    assert champion.slices["new_users"].users == 30
+    assert not champion.slices["new_items"].difference.known
+
+
+def test_systems_judged_on_different_queries_are_not_paired() -> None:
+    other = replace(judged(1), users=USERS[::-1].copy())
+    with pytest.raises(ValueError, match="same queries"):
+        judged(1).minus(other, "ndcg@10", seed=1)
+
+
+def test_earlier_windows_are_pooled_only_with_the_same_champion_and_code() -> None:
+    same = compared(lift=0.3)
+    other_champion = compared(release="another", lift=0.3)
+    other_code = replace(same, fingerprint="changed")
+    champion = compared(earlier=(same, other_champion, other_code)).champion
+    assert champion is not None
+    assert champion.windows_pooled == 2
+    assert champion.difference.mean == pytest.approx(0.1)
+    assert champion.pooled.mean == pytest.approx(0.2)
+
+
+def test_a_pool_resamples_users_with_all_their_windows() -> None:
+    random = np.random.default_rng(3)
+    window = {f"u{i}": float(v) for i, v in enumerate(random.normal(size=80))}
+    once = pooled_interval([window], seed=1, confidence=0.9)
+    thrice = pooled_interval([window, window, window], seed=1, confidence=0.9)
+    assert thrice.low == pytest.approx(once.low)
+
+
+def test_a_past_release_without_a_score_stays_unknown() -> None:
+    evidence = compare_past(
+        GOOD, judged(1, 0.1), {"old": judged(1), "gone": None}, seed=1, confidence=0.9
+    )
+    assert evidence.past is not None
+    assert evidence.past["old"].mean == pytest.approx(0.1)
+    assert not evidence.past["gone"].known
+    assert np.isnan(evidence.past_reference["gone"])

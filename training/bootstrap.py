@@ -1,0 +1,80 @@
+"""Intervals by resampling users.
+
+Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile intervals. Users, not
+queries, are resampled: the queries of one user are not independent.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+PerUser = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its bounds; NaN where there is nothing to estimate from."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Are all three finite?"""
+        return all(math.isfinite(value) for value in (self.mean, self.low, self.high))
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
+
+
+def user_means(values: PerUser, users: npt.NDArray[np.int64]) -> PerUser:
+    """Mean of `values` [queries] for each distinct user, in order of user: float64 [users]."""
+    _, inverse, counts = np.unique(users, return_inverse=True, return_counts=True)
+    return np.asarray(np.bincount(inverse, weights=values) / counts, dtype=np.float64)
+
+
+def interval(
+    values: PerUser,
+    users: npt.NDArray[np.int64],
+    seed: int,
+    samples: int = 2000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Of the user-averaged mean of `values` [queries]; two-sided at `confidence`.
+
+    Fewer than two users give `UNKNOWN`; a NaN among the values makes the result NaN.
+    """
+    means = user_means(values, users)
+    if len(means) < 2:
+        return UNKNOWN
+    if not np.isfinite(means).all():
+        return UNKNOWN
+    generator = np.random.default_rng(seed)
+    drawn = np.empty(samples, dtype=np.float64)
+    for start in range(0, samples, 200):  # bounds memory: 200 × users indices at a time
+        count = min(200, samples - start)
+        rows = generator.integers(0, len(means), size=(count, len(means)))
+        drawn[start : start + count] = means[rows].mean(axis=1)
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(drawn, [tail, 1.0 - tail])
+    return Interval(float(means.mean()), float(low), float(high))
+
+
+def paired_interval(
+    a: PerUser,
+    b: PerUser,
+    users: npt.NDArray[np.int64],
+    seed: int,
+    samples: int = 2000,
+    confidence: float = 0.95,
+) -> Interval:
+    """Of the user-averaged difference a − b of two systems on the same queries [queries]."""
+    if a.shape != b.shape:
+        raise ValueError(f"paired values differ in shape: {a.shape} and {b.shape}")
+    return interval(a - b, users, seed, samples, confidence)

@@ -1,0 +1,239 @@
+r"""Stage `evaluate`: the challenger on the judge window, beside everything simpler.
+
+Reads data/split, data/features, data/transformer, data/candidates, data/trees; writes
+data/evaluation (`evidence.json`, `queries.parquet`, `lists.parquet`) and metrics.
+
+    python -m training.evaluate data/split data/features data/transformer data/candidates \
+        data/trees data/evaluation data/metrics/evaluate.json
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.catalogue import Catalogue
+from features.params import load, read
+from features.requests import Queries
+from features.stage import replace_folder, stage_guard
+from features.training_set import load_catalogue, load_queries
+from features.windows import Windows
+from training.evidence import Evidence, compare_slices, distinct_items
+from training.fingerprint import fingerprint
+from training.judging import Judged, beyond_accuracy, judge_scores
+from training.metrics.coverage import coverage
+from training.recommender import Recommender
+from training.slices import slices
+
+
+@dataclass(frozen=True)
+class EvaluateParams:
+    """Section `evaluate`."""
+
+    k: int = 10
+    """Length of the judged lists."""
+
+    seed: int = 1
+    """Of the bootstrap."""
+
+    confidence: float = 0.9
+    """Two-sided level of the intervals on differences: the gate looks at one bound at a time."""
+
+
+def judge_all(recommender: Recommender, queries: Queries, k: int) -> dict[str, Judged]:
+    """`served` and, for comparison, each simpler system on the same queries."""
+    judged = {"served": judge_served(recommender, queries, k)}
+    requests = queries.requests
+    if recommender.scorer is not None:
+        judged["transformer"] = judge_scores(queries, recommender.transformer_scores(requests), k)
+    judged["neighbours"] = judge_scores(queries, recommender.neighbour_scores(requests), k)
+    judged["popularity"] = judge_scores(queries, recommender.popularity_scores(requests), k)
+    return judged
+
+
+def judge_served(recommender: Recommender, queries: Queries, k: int) -> Judged:
+    """The order that would be served, before the policy."""
+    ranked = recommender.rank(queries.requests, threads=2)
+    return judge_scores(queries, ranked.scores, k, ranked.candidates)
+
+
+def rescore(release: Path, queries: Queries, catalogue: Catalogue, k: int = 10) -> Judged:
+    """A release on someone else's queries, its catalogue a prefix of `catalogue`.
+
+    Raises ReleaseError when it does not fit.
+    """
+    return judge_served(Recommender.load(release, catalogue), queries, k)
+
+
+def gather_evidence(
+    judged: dict[str, Judged],
+    queries: Queries,
+    catalogue: Catalogue,
+    new_items: npt.NDArray[np.bool_],
+    windows: Windows,
+    code: str,
+    data: dict[str, float],
+    params: EvaluateParams,
+) -> Evidence:
+    """The challenger's part of the evidence; the champion's is added by the flow."""
+    metric = f"ndcg@{params.k}"
+    served = judged["served"]
+    parts = slices(queries, new_items)
+    return Evidence(
+        windows=windows,
+        cutoff=windows.rank_end,
+        fingerprint=code,
+        metric=metric,
+        users=len(np.unique(queries.users)),
+        queries=len(queries),
+        metrics={
+            system: {name: result.interval(name, params.seed) for name in result.metrics}
+            for system, result in judged.items()
+        },
+        differences={
+            system: served.minus(result, metric, params.seed, confidence=params.confidence)
+            for system, result in judged.items()
+            if system != "served"
+        },
+        slices=compare_slices(
+            served, judged["popularity"], metric, parts, params.seed, params.confidence
+        ),
+        output=output_checks(served.lists, len(catalogue)),
+        data=data,
+    )
+
+
+def output_checks(lists: npt.NDArray[np.int32], catalogue_size: int) -> dict[str, float]:
+    """Signs of a degenerate model: lists that are short, all the same, or of few items."""
+    if not len(lists):
+        return {}
+    _, counts = np.unique(lists, axis=0, return_counts=True)
+    return {
+        "coverage": coverage(lists, catalogue_size),
+        "distinct_items": distinct_items(lists),
+        "full_share": float((lists >= 0).all(axis=1).mean()),
+        "common_share": float(counts.max() / len(lists)),
+    }
+
+
+def data_checks(split: Path) -> dict[str, float]:
+    """Positive events in the log, and the share of slate feedback whose impression is missing."""
+    requests = pq.read_table(split / "events.parquet", columns=["request_id"])["request_id"]
+    answered = requests.drop_null().unique()
+    shown = pq.read_table(split / "impressions.parquet", columns=["request_id"])["request_id"]
+    joined = len(set(answered.to_pylist()) & set(shown.unique().to_pylist()))
+    unjoined = 1.0 - joined / len(answered) if len(answered) else 0.0
+    return {"events": float(len(requests)), "unjoined_share": unjoined}
+
+
+def _query_table(queries: Queries, judged: dict[str, Judged]) -> pa.Table:
+    columns: dict[str, object] = {
+        "user_id": pa.array(queries.requests.user_ids.tolist(), pa.string()),
+        "timestamp": queries.requests.timestamps,
+        "history_length": queries.requests.histories.lengths,
+    }
+    for system, result in judged.items():
+        columns |= {f"{system}.{name}": values for name, values in result.metrics.items()}
+    return pa.table(columns)
+
+
+def _list_table(judged: dict[str, Judged]) -> pa.Table:
+    k = judged["served"].lists.shape[1]
+    return pa.table(
+        {
+            system: pa.FixedSizeListArray.from_arrays(pa.array(result.lists.ravel()), k)
+            for system, result in judged.items()
+        }
+    )
+
+
+def read_judged(folder: Path, queries: Queries, system: str = "served") -> Judged:
+    """What `evaluate` wrote about a system, for pairing with a re-scored champion."""
+    metrics = pq.read_table(folder / "queries.parquet")
+    column = pq.read_table(folder / "lists.parquet")[system].combine_chunks()
+    lists = column.flatten().to_numpy().reshape(len(queries), -1).astype(np.int32)
+    prefix = f"{system}."
+    return Judged(
+        queries.users,
+        lists,
+        {
+            name.removeprefix(prefix): metrics[name].to_numpy()
+            for name in metrics.column_names
+            if name.startswith(prefix)
+        },
+    )
+
+
+def summary(
+    evidence: Evidence,
+    judged: dict[str, Judged],
+    catalogue: Catalogue,
+    counts: npt.NDArray[np.float64],
+) -> dict[str, object]:
+    """The metrics file: means by system, paired differences, and what lists look like."""
+    return {
+        "users": evidence.users,
+        "queries": evidence.queries,
+        **{
+            system: {name: round(value.mean, 6) for name, value in metrics.items()}
+            | {
+                name: round(value, 6)
+                for name, value in beyond_accuracy(judged[system].lists, catalogue, counts).items()
+            }
+            for system, metrics in evidence.metrics.items()
+        },
+        "differences": {
+            f"served-{system}": {k: round(v, 6) for k, v in asdict(difference).items()}
+            for system, difference in evidence.differences.items()
+        },
+    }
+
+
+def main(
+    split: Path,
+    features: Path,
+    transformer: Path,
+    candidates: Path,
+    trees: Path,
+    out: Path,
+    metrics_path: Path,
+) -> None:
+    """Judge every system on the judge window and write the evidence."""
+    params = load(EvaluateParams, "evaluate")
+    catalogue = load_catalogue(split)
+    queries = load_queries(split, features, "judge", "organic")
+    recommender = Recommender.assemble(catalogue, candidates / "sources", transformer, trees)
+    judged = judge_all(recommender, queries, params.k)
+    windows = Windows.read(split / "windows.json")
+    events = pq.read_table(split / "events.parquet", columns=["item", "timestamp"])
+    before = events["timestamp"].to_numpy() < windows.rank_end
+    counts = np.bincount(events["item"].to_numpy()[before], minlength=len(catalogue))
+    evidence = gather_evidence(
+        judged,
+        queries,
+        catalogue,
+        recommender.tables.new,
+        windows,
+        fingerprint(Path(), read()),
+        data_checks(split),
+        params,
+    )
+    metrics = summary(evidence, judged, catalogue, counts.astype(np.float64))
+    with replace_folder(out) as folder:
+        (folder / "evidence.json").write_text(evidence.to_json())
+        pq.write_table(_query_table(queries, judged), folder / "queries.parquet")
+        pq.write_table(_list_table(judged), folder / "lists.parquet")
+    metrics_path.parent.mkdir(parents=True, exist_ok=True)
+    metrics_path.write_text(json.dumps(metrics, indent=2) + "\n")
+    served = evidence.metrics["served"][evidence.metric].mean
+    print(f"evaluate: served {evidence.metric} {served:.4f}, {evidence.differences}")
+
+
+if __name__ == "__main__":
+    with stage_guard():
+        main(*(Path(argument) for argument in sys.argv[1:]))

@@ -1,0 +1,301 @@
+"""Promote, hold or reject: a pure function of the evidence, fail closed.
+
+Every check passes, fails, or cannot be made for want of evidence (`passed` is None). All must pass
+to promote. A release that is clearly worse or broken is rejected; everything else is held.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from training.bootstrap import Interval
+from training.evidence import Evidence, Slice
+
+Decision = Literal["promote", "hold", "reject"]
+
+DATA_CHECKS: Final = ("events", "unjoined_share", "quarantine_share")
+OUTPUT_CHECKS: Final = ("coverage", "full_share", "common_share")
+
+
+@dataclass(frozen=True)
+class GateParams:
+    """Thresholds of the gate. Shares are of the other system's metric unless said otherwise."""
+
+    delta: float = 0.02
+    """A refresh may be this much worse than the champion at the paired lower bound."""
+
+    confidence: float = 0.9
+    """Two-sided level of the intervals: 0.9 tests each bound at 5 %."""
+
+    min_users: int = 100
+    """Fewer judged users than this: hold."""
+
+    slice_floor: float = 0.1
+    """A slice that is worse than this, and worse beyond chance, fails."""
+
+    min_slice_users: int = 50
+    """Slices with fewer users are too small to judge."""
+
+    min_coverage: float = 0.02
+    """Share of the catalogue that the served lists must reach."""
+
+    coverage_ratio: float = 0.5
+    """The same, against what the champion's lists reach."""
+
+    min_full_share: float = 0.95
+    """Share of lists that must have all k places filled."""
+
+    max_common_share: float = 0.5
+    """Share of queries that may get one and the same list."""
+
+    min_events: int = 1000
+    """Fewer positive events than this in the log: hold."""
+
+    max_unjoined_share: float = 0.2
+    """Share of feedback whose impression is missing."""
+
+    max_quarantine_share: float = 0.5
+    """Share of the ingested rows that were quarantined."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule applied. `passed` is None where the evidence for it is missing."""
+
+    name: str
+    passed: bool | None
+    value: float | None
+    threshold: float | None
+    reason: str
+    harmful: bool = False
+    """Clearly worse or broken: grounds to reject."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision and every check behind it."""
+
+    decision: Decision
+    checks: tuple[Check, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What stood in the way, or what was met when nothing did."""
+        against = tuple(check.reason for check in self.checks if check.passed is not True)
+        return against or tuple(check.reason for check in self.checks)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> "Verdict":
+        values = json.loads(text)
+        return Verdict(values["decision"], tuple(Check(**check) for check in values["checks"]))
+
+
+def gate(evidence: Evidence, thresholds: GateParams) -> Verdict:
+    """The verdict on a challenger. Never raises: a check that crashes is missing evidence."""
+    try:
+        checks = tuple(_checks(evidence, thresholds))
+    except Exception as error:  # whatever it was, the answer is hold
+        checks = (_missing("gate", f"the gate itself failed: {type(error).__name__}: {error}"),)
+    if any(check.harmful for check in checks):
+        return Verdict("reject", checks)
+    if checks and all(check.passed is True for check in checks):
+        return Verdict("promote", checks)
+    return Verdict("hold", checks)
+
+
+def _checks(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+    yield _window(evidence)
+    yield _users(evidence, thresholds)
+    yield from _data(evidence, thresholds)
+    yield from _output(evidence, thresholds)
+    yield _popularity(evidence)
+    yield from _champion(evidence, thresholds)
+    yield from _past(evidence, thresholds)
+    yield from _slice_floors(evidence, thresholds)
+
+
+def _window(evidence: Evidence) -> Check:
+    starts = evidence.windows.rank_end
+    cutoffs = {"challenger": evidence.cutoff}
+    if evidence.champion is not None:
+        cutoffs["champion"] = evidence.champion.cutoff
+    late = [name for name, cutoff in cutoffs.items() if cutoff > starts]
+    if late:
+        return _missing("window", f"the judge window begins before the end of what {late} saw")
+    if evidence.windows.judge_end <= starts:
+        return _missing("window", "the judge window is empty")
+    return Check("window", True, None, None, "nobody was trained on the judge window")
+
+
+def _users(evidence: Evidence, thresholds: GateParams) -> Check:
+    enough = evidence.users >= thresholds.min_users
+    return Check(
+        "users",
+        True if enough else None,
+        evidence.users,
+        thresholds.min_users,
+        f"{evidence.users} judged users, at least {thresholds.min_users} needed",
+    )
+
+
+def _data(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+    limits = {
+        "events": float(thresholds.min_events),
+        "unjoined_share": thresholds.max_unjoined_share,
+        "quarantine_share": thresholds.max_quarantine_share,
+    }
+    for name in DATA_CHECKS:
+        at_least = name == "events"
+        yield _bounded(f"data.{name}", evidence.data.get(name), limits[name], at_least)
+
+
+def _output(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+    limits = {
+        "coverage": thresholds.min_coverage,
+        "full_share": thresholds.min_full_share,
+        "common_share": thresholds.max_common_share,
+    }
+    for name in OUTPUT_CHECKS:
+        at_least = name != "common_share"
+        value = evidence.output.get(name)
+        yield _bounded(f"output.{name}", value, limits[name], at_least, harmful=True)
+    if evidence.champion is not None:
+        floor = thresholds.coverage_ratio * evidence.champion.distinct_items
+        value = evidence.output.get("distinct_items")
+        yield _bounded("output.distinct_items", value, floor, at_least=True)
+
+
+def _popularity(evidence: Evidence) -> Check:
+    difference = evidence.differences.get("popularity")
+    if difference is None or not difference.known:
+        return _missing("popularity", "no comparison with recency-popularity")
+    return Check(
+        "popularity",
+        difference.low > 0,
+        difference.low,
+        0.0,
+        f"served minus recency-popularity {evidence.metric} {difference}: lower bound must be > 0",
+        harmful=difference.high < 0,
+    )
+
+
+def _champion(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+    if evidence.first_release is None:
+        yield _missing("champion", "the champion was not looked for")
+        return
+    if evidence.first_release:
+        if evidence.champion is not None:
+            yield _missing("champion", "called the first release, yet there is a champion")
+        else:
+            yield Check("champion", True, None, None, "no champion yet: this is the first release")
+        return
+    champion = evidence.champion
+    if champion is None:
+        yield _missing("champion", "the champion was not re-scored on this window")
+        return
+    reference = champion.metrics.get(evidence.metric)
+    known = reference is not None and reference.known
+    if reference is None or not (known and champion.pooled.known and champion.difference.known):
+        yield _missing("champion", "the comparison with the champion is incomplete")
+        return
+    refresh = champion.fingerprint == evidence.fingerprint
+    margin = thresholds.delta * reference.mean if refresh else 0.0
+    yield _bound("champion", evidence.metric, champion.pooled, margin, refresh)
+    if champion.windows_pooled > 1:
+        estimate = champion.difference.mean
+        yield Check(
+            "champion.window",
+            estimate >= 0,
+            estimate,
+            0.0,
+            f"on this window alone {champion.difference}: estimate must be ≥ 0",
+            harmful=champion.difference.high < 0,
+        )
+
+
+def _bound(name: str, metric: str, difference: Interval, margin: float, refresh: bool) -> Check:
+    kind = "refresh" if refresh else "changed code or params"
+    rule = f"lower bound must be > {-margin:+.4f}"
+    passed = difference.low > -margin
+    if refresh:
+        rule += " and the estimate ≥ 0"
+        passed = passed and difference.mean >= 0
+    return Check(
+        name,
+        passed,
+        difference.low,
+        -margin,
+        f"challenger minus champion {metric} {difference}: {rule} ({kind})",
+        harmful=difference.high < 0,
+    )
+
+
+def _past(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+    """Non-inferior to the best of the last releases, so that small steps cannot ratchet down."""
+    if evidence.past is None:
+        yield _missing("past", "the last releases were not re-scored")
+        return
+    champion = evidence.champion
+    past = {k: v for k, v in evidence.past.items() if champion is None or k != champion.release}
+    if not past:
+        yield Check("past", True, None, None, "no other past release to compare with")
+        return
+    reference = {release: evidence.past_reference.get(release, math.nan) for release in past}
+    unknown = [r for r in past if not (past[r].known and math.isfinite(reference[r]))]
+    if unknown:
+        yield _missing("past", f"past release {unknown[0][:12]} could not be re-scored")
+        return
+    best = max(past, key=lambda release: (reference[release], release))
+    margin, difference = thresholds.delta * reference[best], past[best]
+    yield Check(
+        "past",
+        difference.low > -margin,
+        difference.low,
+        -margin,
+        f"minus the best of {len(past)} past releases ({best[:12]}) {difference}: "
+        f"lower bound must be > {-margin:+.4f}",
+        harmful=difference.high < -margin,
+    )
+
+
+def _slice_floors(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+    against = "recency-popularity" if evidence.champion is None else "the champion"
+    slices = evidence.slices if evidence.champion is None else evidence.champion.slices
+    if not slices or not evidence.slices:
+        yield _missing("slices", "no slice was judged")
+    for name, part in slices.items():
+        yield _slice_floor(name, part, thresholds, against)
+
+
+def _slice_floor(name: str, part: Slice, thresholds: GateParams, against: str) -> Check:
+    label = f"slice.{name}"
+    if part.users < thresholds.min_slice_users:
+        reason = f"{name}: {part.users} users, under {thresholds.min_slice_users}: too few to judge"
+        return Check(label, True, part.users, thresholds.min_slice_users, reason)
+    if not (part.difference.known and math.isfinite(part.reference)):
+        return _missing(label, f"{name}: no comparison with {against}")
+    floor = -thresholds.slice_floor * part.reference
+    fails = part.difference.mean < floor and part.difference.high < 0
+    reason = (
+        f"{name} against {against} {part.difference}: must not be below {floor:+.4f} beyond chance"
+    )
+    return Check(label, not fails, part.difference.mean, floor, reason)
+
+
+def _bounded(
+    name: str, value: float | None, limit: float, at_least: bool, harmful: bool = False
+) -> Check:
+    if value is None or not math.isfinite(value):
+        return _missing(name, f"{name} is missing")
+    passed = value >= limit if at_least else value <= limit
+    reason = f"{name} {value:.4g}, must be {'≥' if at_least else '≤'} {limit:.4g}"
+    return Check(name, passed, value, limit, reason, harmful=harmful and not passed)
+
+
+def _missing(name: str, reason: str) -> Check:
+    return Check(name, None, None, None, reason)

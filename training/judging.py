@@ -1,0 +1,92 @@
+"""One judge for every system: lists and what users chose in, metrics by query out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.catalogue import Catalogue
+from features.requests import Queries
+from training.bootstrap import Interval, interval, paired_interval
+from training.metrics.coverage import coverage
+from training.metrics.diversity import diversity
+from training.metrics.lists import Scores, against_ties, top_lists
+from training.metrics.map import average_precision
+from training.metrics.mrr import mrr
+from training.metrics.ndcg import ndcg
+from training.metrics.novelty import novelty
+from training.metrics.precision import precision
+from training.metrics.recall import recall
+
+Lists = npt.NDArray[np.int32]
+
+ACCURACY = {
+    "ndcg": ndcg,
+    "recall": recall,
+    "precision": precision,
+    "mrr": mrr,
+    "map": average_precision,
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How one system did on a set of queries.
+
+    users: int64 [n]; lists: int32 [n, k]; metrics: name (`ndcg@10`, …) to float64 [n].
+    """
+
+    users: npt.NDArray[np.int64]
+    lists: Lists
+    metrics: dict[str, npt.NDArray[np.float64]]
+
+    def interval(
+        self, metric: str, seed: int, rows: npt.NDArray[np.bool_] | None = None
+    ) -> Interval:
+        """Of the user-averaged `metric`, over `rows` (bool [n]; all if None)."""
+        chosen = slice(None) if rows is None else rows
+        return interval(self.metrics[metric][chosen], self.users[chosen], seed)
+
+    def minus(
+        self,
+        other: "Judged",
+        metric: str,
+        seed: int,
+        rows: npt.NDArray[np.bool_] | None = None,
+        confidence: float = 0.95,
+    ) -> Interval:
+        """Of the paired, user-averaged difference to `other`, judged on the same queries."""
+        if not np.array_equal(self.users, other.users):
+            raise ValueError("the two systems were not judged on the same queries")
+        chosen = slice(None) if rows is None else rows
+        return paired_interval(
+            self.metrics[metric][chosen],
+            other.metrics[metric][chosen],
+            self.users[chosen],
+            seed,
+            confidence=confidence,
+        )
+
+
+def judge(queries: Queries, lists: Lists) -> Judged:
+    """Judge `lists`, int32 [n, k], against the targets of `queries`."""
+    k = lists.shape[1]
+    metrics = {f"{name}@{k}": of(lists, queries.targets) for name, of in ACCURACY.items()}
+    return Judged(queries.users, lists, metrics)
+
+
+def judge_scores(queries: Queries, scores: Scores, k: int, items: Lists | None = None) -> Judged:
+    """Judge scores [n, m] (see `top_lists`), ties counted against the model."""
+    return judge(queries, top_lists(against_ties(scores, queries.targets, items), k, items))
+
+
+def beyond_accuracy(
+    lists: Lists, catalogue: Catalogue, counts: npt.NDArray[np.float64]
+) -> dict[str, float]:
+    """coverage, novelty and diversity of a system's lists; `counts`: past events by item."""
+    k = lists.shape[1]
+    return {
+        f"coverage@{k}": coverage(lists, len(catalogue)),
+        f"novelty@{k}": float(novelty(lists, counts).mean()),
+        f"diversity@{k}": float(diversity(lists, catalogue.text).mean()),
+    }

@@ -1,0 +1,24 @@
+"""Intra-list diversity: how unlike one another the items of a list are.
+
+Ziegler et al., "Improving recommendation lists through topic diversification" (2005).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from training.metrics.hits import Lists, PerQuery
+
+
+def diversity(lists: Lists, vectors: npt.NDArray[np.float32]) -> PerQuery:
+    """float64 [n]: mean over pairs of 1 − cosine; `vectors` [items, d] has unit or zero rows.
+
+    Lists of fewer than two items are 0.
+    """
+    shown = (lists >= 0).astype(np.float64)
+    rows = vectors[np.maximum(lists, 0)].astype(np.float64) * shown[:, :, None]
+    # The sum of all pairwise products is the square of the sum less the sum of the squares.
+    total = rows.sum(axis=1)
+    similar = (total**2).sum(axis=1) - (rows**2).sum(axis=(1, 2))
+    length = shown.sum(axis=1)
+    pairs = length * (length - 1)
+    return np.where(pairs > 0, 1.0 - similar / np.maximum(pairs, 1.0), 0.0)

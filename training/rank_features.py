@@ -1,0 +1,192 @@
+"""What the trees see of a candidate. One function for training, judging and serving."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.catalogue import Catalogue
+from features.requests import Requests
+from features.schema import HOUR, ITEM_FEATURES, USER_FEATURES
+from training.retrieve import Scores
+from training.sources.recent import recent_items
+
+#: Sources whose score, rank and z-score within the request are features.
+_SCORED: Final = ("transformer", "neighbours", "content", "popularity")
+_STANDINGS: Final = tuple(f"{s}_{kind}" for s in _SCORED for kind in ("score", "rank", "z"))
+_CONTEXT: Final = (
+    "transformer_log_probability",
+    "item_trend",
+    "item_age_days",
+    "is_new",
+    "price",
+    "price_to_mean",
+    "price_to_recent",
+    "category_affinity",
+    "category_recent",
+    "category_last",
+    "text_last",
+    "neighbours_last",
+    "impressed",
+    "history_length",
+    "hours_since_last",
+)
+
+#: Feature names, in the order of the last axis.
+FEATURES: Final = (*_STANDINGS, *ITEM_FEATURES, *USER_FEATURES, *_CONTEXT)
+
+Values = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ItemTables:
+    """A catalogue as the sources and features need it, prepared once.
+
+    neighbours: float32 sparse [catalogue, catalogue]; new: bool [catalogue], unknown to training.
+    """
+
+    catalogue: Catalogue
+    neighbours: sparse.csr_matrix
+    new: npt.NDArray[np.bool_]
+
+    @cached_property
+    def text_columns(self) -> Values:
+        """float32 [TEXT_SIZE, catalogue], contiguous."""
+        return np.ascontiguousarray(self.catalogue.text.T)
+
+    @cached_property
+    def categories(self) -> Values:
+        """float32 [catalogue, categories]: an item's categories sum to 1."""
+        counts = self.catalogue.categories.sum(axis=1, keepdims=True)
+        return np.asarray(self.catalogue.categories / np.maximum(counts, 1.0), dtype=np.float32)
+
+    @cached_property
+    def log_price(self) -> Values:
+        """float32 [catalogue], NaN where unknown or not positive."""
+        price = self.catalogue.price
+        return np.log(np.where(price > 0, price, np.nan)).astype(np.float32)
+
+
+def rank_features(
+    tables: ItemTables,
+    requests: Requests,
+    scores: dict[str, Scores],
+    eligible: npt.NDArray[np.bool_],
+    candidates: npt.NDArray[np.int32],
+) -> Values:
+    """float32 [n, C, len(FEATURES)]; NaN where unknown; rows of padding hold values of no meaning.
+
+    scores: of each source present, [n, catalogue]; eligible: bool [n, catalogue], the items that
+    ranks and z-scores are taken over; candidates: int32 [n, C], -1 pad.
+    """
+    items = np.maximum(candidates, 0)
+    features = np.full((*candidates.shape, len(FEATURES)), np.nan, dtype=np.float32)
+    column = {name: i for i, name in enumerate(FEATURES)}
+    for source in _SCORED:
+        if source in scores:
+            first = column[f"{source}_score"]
+            features[:, :, first : first + 3] = _standing(scores[source], eligible, items)
+    start = column[ITEM_FEATURES[0]]
+    activity = requests.item_features[requests.snapshot[:, None], items]
+    features[:, :, start : start + len(ITEM_FEATURES)] = activity
+    start = column[USER_FEATURES[0]]
+    features[:, :, start : start + len(USER_FEATURES)] = requests.user_features[:, None, :]
+    if "transformer" in scores:
+        total = _log_sum(scores["transformer"], eligible)
+        log_probability = features[:, :, column["transformer_score"]] - total[:, None]
+        features[:, :, column["transformer_log_probability"]] = log_probability
+    for name, values in _item_context(tables, requests, activity, items).items():
+        features[:, :, column[name]] = values
+    for name, values in _history_context(tables, requests, items).items():
+        features[:, :, column[name]] = values
+    return features
+
+
+def _standing(
+    scores: Scores, eligible: npt.NDArray[np.bool_], items: npt.NDArray[np.int32]
+) -> Values:
+    """score, rank (0 is best; equals share the better rank), z-score: float32 [n, C, 3]."""
+    chosen = np.take_along_axis(scores, items, axis=1)
+    count = np.maximum(eligible.sum(axis=1), 1)
+    kept = np.where(eligible, scores, np.float32(0))
+    mean = kept.sum(axis=1, dtype=np.float64) / count
+    square = np.einsum("ni,ni->n", kept, kept, dtype=np.float64) / count
+    spread = np.sqrt(np.maximum(square - mean**2, 0.0)) + 1e-6
+    ordered = np.sort(np.where(eligible, scores, np.float32(-np.inf)), axis=1)
+    size = scores.shape[1]
+    ranks = np.stack(
+        [size - np.searchsorted(*row, side="right") for row in zip(ordered, chosen, strict=True)]
+    )
+    z = (chosen - mean[:, None]) / spread[:, None]
+    return np.stack([chosen, ranks, z], axis=2).astype(np.float32)
+
+
+def _log_sum(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Values:
+    """log of the sum of exp over eligible items, float32 [n]; 0 where none is eligible."""
+    allowed = np.where(eligible, scores, np.float32(-np.inf))
+    best = np.where(eligible.any(axis=1), allowed.max(axis=1, initial=-np.inf), np.float32(0))
+    total = np.exp(allowed - best[:, None]).sum(axis=1)
+    return np.asarray(best + np.log(np.where(total > 0, total, 1.0)), dtype=np.float32)
+
+
+def _item_context(
+    tables: ItemTables, requests: Requests, activity: Values, items: npt.NDArray[np.int32]
+) -> dict[str, Values]:
+    """Features of the item alone, or of the item beside the user's aggregates: [n, C] each."""
+    created = tables.catalogue.created_at
+    day = activity[:, :, ITEM_FEATURES.index("item_events_1d")]
+    week = activity[:, :, ITEM_FEATURES.index("item_events_7d")]
+    user_price = requests.user_features[:, USER_FEATURES.index("user_mean_price_30d")]
+    log_mean = np.log(np.where(user_price > 0, user_price, np.nan))
+    shown = np.zeros((len(requests), len(tables.catalogue)), dtype=np.float32)
+    shown[requests.impressed.rows, requests.impressed.items] = requests.impressed_counts
+    ages = (requests.timestamps[:, None] - created[items]) / (24 * HOUR)
+    return {
+        "item_trend": np.log1p(day) - np.log1p(week / 7.0),
+        "item_age_days": np.where(created[items] > 0, ages, np.nan),
+        "is_new": tables.new[items].astype(np.float32),
+        "price": tables.catalogue.price[items],
+        "price_to_mean": tables.log_price[items] - log_mean[:, None],
+        "impressed": np.take_along_axis(shown, items, axis=1),
+    }
+
+
+def _history_context(
+    tables: ItemTables, requests: Requests, items: npt.NDArray[np.int32]
+) -> dict[str, Values]:
+    """Features of the item beside the user's history: [n, C] each; NaN without a history."""
+    histories, size = requests.histories, len(tables.catalogue)
+    lengths = histories.lengths
+    empty = lengths == 0
+    long = recent_items(histories, 200, 50.0, size)
+    recent = recent_items(histories, 20, 5.0, size)
+    last = recent_items(histories, 1, 1.0, size)
+    categories = tables.categories[items]
+
+    def affinity(weights: sparse.csr_matrix) -> Values:
+        liked = np.asarray(weights @ tables.categories)
+        return np.where(empty[:, None], np.nan, np.einsum("ncd,nd->nc", categories, liked))
+
+    known = np.nan_to_num(tables.log_price)
+    priced = (~np.isnan(tables.log_price)).astype(np.float32)
+    share = np.asarray(recent @ priced)
+    recent_price = np.asarray(recent @ known) / np.where(share > 0, share, np.nan)
+    last_text = np.asarray(last @ tables.catalogue.text)
+    similar = np.einsum("ncd,nd->nc", tables.catalogue.text[items], last_text)
+    linked = (last @ tables.neighbours).toarray()
+    newest = np.full(len(requests), np.nan)
+    newest[~empty] = histories.timestamps[histories.offsets[1:][~empty] - 1]
+    hours = (requests.timestamps - newest) / HOUR
+    return {
+        "price_to_recent": (tables.log_price[items] - recent_price[:, None]).astype(np.float32),
+        "category_affinity": affinity(long),
+        "category_recent": affinity(recent),
+        "category_last": affinity(last),
+        "text_last": np.where(empty[:, None], np.nan, similar),
+        "neighbours_last": np.where(empty[:, None], np.nan, np.take_along_axis(linked, items, 1)),
+        "history_length": np.broadcast_to(lengths[:, None], items.shape).astype(np.float32),
+        "hours_since_last": np.broadcast_to(hours[:, None], items.shape).astype(np.float32),
+    }

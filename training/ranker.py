@@ -1,0 +1,52 @@
+"""LightGBM trees over the rank features, as saved in a release."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
+from training.rank_features import FEATURES
+from training.sources.build import ReleaseError
+
+MODEL_FILE = "model.txt"
+FEATURES_FILE = "features.json"
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """A booster and the feature names, in order, that it was trained on."""
+
+    booster: lightgbm.Booster
+    features: tuple[str, ...]
+
+    @staticmethod
+    def load(folder: Path) -> "Ranker":
+        """Raises ReleaseError when the trees want a feature that this code does not compute."""
+        names = tuple(json.loads((folder / FEATURES_FILE).read_text()))
+        unknown = [name for name in names if name not in FEATURES]
+        if unknown:
+            raise ReleaseError(f"{folder}: unknown features {', '.join(unknown)}")
+        return Ranker(lightgbm.Booster(model_file=str(folder / MODEL_FILE)), names)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MODEL_FILE).write_text(self.booster.model_to_string())
+        (folder / FEATURES_FILE).write_text(json.dumps(self.features, indent=2) + "\n")
+
+    def columns(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Of features [rows, len(FEATURES)], the columns these trees use, in their order."""
+        if self.features == FEATURES:
+            return features
+        return features[:, [FEATURES.index(name) for name in self.features]]
+
+    def scores(
+        self, features: npt.NDArray[np.float32], threads: int = 1
+    ) -> npt.NDArray[np.float32]:
+        """float32 [rows] for features [rows, len(FEATURES)]."""
+        if not len(features):
+            return np.zeros(0, dtype=np.float32)
+        raw = self.booster.predict(self.columns(features), num_threads=threads)
+        return np.asarray(raw, dtype=np.float32)

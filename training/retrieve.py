@@ -1,0 +1,71 @@
+"""Candidates: the best of each source, united. What may not be shown is never among them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from features.catalogue import Catalogue
+from features.requests import Requests
+
+#: In bit order: source `s` of a candidate is `1 << SOURCES.index(s)`. Only ever append.
+SOURCES: Final = ("transformer", "neighbours", "content", "popularity", "fresh")
+
+#: Sources whose score of 0 means "says nothing about this item", not "least liked".
+_SILENT_AT_ZERO: Final = frozenset({"neighbours", "content", "fresh"})
+
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """items: int32 [n, C], -1 pad, by index; sources: uint8 [n, C], bits of `SOURCES`."""
+
+    items: npt.NDArray[np.int32]
+    sources: npt.NDArray[np.uint8]
+
+
+def eligible_items(
+    catalogue: Catalogue, requests: Requests, repeats: bool
+) -> npt.NDArray[np.bool_]:
+    """bool [n, catalogue]: available, created, not hidden and, without `repeats`, not seen."""
+    allowed = catalogue.available[None, :] & (
+        catalogue.created_at[None, :] <= requests.timestamps[:, None]
+    )
+    allowed[requests.hidden.rows, requests.hidden.items] = False
+    if not repeats:
+        allowed[requests.histories.rows, requests.histories.items] = False
+    return allowed
+
+
+def masked(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Scores:
+    """The scores with -inf where an item may not be shown."""
+    return np.where(eligible, scores, np.float32(-np.inf))
+
+
+def unite(
+    scores: dict[str, Scores], eligible: npt.NDArray[np.bool_], per_source: int
+) -> Candidates:
+    """The `per_source` best eligible items of every source in `scores`, float32 [n, catalogue]."""
+    n, size = eligible.shape
+    bits = np.zeros((n, size), dtype=np.uint8)
+    for name, dense in scores.items():
+        allowed = masked(dense, eligible)
+        if size > per_source:
+            best = np.argpartition(allowed, size - per_source, axis=1)[:, size - per_source :]
+        else:
+            best = np.broadcast_to(np.arange(size), (n, size))
+        values = np.take_along_axis(allowed, best, axis=1)
+        found = values > (0.0 if name in _SILENT_AT_ZERO else -np.inf)
+        bit = np.where(found, 1 << SOURCES.index(name), 0).astype(np.uint8)
+        np.put_along_axis(bits, best, np.take_along_axis(bits, best, axis=1) | bit, axis=1)
+    rows, items = np.nonzero(bits)
+    lengths = np.bincount(rows, minlength=n)
+    places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    width = int(lengths.max(initial=0))
+    united = np.full((n, width), -1, dtype=np.int32)
+    sources = np.zeros((n, width), dtype=np.uint8)
+    united[rows, places] = items
+    sources[rows, places] = bits[rows, items]
+    return Candidates(united, sources)

@@ -1,0 +1,33 @@
+"""Groups of queries that a mean can hide."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from features.requests import Queries
+
+SLICES: Final = ("new_users", "short_history", "long_history", "new_items")
+
+NEW_USER: Final = 5
+"""Fewer past events than this make a new user."""
+
+LONG_HISTORY: Final = 50
+"""At least this many past events make a long history."""
+
+
+def slices(queries: Queries, new_items: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.bool_]]:
+    """bool [n] for each of SLICES; new_items: bool [catalogue], nobody had chosen it at training.
+
+    The slice `new_items` holds the queries with such a target.
+    """
+    lengths = queries.requests.histories.lengths
+    is_new = np.zeros(len(queries), dtype=np.bool_)
+    targets = queries.targets
+    is_new[targets.rows[new_items[targets.items]]] = True
+    return {
+        "new_users": lengths < NEW_USER,
+        "short_history": (lengths >= NEW_USER) & (lengths < LONG_HISTORY),
+        "long_history": lengths >= LONG_HISTORY,
+        "new_items": is_new,
+    }

@@ -1,0 +1,1 @@
+"""Candidate sources other than the transformer; each scores the whole catalogue."""

@@ -1,0 +1,104 @@
+"""Item neighbours: cosine between the users of two items, shrunk where the two are rare.
+
+Sarwar et al., "Item-based collaborative filtering recommendation algorithms" (2001); shrinkage as
+in Bell and Koren (2007).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+from scipy import sparse
+
+FILE = "neighbours.safetensors"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The most similar items of each trained item.
+
+    items: int32 [trained, N], -1 where an item has fewer; weights: float32 [trained, N];
+    events: int32 [trained], how often each was chosen before the rank window.
+    """
+
+    items: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.float32]
+    events: npt.NDArray[np.int32]
+
+    def matrix(self, catalogue_size: int) -> sparse.csr_matrix:
+        """float32 [catalogue, catalogue]; rows of items unknown to training are empty."""
+        kept = self.items >= 0
+        lengths = np.zeros(catalogue_size, dtype=np.int64)
+        lengths[: len(self.items)] = kept.sum(axis=1)
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        return sparse.csr_matrix(
+            (self.weights[kept], self.items[kept], offsets), shape=(catalogue_size, catalogue_size)
+        )
+
+    def save(self, folder: Path) -> None:
+        save_file(
+            {"items": self.items, "weights": self.weights, "events": self.events}, folder / FILE
+        )
+
+    def new_items(self, catalogue_size: int) -> npt.NDArray[np.bool_]:
+        """bool [catalogue]: items that nobody had chosen yet at training."""
+        new = np.ones(catalogue_size, dtype=np.bool_)
+        new[: len(self.events)] = self.events == 0
+        return new
+
+    @staticmethod
+    def load(folder: Path) -> "Neighbours":
+        tensors = load_file(folder / FILE)
+        return Neighbours(tensors["items"], tensors["weights"], tensors["events"])
+
+
+def build_neighbours(
+    users: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    ages: npt.NDArray[np.float64],
+    catalogue_size: int,
+    count: int,
+    shrinkage: float,
+    half_life_days: float,
+) -> Neighbours:
+    """From positive events [events], each user's oldest first.
+
+    ages: days from the event to the end of the window; an event weighs half every
+    `half_life_days`, and less the more a user did (1 / log2(2 + events)), so that neither old
+    tastes nor very busy accounts dominate. `shrinkage` is added to the product of norms.
+    """
+    events_of_user = np.bincount(users)
+    weights = np.power(0.5, ages / half_life_days) / np.log2(2.0 + events_of_user[users])
+    matrix = sparse.csr_matrix(
+        (weights, (users, items)), shape=(len(events_of_user), catalogue_size), dtype=np.float64
+    )
+    together = (matrix.T @ matrix).tocsr()
+    norms = np.sqrt(together.diagonal())
+    together.setdiag(0.0)
+    together.eliminate_zeros()
+    pairs = together.tocoo()
+    similarity = pairs.data / (norms[pairs.row] * norms[pairs.col] + shrinkage)
+    best, strength = _best(pairs.row, pairs.col, similarity, catalogue_size, count)
+    events = np.bincount(items, minlength=catalogue_size).astype(np.int32)
+    return Neighbours(best, strength, events)
+
+
+def _best(
+    rows: npt.NDArray[np.int32],
+    columns: npt.NDArray[np.int32],
+    similarity: npt.NDArray[np.float64],
+    catalogue_size: int,
+    count: int,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    order = np.lexsort((columns, -similarity, rows))
+    rows, columns, similarity = rows[order], columns[order], similarity[order]
+    lengths = np.bincount(rows, minlength=catalogue_size)
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    kept = place < count
+    items = np.full((catalogue_size, count), -1, dtype=np.int32)
+    weights = np.zeros((catalogue_size, count), dtype=np.float32)
+    items[rows[kept], place[kept]] = columns[kept]
+    weights[rows[kept], place[kept]] = similarity[kept]
+    return items, weights

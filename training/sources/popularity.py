@@ -1,0 +1,20 @@
+"""Recency-popularity: events of the last days, the baseline that every gate includes."""
+
+import numpy as np
+import numpy.typing as npt
+
+from features.requests import Requests
+from features.schema import ITEM_FEATURES, POPULARITY_DAYS
+
+
+def popularity_scores(requests: Requests, days: int) -> npt.NDArray[np.float32]:
+    """float32 [n, catalogue]: events in the last `days`, ties broken by the longest window.
+
+    An item without features counts as one with no events.
+    """
+    table = requests.item_features
+    events = np.nan_to_num(table[:, :, ITEM_FEATURES.index(f"item_events_{days}d")])
+    longest = np.nan_to_num(
+        table[:, :, ITEM_FEATURES.index(f"item_events_{max(POPULARITY_DAYS)}d")]
+    )
+    return (events + longest / (1.0 + longest) * 0.5).astype(np.float32)[requests.snapshot]

@@ -1,0 +1,28 @@
+"""The recent past of each request as one sparse row of item weights."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.ragged import Histories
+
+
+def recency_weights(histories: Histories, half_life: float) -> npt.NDArray[np.float32]:
+    """float32 [tokens]: 1 for the newest entry of a history, halved every `half_life` entries."""
+    last = np.repeat(histories.offsets[1:] - 1, histories.lengths)
+    age = last - np.arange(len(last))
+    return np.power(0.5, age / half_life).astype(np.float32)
+
+
+def recent_items(
+    histories: Histories, count: int, half_life: float, catalogue_size: int
+) -> sparse.csr_matrix:
+    """float32 [n, catalogue]: recency weights of the last `count` items, rows summing to 1."""
+    recent = histories.last(count)
+    weights = recency_weights(recent, half_life)
+    lengths = recent.lengths
+    totals = np.bincount(recent.rows, weights=weights, minlength=len(recent))
+    weights = (weights / np.repeat(totals, lengths)).astype(np.float32)
+    return sparse.csr_matrix(
+        (weights, recent.items, recent.offsets), shape=(len(recent), catalogue_size)
+    )
