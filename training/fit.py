@@ -1,0 +1,144 @@
+"""Stage `fit`: train the transformer on the fit window.
+
+Reads `events.parquet`, `items.parquet`, `windows.json` and `rules.json` of the split; writes
+`model.safetensors` and `config.json`, and the metrics of the window's own tail.
+
+    python -m training.fit data/split data/transformer data/metrics/fit.json
+
+One process on the CPU by default; `RONDO_TRAIN_DEVICES=2 RONDO_TRAIN_STRATEGY=ddp` for two, and so
+on (`training/transformer/config.py`). A killed run resumes from its last epoch.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.catalogue import Catalogue
+from features.params import load
+from features.settings import Settings
+from features.stage import replace_folder, stage_guard
+from features.windowing import Rules
+from features.windows import Windows
+from training.transformer import artefact, trainer
+from training.transformer.config import RunOptions, TransformerParams
+from training.transformer.data import Tokens, tokens_from
+from training.transformer.scorer import Scorer
+from training.transformer.tail import (
+    Tail,
+    candidates,
+    new_item_shares,
+    popularity,
+    split_tail,
+    tail_ndcg,
+)
+
+INPUTS = ("events.parquet", "items.parquet", "windows.json", "rules.json")
+
+
+def read_tokens(split: Path, repeats: bool) -> tuple[Tokens, npt.NDArray[np.bool_]]:
+    """The events known in the fit window, and bool [events] of the organic ones."""
+    end = Windows.read(split / "windows.json").fit_end
+    events = pq.read_table(
+        split / "events.parquet",
+        columns=["user", "item", "event_type", "timestamp", "organic"],
+        filters=(pc.field("timestamp") < end) & (pc.field("received_at") < end),
+    )
+    user, item, event_type, timestamp, organic = (column.to_numpy() for column in events.columns)
+    return tokens_from(user, item, event_type, timestamp, repeats), organic
+
+
+def checkpoint_folder(
+    split: Path, params: TransformerParams, options: RunOptions, home: Path
+) -> Path:
+    """Where a run of exactly this data, code and settings leaves its checkpoints."""
+    digest = sha256(json.dumps([asdict(params), options.model_dump()]).encode())
+    code = sorted((Path(__file__).parent / "transformer").glob("*.py"))
+    for path in [*(split / name for name in INPUTS), *code]:
+        digest.update(sha256(path.read_bytes()).digest())
+    return home / "checkpoints" / digest.hexdigest()
+
+
+def evaluate(
+    folder: Path,
+    catalogue: Catalogue,
+    tokens: Tokens,
+    tail: Tail,
+    allowed: npt.NDArray[np.bool_],
+) -> dict[str, float]:
+    """Metrics on the tail of the model in `folder`, as it will be served."""
+    scorer = Scorer.load(folder)
+    scores = scorer.attach(catalogue).scores(tail.histories, tail.timestamps)
+    new = np.ones(len(catalogue), dtype=bool)
+    new[scorer.vocabulary.numpy()] = False
+    predicted, actual = new_item_shares(scores, tail, allowed, new)
+    return {
+        "ndcg@10": tail_ndcg(scores, tail, allowed),
+        "popularity_ndcg@10": popularity(tokens, tail, len(catalogue), allowed),
+        "new_item_predicted": predicted,
+        "new_item_actual": actual,
+    }
+
+
+def main() -> None:
+    split, out, metrics_path = (Path(argument) for argument in sys.argv[1:4])
+    params, options, settings = load(TransformerParams, "fit"), RunOptions(), Settings()
+    # Lightning starts the other processes of a node by running this command again.
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    with stage_guard() if first else nullcontext():
+        began = time.perf_counter()
+        repeats = Rules.read(split / "rules.json").repeats
+        catalogue = Catalogue.from_table(pq.read_table(split / "items.parquet"))
+        tokens, organic = read_tokens(split, repeats)
+        train, tail = split_tail(tokens, organic, params.tail_share, params.tail_queries)
+        allowed = candidates(tail, catalogue.created_at, repeats)
+        checkpoints = checkpoint_folder(split, params, options, settings.root)
+        fitted = trainer.fit(
+            train,
+            tail,
+            allowed,
+            catalogue.text,
+            params,
+            options,
+            checkpoints,
+            settings.root / "tensorboard" if options.tensorboard else None,
+        )
+        if not fitted.is_first:
+            return
+        seconds = time.perf_counter() - began
+        with replace_folder(out) as folder:
+            artefact.save(
+                folder, fitted.config, fitted.weights, fitted.vocabulary, catalogue.item_ids
+            )
+            metrics: dict[str, Any] = evaluate(folder, catalogue, tokens, tail, allowed)
+        metrics |= {
+            "epochs": len(fitted.ndcg),
+            "best_epoch": fitted.best + 1,
+            "tokens": len(train),
+            "items": fitted.config.vocabulary,
+            "parameters": sum(weight.numel() for weight in fitted.weights.values()),
+        }
+        metrics_path.parent.mkdir(parents=True, exist_ok=True)
+        metrics_path.write_text(json.dumps(metrics, indent=2) + "\n")
+        shutil.rmtree(checkpoints)
+    rate = len(train) * len(fitted.ndcg) / seconds
+    print(
+        f"fit: ndcg@10 {metrics['ndcg@10']:.4f} on the tail, recency-popularity "
+        f"{metrics['popularity_ndcg@10']:.4f}; {len(fitted.ndcg)} epochs of {len(train)} events, "
+        f"{seconds:.1f} s, {rate:.0f} events/s"
+    )
+
+
+if __name__ == "__main__":
+    main()

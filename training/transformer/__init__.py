@@ -1,0 +1,1 @@
+"""The sequence model: a causal transformer over what a user did."""

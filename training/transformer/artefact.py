@@ -1,0 +1,49 @@
+"""The trained model on disk: `model.safetensors` and `config.json`, no pickle."""
+
+import json
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from training.transformer.model import ModelConfig, Transformer
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+VOCABULARY = "vocabulary"
+
+
+def prefix_hash(item_ids: npt.NDArray[np.object_]) -> str:
+    """Names the order of a catalogue's items, to tell whether another one extends it."""
+    return sha256("\0".join(item_ids).encode()).hexdigest()
+
+
+def save(
+    folder: Path,
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    vocabulary: Tensor,
+    item_ids: npt.NDArray[np.object_],
+) -> None:
+    """Write the model. `vocabulary`: int32 [items with an id], catalogue index of each;
+    `item_ids`: the catalogue it was fitted on."""
+    tensors = {name: tensor.contiguous() for name, tensor in sorted(weights.items())}
+    save_file({**tensors, VOCABULARY: vocabulary}, folder / WEIGHTS)
+    known = item_ids[: int(vocabulary.max()) + 1]
+    prefix = {"catalogue_size": len(known), "catalogue_hash": prefix_hash(known)}
+    (folder / CONFIG).write_text(json.dumps({**asdict(config), **prefix}, indent=2) + "\n")
+
+
+def load(folder: Path) -> tuple[Transformer, Tensor, int, str]:
+    """(model in evaluation mode, vocabulary, catalogue size, catalogue hash)."""
+    content = json.loads((folder / CONFIG).read_text())
+    size, digest = content.pop("catalogue_size"), content.pop("catalogue_hash")
+    tensors = load_file(folder / WEIGHTS)
+    vocabulary = tensors.pop(VOCABULARY)
+    model = Transformer(ModelConfig(**content))
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False), vocabulary, size, digest

@@ -1,0 +1,117 @@
+"""What the transformer is (`params.yaml`, section `fit`) and how a run computes it (environment)."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Size = Literal["tiny", "small", "base", "large", "xl"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What `size` derives."""
+
+    embedding_size: int
+    """Width of every vector in the model."""
+
+    num_layers: int
+    """Transformer blocks."""
+
+    num_heads: int
+    """Attention heads per block."""
+
+    learning_rate: float
+    """Peak of the schedule; falls with width as in Yang et al., 2022 (muP), coarsely."""
+
+
+SHAPES: Final[dict[Size, Shape]] = {
+    "tiny": Shape(64, 2, 2, 3e-3),
+    "small": Shape(128, 3, 4, 2e-3),
+    "base": Shape(256, 6, 8, 1e-3),
+    "large": Shape(512, 12, 8, 5e-4),
+    "xl": Shape(1024, 24, 16, 2.5e-4),
+}
+
+
+@dataclass(frozen=True)
+class TransformerParams:
+    """Section `fit`: everything that changes the weights."""
+
+    size: Size = "tiny"
+    """The one dial: width, depth, heads and learning rate follow from it."""
+
+    seed: int = 1
+    """Initial weights, order of batches, dropout."""
+
+    max_epochs: int = 12
+    """Passes over the fit window; the learning rate falls to zero over this many."""
+
+    patience: int = 2
+    """Epochs without a better tail before stopping."""
+
+    batch_tokens: int = 2048
+    """Token slots in one optimiser step, over all devices together."""
+
+    max_length: int = 128
+    """Events of a history that the model looks at, newest kept."""
+
+    dropout: float = 0.2
+    """Share of activations zeroed in training."""
+
+    id_dropout: float = 0.1
+    """Share of items that lose their id in a training step, on input and output alike."""
+
+    weight_decay: float = 0.01
+    """Decoupled, on matrices and embeddings."""
+
+    warmup: float = 0.05
+    """Share of all steps in which the learning rate rises."""
+
+    tail_share: float = 0.05
+    """Newest share of the fit window's events, kept out of training to decide when to stop."""
+
+    tail_queries: int = 1000
+    """At most this many moments of the tail are ranked after each epoch."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "patience", "batch_tokens", "max_length", "tail_queries"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"'fit.{name}' must be at least 1, not {getattr(self, name)}")
+        for name in ("dropout", "id_dropout", "warmup", "tail_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"'fit.{name}' must be in [0, 1), not {getattr(self, name)}")
+
+    @property
+    def shape(self) -> Shape:
+        return SHAPES[self.size]
+
+
+class RunOptions(BaseSettings):
+    """Where and how fast it is computed, from the environment (prefix `RONDO_TRAIN_`)."""
+
+    model_config = SettingsConfigDict(env_prefix="RONDO_TRAIN_", frozen=True, extra="ignore")
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Device kind."""
+
+    devices: int = 1
+    """Devices per node; on CPU, processes."""
+
+    num_nodes: int = 1
+    """Machines, each started with the same command (for example by `torchrun`)."""
+
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """How several devices share the work; `fsdp` also shares the weights (GPUs only)."""
+
+    precision: Literal["32-true", "bf16-mixed", "bf16-true"] = "32-true"
+    """Number format of the computation."""
+
+    compile: bool = False
+    """Compile the model with torch.compile: pays on GPUs and long runs."""
+
+    threads: int = 2
+    """CPU threads; the same number gives the same bytes."""
+
+    tensorboard: bool = True
+    """Write curves to `RONDO_HOME/tensorboard`."""

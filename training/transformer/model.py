@@ -1,0 +1,185 @@
+"""The network: item representations, packed causal attention, scores by dot product."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from features.schema import EventType
+from features.text import TEXT_SIZE
+from training.transformer.data import INTERVALS
+from training.transformer.packing import BOS, Batch, Inputs
+
+EVENT_TYPES: Final = len(EventType)
+HIDDEN_FACTOR: Final = 2
+STARTS: Final = 2
+"""Start tokens (BOS, CUT), the first rows of every table of representations."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything needed to rebuild the network around saved weights."""
+
+    vocabulary: int
+    """Items with an id embedding."""
+
+    embedding_size: int
+    num_layers: int
+    num_heads: int
+
+    max_length: int
+    """Events of a history it looks at."""
+
+    text_size: int = TEXT_SIZE
+    """Length of an item's content vector."""
+
+
+class Block(nn.Module):
+    """Pre-norm attention and a gated feed-forward layer (SwiGLU; Shazeer, 2020)."""
+
+    def __init__(self, size: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.attention_norm = nn.LayerNorm(size)
+        self.query_key_value = nn.Linear(size, 3 * size, bias=False)
+        self.output = nn.Linear(size, size, bias=False)
+        self.hidden_norm = nn.LayerNorm(size)
+        self.gate_and_value = nn.Linear(size, 2 * HIDDEN_FACTOR * size, bias=False)
+        self.down = nn.Linear(HIDDEN_FACTOR * size, size, bias=False)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """[rows, length, size] to the same; `mask` bool [rows, 1, length, length], else causal."""
+        query, key, value = self._heads(self.query_key_value(self.attention_norm(x)), 3)
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, is_causal=mask is None
+        )
+        x = x + self._drop(self.output(mixed.transpose(1, 2).flatten(2)))
+        return x + self._drop(self._feed_forward(x))
+
+    def last(self, x: Tensor, ends: Tensor, mask: Tensor | None) -> Tensor:
+        """Only the outputs at `ends` (int64 [rows]): [rows, size].
+
+        `mask` bool [rows, 1, 1, length]: what each end may look at, everything if None.
+        """
+        rows = torch.arange(len(x), device=x.device)
+        normed = self.attention_norm(x)
+        size = x.shape[-1]
+        weight = self.query_key_value.weight
+        key, value = self._heads(F.linear(normed, weight[size:]), 2)
+        (query,) = self._heads(F.linear(normed[rows, ends], weight[:size])[:, None], 1)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        x = x[rows, ends] + self.output(mixed.transpose(1, 2).flatten(1))
+        return x + self._feed_forward(x)
+
+    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        rows, length, _ = x.shape
+        split = x.view(rows, length, parts, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        return split.unbind(0)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        gate, value = self.gate_and_value(self.hidden_norm(x)).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * value)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return dropout(x, self.dropout) if self.training else x
+
+
+class Transformer(nn.Module):
+    """Causal transformer over (item, event type, time interval, position).
+
+    An item is its id's embedding plus a projection of its content; without an id (new, or dropped
+    in training) one shared vector stands for the id. The same representation is read on input and
+    scored against on output.
+    """
+
+    def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        size = config.embedding_size
+        self.config = config
+        self.dropout = dropout
+        self.ids = nn.Embedding(config.vocabulary, size)
+        self.no_id = nn.Parameter(torch.zeros(size))
+        self.content = nn.Linear(config.text_size, size, bias=False)
+        self.starts = nn.Embedding(STARTS, size)
+        self.event_types = nn.Embedding(EVENT_TYPES, size)
+        self.intervals = nn.Embedding(INTERVALS, size)
+        self.gaps = nn.Embedding(INTERVALS, size)
+        self.positions = nn.Embedding(config.max_length + 1, size)
+        self.blocks = nn.ModuleList(
+            Block(size, config.num_heads, dropout) for _ in range(config.num_layers)
+        )
+        self.norm = nn.LayerNorm(size)
+        self.scale = size**0.5
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for name, parameter in self.named_parameters():
+            if parameter.dim() < 2:
+                continue
+            deviation = parameter.shape[1] ** -0.5
+            if name.endswith(("output.weight", "down.weight")):
+                deviation /= (2 * len(self.blocks)) ** 0.5
+            if name in ("ids.weight", "starts.weight", "content.weight"):
+                deviation = 0.02
+            elif isinstance(self.get_submodule(name.rsplit(".", 1)[0]), nn.Embedding):
+                deviation = 0.1
+            nn.init.normal_(parameter, std=deviation)
+        with torch.no_grad():
+            self.content.weight.mul_(2.0)
+
+    def table(self, text: Tensor, known: Tensor) -> Tensor:
+        """Representations [STARTS + items, size]: start tokens first, then the items.
+
+        text: [items, text_size]; known: int64 [items], row of the id embedding, −1 for none.
+        """
+        ids = torch.where((known < 0)[:, None], self.no_id, self.ids(known.clamp(min=0)))
+        return torch.cat([self.starts.weight, ids + self.content(text)])
+
+    def forward(self, batch: Batch, table: Tensor) -> Tensor:
+        """Hidden states [targets, size] at `batch.contexts`."""
+        x = self.embed(batch.inputs, table)
+        if self.training:
+            x = dropout(x, self.dropout)
+        mask = attention_mask(batch.windows)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.norm(x.flatten(0, 1)[batch.contexts])
+
+    def embed(self, inputs: Inputs, table: Tensor) -> Tensor:
+        """Input vectors [rows, length, size]."""
+        return (
+            F.embedding(inputs.items - BOS, table) * self.scale
+            + self.event_types(inputs.event_types)
+            + self.intervals(inputs.intervals)
+            + self.gaps(inputs.gaps)
+            + self.positions(inputs.positions)
+        )
+
+    def last_states(self, inputs: Inputs, table: Tensor, ends: Tensor) -> Tensor:
+        """Hidden states [rows, size] at `ends` (int64 [rows]) of left-aligned single windows."""
+        x = self.embed(inputs, table)
+        for block in self.blocks[:-1]:
+            x = block(x, None)
+        mask = None
+        if len(ends) > 1:
+            mask = (torch.arange(x.shape[1], device=x.device) <= ends[:, None])[:, None, None]
+        return self.norm(self.blocks[-1].last(x, ends, mask))
+
+
+def attention_mask(windows: Tensor) -> Tensor:
+    """bool [rows, 1, length, length]: what came before in the same window, and oneself."""
+    same = windows[:, :, None] == windows[:, None, :]
+    return same.tril_()[:, None]
+
+
+def dropout(x: Tensor, share: float) -> Tensor:
+    """Dropout in steps of 1/256, its bits drawn eight at a time: 4× faster on CPU than torch's."""
+    threshold = round(256 * share)
+    if not threshold:
+        return x
+    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+    kept = words.random_(-(2**63), None).view(torch.uint8)[: x.numel()].view(x.shape) >= threshold
+    return x * kept * (256 / (256 - threshold))

@@ -1,0 +1,146 @@
+"""Scores of the trained transformer, for one request or many. Needs torch, not lightning."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from features.catalogue import Catalogue
+from features.ragged import Histories, spans
+from training.transformer import artefact
+from training.transformer.data import Ints, interval_buckets
+from training.transformer.model import STARTS, Transformer
+from training.transformer.packing import BOS, CUT, Inputs
+
+Matrix = npt.NDArray[np.float32]
+
+CHUNK_TOKENS = 16_384
+
+
+class CatalogueMismatch(ValueError):
+    """A catalogue does not extend the one that the model was fitted on."""
+
+
+@dataclass(frozen=True)
+class AttachedScorer:
+    """A model with the representations of one catalogue's items (`Transformer.table`)."""
+
+    model: Transformer
+    table: Tensor
+
+    @property
+    def items(self) -> Matrix:
+        """float32 [catalogue, size]: what `encode` is scored against."""
+        return np.asarray(self.table[STARTS:].numpy())
+
+    def encode(self, histories: Histories, timestamps: Ints) -> Matrix:
+        """float32 [n, size]: the state of each user at its time (int64 [n], µs).
+
+        An empty history has a state too: that of a user about whom nothing is known.
+        """
+        return np.asarray(encode(self.model, self.table, histories, timestamps).numpy())
+
+    def scores(self, histories: Histories, timestamps: Ints) -> Matrix:
+        """float32 [n, catalogue], higher is better; nothing is masked."""
+        return np.asarray(self.encode(histories, timestamps) @ self.items.T)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained model. vocabulary: int32 [items with an id], their catalogue index."""
+
+    model: Transformer
+    vocabulary: Tensor
+    catalogue_size: int
+    catalogue_hash: str
+
+    @staticmethod
+    def load(folder: Path) -> "Scorer":
+        """From the folder that the stage `fit` wrote."""
+        return Scorer(*artefact.load(folder))
+
+    def item_matrix(self, catalogue: Catalogue) -> Matrix:
+        """float32 [catalogue, size]: id and content for trained items, content alone for others.
+
+        Raises CatalogueMismatch unless the catalogue starts with the fitted one's items.
+        """
+        return self.attach(catalogue).items
+
+    def attach(self, catalogue: Catalogue) -> AttachedScorer:
+        """Ready to score `catalogue`; raises CatalogueMismatch as `item_matrix` does."""
+        return AttachedScorer(self.model, self._table(catalogue))
+
+    def _table(self, catalogue: Catalogue) -> Tensor:
+        prefix = catalogue.item_ids[: self.catalogue_size]
+        if artefact.prefix_hash(prefix) != self.catalogue_hash:
+            raise CatalogueMismatch(
+                f"the first {self.catalogue_size} items of the catalogue ({len(catalogue)} items) "
+                "are not those the transformer was fitted on, in that order"
+            )
+        known = torch.full((len(catalogue),), -1, dtype=torch.int64)
+        known[self.vocabulary.long()] = torch.arange(len(self.vocabulary))
+        with torch.inference_mode():
+            return self.model.table(torch.from_numpy(catalogue.text), known)
+
+
+def encode(model: Transformer, table: Tensor, histories: Histories, timestamps: Ints) -> Tensor:
+    """float32 [n, size] on the table's device: see `AttachedScorer.encode`.
+
+    Histories of similar length are computed together, so that padding costs little.
+    """
+    kept = np.minimum(histories.lengths, model.config.max_length)
+    with torch.inference_mode():
+        if len(kept) == 1:
+            return _last_states(model, table, histories, timestamps, kept, np.zeros(1, np.int64))
+        states = torch.empty((len(kept), table.shape[1]), dtype=table.dtype, device=table.device)
+        order = np.argsort(-kept, kind="stable")
+        begin = 0
+        while begin < len(order):
+            rows = order[begin : begin + max(1, CHUNK_TOKENS // int(kept[order[begin]] + 1))]
+            states[torch.from_numpy(rows)] = _last_states(
+                model, table, histories, timestamps, kept, rows
+            )
+            begin += len(rows)
+        return states
+
+
+def _last_states(
+    model: Transformer,
+    table: Tensor,
+    histories: Histories,
+    timestamps: Ints,
+    kept: Ints,
+    rows: Ints,
+) -> Tensor:
+    inputs = Inputs(*(part.to(table.device) for part in _padded(histories, timestamps, kept, rows)))
+    return model.last_states(inputs, table, torch.from_numpy(kept[rows]).to(table.device))
+
+
+def _padded(histories: Histories, timestamps: Ints, kept: Ints, rows: Ints) -> Inputs:
+    """The newest `kept` events of `rows` after a start token, left-aligned."""
+    lengths = kept[rows]
+    width = int(lengths.max()) + 1
+    event = spans(histories.offsets[rows + 1] - lengths, lengths)
+    row = np.repeat(np.arange(len(rows)), lengths)
+    position = spans(np.ones_like(lengths), lengths)
+    slot = row * width + position
+    times = histories.timestamps[event]
+    following = np.empty_like(times)
+    following[:-1] = times[1:]
+    ends = np.cumsum(lengths) - 1
+    full = lengths > 0
+    following[ends[full]] = timestamps[rows[full]]
+    gaps = interval_buckets(following - times)
+    values = np.zeros((5, len(rows) * width), dtype=np.int64)
+    values[0, slot] = histories.items[event]
+    values[0, ::width] = np.where(histories.lengths[rows] > lengths, CUT, BOS)
+    values[1, slot] = histories.event_types[event]
+    values[3, slot] = gaps
+    values[4, slot] = position
+    later = slot[position > 1]
+    values[2, later] = values[3, later - 1]
+    shaped = torch.from_numpy(values.reshape(5, len(rows), width))
+    return Inputs(*shaped)

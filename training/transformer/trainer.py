@@ -1,0 +1,215 @@
+"""Runs the training: devices, stopping, checkpoints. The only module that sets up Lightning."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from training.transformer.config import RunOptions, TransformerParams
+from training.transformer.data import FitError, Tokens
+from training.transformer.model import STARTS, ModelConfig, Transformer
+from training.transformer.module import SequenceModule
+from training.transformer.packing import Batch, Epoch
+from training.transformer.scorer import encode
+from training.transformer.tail import Tail, tail_ndcg
+
+CHECKPOINT = "resume.ckpt"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training run yields.
+
+    is_first: this process is the one that writes the output; weights: state of the best epoch; vocabulary: int32 [items with an id], catalogue index;
+    ndcg: `ndcg@10` on the tail after each epoch; best: its position.
+    """
+
+    is_first: bool
+    config: ModelConfig
+    weights: dict[str, Tensor]
+    vocabulary: Tensor
+    ndcg: list[float]
+    best: int
+
+
+class EpochBatches:
+    """The batches of the trainer's current epoch, for this process's share of the devices."""
+
+    def __init__(self, epoch: Epoch, module: SequenceModule) -> None:
+        self.epoch = epoch
+        self.module = module
+
+    def __iter__(self) -> Iterator[Batch]:
+        trainer = self.module.trainer
+        return iter(
+            replace(
+                self.epoch,
+                epoch=trainer.current_epoch,
+                rank=trainer.global_rank,
+                world=trainer.world_size,
+            )
+        )
+
+
+class KeepBest(lightning.Callback):
+    """After each epoch: rank the tail, remember the best weights, save, stop when it got old."""
+
+    def __init__(
+        self,
+        tail: Tail,
+        allowed: npt.NDArray[np.bool_],
+        text: Tensor,
+        known: Tensor,
+        patience: int,
+        checkpoint: Path,
+    ) -> None:
+        self.tail = tail
+        self.allowed = allowed
+        self.text = text
+        self.known = known
+        self.patience = patience
+        self.checkpoint = checkpoint
+        self.ndcg: list[float] = []
+        self.weights: dict[str, Tensor] = {}
+
+    @property
+    def best(self) -> int:
+        return int(np.argmax(self.ndcg))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"ndcg": self.ndcg, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.ndcg, self.weights = state_dict["ndcg"], state_dict["weights"]
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        self._stop_if_old(trainer)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        assert isinstance(pl_module, SequenceModule)
+        pl_module.raise_if_diverged()
+        self.ndcg.append(trainer.strategy.broadcast(self._rank_tail(pl_module)))
+        pl_module.log("tail_ndcg@10", self.ndcg[-1], prog_bar=True, rank_zero_only=True)
+        if self.best == len(self.ndcg) - 1:
+            state = trainer.strategy.lightning_module_state_dict()
+            self.weights = {
+                name.removeprefix("model."): value.detach().cpu().float().clone()
+                for name, value in state.items()
+            }
+        self._stop_if_old(trainer)
+        temporary = self.checkpoint.with_suffix(".tmp")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            temporary.replace(self.checkpoint)
+        trainer.strategy.barrier()
+
+    def _stop_if_old(self, trainer: lightning.Trainer) -> None:
+        if self.ndcg and len(self.ndcg) - 1 - self.best >= self.patience:
+            trainer.should_stop = True
+
+    def _rank_tail(self, module: SequenceModule) -> float:
+        model = module.model.eval()
+        with torch.inference_mode():
+            table = model.table(self.text.to(module.device), self.known.to(module.device))
+            states = encode(model, table, self.tail.histories, self.tail.timestamps)
+            scores = (states @ table[STARTS:].T).float().cpu().numpy()
+        model.train()
+        return tail_ndcg(scores, self.tail, self.allowed)
+
+
+def fit(
+    train: Tokens,
+    tail: Tail,
+    allowed: npt.NDArray[np.bool_],
+    text: npt.NDArray[np.float32],
+    params: TransformerParams,
+    options: RunOptions,
+    checkpoints: Path,
+    logs: Path | None,
+) -> Fitted:
+    """Train on `train`, stop by `tail`, resume from `checkpoints` if a run was cut short there.
+
+    allowed: bool [queries, catalogue]; text: float32 [catalogue, text_size]; logs: TensorBoard
+    folder or None. Raises FitError if the data has fewer than two items, its content is not
+    finite, or the loss diverges.
+    """
+    vocabulary, _ = np.unique(train.items, return_index=True)
+    if len(vocabulary) < 2:
+        raise FitError("the fit window has a single item: nothing to choose between")
+    if not np.isfinite(text).all():
+        rows = np.flatnonzero(~np.isfinite(text).all(axis=1))
+        raise FitError(f"content vectors of {len(rows)} items are not finite, first row {rows[0]}")
+    if options.accelerator != "gpu":
+        torch.set_num_threads(options.threads)
+    index = np.full(len(text), -1, dtype=np.int32)
+    index[vocabulary] = np.arange(len(vocabulary), dtype=np.int32)
+    epoch = Epoch(train.renumber(index), params.max_length, params.batch_tokens, params.seed, 0)
+    shape = params.shape
+    config = ModelConfig(
+        len(vocabulary),
+        shape.embedding_size,
+        shape.num_layers,
+        shape.num_heads,
+        params.max_length,
+        text.shape[1],
+    )
+    torch.manual_seed(params.seed)
+    model = Transformer(config, params.dropout)
+    if options.compile:
+        model.compile()
+    content = torch.from_numpy(text)
+    module = SequenceModule(
+        model, content[torch.from_numpy(vocabulary).long()], params, epoch.steps * params.max_epochs
+    )
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    keep = KeepBest(
+        tail,
+        allowed,
+        content,
+        torch.from_numpy(index).long(),
+        params.patience,
+        checkpoints / CHECKPOINT,
+    )
+    _run(module, EpochBatches(epoch, module), keep, params, options, logs)
+    return Fitted(module.trainer.is_global_zero, config, keep.weights, torch.from_numpy(vocabulary), keep.ndcg, keep.best)
+
+
+def _run(
+    module: SequenceModule,
+    batches: EpochBatches,
+    keep: KeepBest,
+    params: TransformerParams,
+    options: RunOptions,
+    logs: Path | None,
+) -> None:
+    trainer = lightning.Trainer(
+        accelerator=options.accelerator,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=options.precision,
+        max_epochs=params.max_epochs,
+        gradient_clip_val=1.0,
+        callbacks=[keep],
+        logger=TensorBoardLogger(logs, name="fit") if logs else False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        use_distributed_sampler=False,
+        log_every_n_steps=10,
+    )
+    path = keep.checkpoint if keep.checkpoint.exists() else None
+    trainer.fit(module, batches, ckpt_path=path, weights_only=True)
