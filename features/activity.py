@@ -1,0 +1,102 @@
+"""The sources of the batch views: daily activity of users and items, and batch histories."""
+
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.aggregates import item_activity, user_activity
+from features.log import connect, write
+from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
+from features.windows import Windows
+
+
+def snapshot_times(windows: Windows) -> list[int]:
+    """Day boundaries, µs: from the last one before the rank window to the first after the end."""
+    return list(range(windows.fit_end // DAY * DAY, windows.judge_end // DAY * DAY + 2 * DAY, DAY))
+
+
+def write_activity(split: Path, out: Path, snapshots: list[int]) -> None:
+    """`user_activity.parquet` and `item_activity.parquet` in `out`, as of each snapshot."""
+    engine = ibis.duckdb.connect(threads=1)
+    tables = {
+        name: engine.read_parquet(split / f"{name}.parquet", table_name=name)
+        for name in ("events", "impressions", "prices")
+    }
+    users, items = (_ids(engine, split, name) for name in ("user", "item"))
+    moments = ibis.memtable(pa.table({"snapshot": pa.array(snapshots, pa.int64())}))
+    users_by_day = user_activity(
+        tables["events"], tables["impressions"], tables["prices"], items, moments
+    )
+    items_by_day = item_activity(tables["events"], tables["impressions"], moments)
+    lists = ("impressed_items", "impressed_counts")
+    for name, table, ids, columns in (
+        ("user", users_by_day, users, (*USER_FEATURES, *lists)),
+        ("item", items_by_day, items, ITEM_FEATURES),
+    ):
+        rows = table.join(ids, name).order_by("snapshot", name)
+        result = engine.to_pyarrow(rows.select(f"{name}_id", "snapshot", *columns))
+        pq.write_table(_stamped(result), out / f"{name}_activity.parquet")
+
+
+def write_history(split: Path, out: Path, snapshot: int, length: int) -> None:
+    """`user_history.parquet`: the newest `length` positive events, and all hidden items, of every
+    user as of `snapshot` (µs), oldest first."""
+    connection = connect()
+    for name in ("users", "items"):
+        connection.execute(
+            f"CREATE VIEW {name} AS SELECT {name[:-1]}_id, file_row_number::INTEGER AS {name[:-1]} "
+            f"FROM read_parquet('{split / name}.parquet', file_row_number = true)"
+        )
+    for name in ("events", "hidden"):
+        connection.execute(
+            f"CREATE VIEW known_{name} AS SELECT *, row_number() OVER () AS place "
+            f"FROM read_parquet('{split / name}.parquet') "
+            f"WHERE timestamp < {snapshot} AND received_at < {snapshot}"
+        )
+    write(
+        connection,
+        f"""
+        WITH newest AS (
+            SELECT * FROM known_events
+            QUALIFY row_number() OVER (PARTITION BY user ORDER BY place DESC) <= {length}
+        ),
+        histories AS (
+            SELECT user, list(item_id ORDER BY place) AS items,
+                   list(event_type::BIGINT ORDER BY place) AS event_types,
+                   list(timestamp ORDER BY place) AS timestamps
+            FROM newest JOIN items USING (item) GROUP BY user
+        ),
+        hides AS (
+            SELECT user, list(DISTINCT item_id ORDER BY item_id) AS hidden
+            FROM known_hidden JOIN items USING (item) GROUP BY user
+        )
+        SELECT user_id, coalesce(items, []) AS items, coalesce(event_types, []) AS event_types,
+               coalesce(timestamps, []) AS timestamps, coalesce(hidden, []) AS hidden,
+               make_timestamptz({snapshot}) AS event_timestamp,
+               make_timestamptz({snapshot}) AS created_timestamp
+        FROM histories FULL JOIN hides USING (user) JOIN users USING (user)
+        ORDER BY user
+        """,
+        out / "user_history.parquet",
+    )
+
+
+def _ids(engine: ibis.BaseBackend, split: Path, name: str) -> ir.Table:
+    path = split / f"{name}s.parquet"
+    return engine.sql(
+        f"SELECT {name}_id, file_row_number::INTEGER AS {name} "
+        f"FROM read_parquet('{path}', file_row_number = true)"
+    )
+
+
+def _stamped(table: pa.Table) -> pa.Table:
+    """Feast's two times in place of `snapshot`: a snapshot is known at its own time."""
+    moment = table["snapshot"].cast(TIMESTAMP)
+    return (
+        table.drop_columns("snapshot")
+        .append_column("event_timestamp", moment)
+        .append_column("created_timestamp", moment)
+    )

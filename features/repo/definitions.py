@@ -1,0 +1,128 @@
+"""What Feast knows: entities, views, the push source of live history, a service per model.
+
+`feast apply` in this folder registers the module's objects over `data/features` of this checkout
+(`RONDO_FEATURES` moves it); the code registers `definitions(folder)` over any other folder.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
+from feast.types import Array, Float64, Int64, String
+
+from features.schema import ITEM_FEATURES, USER_FEATURES
+
+_FLOATS = ("user_mean_price_30d", "item_ctr_7d")
+_HISTORY = [
+    Field(name="items", dtype=Array(String)),
+    Field(name="event_types", dtype=Array(Int64)),
+    Field(name="timestamps", dtype=Array(Int64)),
+    Field(name="hidden", dtype=Array(String)),
+]
+
+#: Values stay until they are overwritten: the clock of a simulation is not the machine's.
+_FOREVER = timedelta(0)
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Everything that is registered, for one folder of Parquet files."""
+
+    user: Entity
+    item: Entity
+    user_activity: FeatureView
+    item_activity: FeatureView
+    user_history: FeatureView
+    live_history: FeatureView
+    transformer: FeatureService
+    trees: FeatureService
+
+    @property
+    def objects(self) -> list[Any]:
+        return [
+            self.user,
+            self.item,
+            self.user_activity,
+            self.item_activity,
+            self.user_history,
+            self.live_history,
+            self.transformer,
+            self.trees,
+        ]
+
+
+def definitions(folder: Path) -> Definitions:
+    """The definitions over the Parquet files of `data/features` at `folder` (made absolute)."""
+    user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
+    item = Entity(name="item", join_keys=["item_id"], value_type=ValueType.STRING)
+    user_activity = FeatureView(
+        name="user_activity",
+        entities=[user],
+        ttl=_FOREVER,
+        schema=[
+            *_numbers(USER_FEATURES),
+            Field(name="impressed_items", dtype=Array(String)),
+            Field(name="impressed_counts", dtype=Array(Int64)),
+        ],
+        source=_file(folder, "user_activity"),
+    )
+    item_activity = FeatureView(
+        name="item_activity",
+        entities=[item],
+        ttl=_FOREVER,
+        schema=_numbers(ITEM_FEATURES),
+        source=_file(folder, "item_activity"),
+    )
+    user_history = FeatureView(
+        name="user_history",
+        entities=[user],
+        ttl=_FOREVER,
+        schema=_HISTORY,
+        source=_file(folder, "user_history"),
+    )
+    live_history = FeatureView(
+        name="live_history",
+        entities=[user],
+        ttl=_FOREVER,
+        schema=_HISTORY,
+        source=PushSource(name="live_events", batch_source=_file(folder, "user_history")),
+    )
+    return Definitions(
+        user=user,
+        item=item,
+        user_activity=user_activity,
+        item_activity=item_activity,
+        user_history=user_history,
+        live_history=live_history,
+        transformer=FeatureService(name="transformer", features=[user_history, live_history]),
+        trees=FeatureService(name="trees", features=[user_activity, item_activity]),
+    )
+
+
+def _numbers(names: tuple[str, ...]) -> list[Field]:
+    return [Field(name=name, dtype=Float64 if name in _FLOATS else Int64) for name in names]
+
+
+def _file(folder: Path, name: str) -> FileSource:
+    return FileSource(
+        name=name,
+        path=str(folder.absolute() / f"{name}.parquet"),
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created_timestamp",
+    )
+
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_registered = definitions(Path(os.environ.get("RONDO_FEATURES", _CHECKOUT / "data/features")))
+
+user = _registered.user
+item = _registered.item
+user_activity = _registered.user_activity
+item_activity = _registered.item_activity
+user_history = _registered.user_history
+live_history = _registered.live_history
+transformer = _registered.transformer
+trees = _registered.trees
