@@ -1,0 +1,48 @@
+"""The environment in which every tool runs: state under RONDO_HOME, our Python first, no telemetry.
+
+`make` writes the same variables to `.rondo/env`; here they are set for a process that was started
+without it. What is already set stays, except PATH, which always begins with this interpreter's
+folder: DVC runs stages as `python`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from features.settings import Settings
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "OTEL_SDK_DISABLED": "true",
+}
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Name to value of everything the tools read, for state in `settings.root`."""
+    root = settings.root
+    return QUIET | {
+        "RONDO_HOME": str(root),
+        "BENTOML_HOME": str(root / "bentoml"),
+        "PREFECT_HOME": str(root / "prefect"),
+        "DVC_SITE_CACHE_DIR": str(root / "dvc-site"),
+    }
+
+
+def prepare(settings: Settings, *, override: bool = False) -> None:
+    """Set the variables in this process. Call it before prefect, dvc or bentoml is imported.
+
+    `override`: also those that are already set, for a run with a home of its own.
+    """
+    for name, value in variables(settings).items():
+        if override or name not in os.environ:
+            os.environ[name] = value
+    folder = str(Path(sys.executable).parent)
+    parts = os.environ.get("PATH", "").split(os.pathsep)
+    if parts[0] != folder:
+        os.environ["PATH"] = os.pathsep.join([folder, *parts])
+    settings.root.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,155 @@
+"""One retrain at a time: a lease in the operations database.
+
+A row holds the holder, when the lease expires and a fencing number that grows with every holder;
+every write of offset, channel or verdict checks the number (`serving.fences`). Whoever finds the
+lease taken sets `again`, and the holder runs once more before it is done, so late runs coalesce.
+Times are of the real clock: a lease is about processes, not about the data.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psutil  # type: ignore[import-untyped]
+import sqlalchemy as sa
+
+from serving import tables
+from serving.database import reading, writing
+from serving.fences import Fence
+
+SECONDS: Final = 1_000_000
+EXPIRES_AFTER: Final = 30 * SECONDS
+
+Clock = Callable[[], int]
+
+
+class Busy(RuntimeError):
+    """Somebody else holds the lease; it has been asked to run once more."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease as the database has it."""
+
+    holder: str | None
+    expires_at: int
+    fence: int
+    again: bool
+
+
+def wall_clock() -> int:
+    """Now, in µs."""
+    return time.time_ns() // 1000
+
+
+@dataclass
+class Lease:
+    """A lease in our hands. `again`: once it is given back, did somebody ask for another run?"""
+
+    fence: Fence
+    again: bool = False
+
+
+@contextmanager
+def lease(engine: sa.Engine, name: str, clock: Clock = wall_clock) -> Iterator[Lease]:
+    """Hold `name` for the block, renewed in the background. Raises Busy when it is taken."""
+    holder = this_process()
+    fence = acquire(engine, name, holder, clock())
+    if fence is None:
+        raise Busy(f"lease '{name}' is held by {read(engine, name)}: it will run once more")
+    done = threading.Event()
+    beat = threading.Thread(target=_heartbeat, args=(engine, fence, clock, done), daemon=True)
+    beat.start()
+    held = Lease(fence)
+    try:
+        yield held
+    finally:
+        done.set()
+        beat.join()
+        held.again = release(engine, fence)
+
+
+def acquire(engine: sa.Engine, name: str, holder: str, now: int) -> Fence | None:
+    """The lease with a new number, or None (and `again` set) when a living holder has it."""
+    table = tables.leases
+    with writing(engine) as connection:
+        query = sa.select(table).where(table.c.name == name).with_for_update()
+        row = connection.execute(query).one_or_none()
+        expires_at = now + EXPIRES_AFTER
+        if row is None:
+            values = {"holder": holder, "expires_at": expires_at, "fence": 1, "again": False}
+            connection.execute(sa.insert(table), {"name": name, **values})
+            return Fence(name, 1)
+        change = sa.update(table).where(table.c.name == name)
+        if row.holder is not None and row.expires_at > now and not gone(row.holder):
+            connection.execute(change.values(again=True))
+            return None
+        number = row.fence + 1
+        connection.execute(
+            change.values(holder=holder, expires_at=expires_at, fence=number, again=False)
+        )
+        return Fence(name, number)
+
+
+def renew(engine: sa.Engine, fence: Fence, now: int) -> bool:
+    """Push the expiry on; False when somebody else has taken over."""
+    table = tables.leases
+    with writing(engine) as connection:
+        changed = connection.execute(
+            sa.update(table)
+            .where(table.c.name == fence.lease, table.c.fence == fence.number)
+            .values(expires_at=now + EXPIRES_AFTER)
+        )
+        return changed.rowcount == 1
+
+
+def release(engine: sa.Engine, fence: Fence) -> bool:
+    """Give the lease back, if it is still ours. Did somebody ask for another run meanwhile?"""
+    table = tables.leases
+    ours = (table.c.name == fence.lease) & (table.c.fence == fence.number)
+    with writing(engine) as connection:
+        again = connection.execute(sa.select(table.c.again).where(ours).with_for_update())
+        asked = bool(again.scalar_one_or_none())
+        connection.execute(
+            sa.update(table).where(ours).values(holder=None, expires_at=0, again=False)
+        )
+        return asked
+
+
+def read(engine: sa.Engine, name: str) -> Held | None:
+    """The lease as it stands, or None if nobody ever held it."""
+    table = tables.leases
+    columns = (table.c.holder, table.c.expires_at, table.c.fence, table.c.again)
+    with reading(engine) as connection:
+        row = connection.execute(sa.select(*columns).where(table.c.name == name)).one_or_none()
+    return Held(*row) if row else None
+
+
+def this_process() -> str:
+    """`host/pid/start`: enough to tell, on the same machine, whether the holder still lives."""
+    process = psutil.Process()
+    return f"{socket.gethostname()}/{process.pid}/{process.create_time():.2f}"
+
+
+def gone(holder: str) -> bool:
+    """Is `holder` a process of this machine that no longer runs? Unknown elsewhere: False."""
+    host, _, rest = holder.rpartition("/")[0].partition("/")
+    started = holder.rpartition("/")[2]
+    if host != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(int(rest))
+        dead: bool = process.status() == psutil.STATUS_ZOMBIE
+        return dead or f"{process.create_time():.2f}" != started
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _heartbeat(engine: sa.Engine, fence: Fence, clock: Clock, done: threading.Event) -> None:
+    while not done.wait(EXPIRES_AFTER / SECONDS / 3):
+        if not renew(engine, fence, clock()):
+            return

@@ -1,0 +1,193 @@
+"""The retraining workspace: a plain clone of the checkout, with its own DVC cache and identity.
+
+It stands at the checkout's HEAD plus the checkout's uncommitted edits as a patch, reads
+`data/log`, and never commits: every retrain is saved as a DVC experiment whose ref is pushed to
+the checkout, so `dvc exp show -A` there lists it while `git status` stays clean.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LOG = Path("data/log")
+STATE = "rondo-state"
+CONFIG = """\
+[core]
+    analytics = false
+    remote = store
+[cache]
+    type = "reflink,hardlink,copy"
+['remote "store"']
+    url = {remote}
+"""
+
+
+class WorkspaceError(RuntimeError):
+    """The checkout cannot be cloned or patched; the message says why."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where stages run. Paths below `root`; `checkout` is where experiments are shown."""
+
+    root: Path
+    checkout: Path
+
+    @property
+    def log(self) -> Path:
+        """The folder that ingestion adds to."""
+        return self.root / LOG
+
+    @contextmanager
+    def repo(self) -> Iterator[Any]:
+        """The DVC repository, opened anew: its index is cached and must see new files.
+
+        The working directory is `root` meanwhile; DVC resolves stages against it.
+        """
+        import logging
+
+        from dvc.repo import Repo
+
+        logging.getLogger("dvc").setLevel(logging.WARNING)
+        with chdir(self.root), Repo() as repo:
+            yield repo
+
+    def add(self, folders: Sequence[Path]) -> None:
+        """`dvc add` of new or grown folders below `log`; the first time, of `log` itself."""
+        pointer = self.root / f"{LOG}.dvc"
+        targets = [str(folder) for folder in folders] if pointer.exists() else [str(self.log)]
+        if targets:
+            with self.repo() as repo:
+                repo.add(targets)
+
+    def data_version(self) -> str:
+        """The hash of everything in `log` as last added; empty before the first."""
+        pointer = self.root / f"{LOG}.dvc"
+        if not pointer.exists():
+            return ""
+        return str(yaml.safe_load(pointer.read_text())["outs"][0]["md5"])
+
+    def save_experiment(self, name: str, stages: Sequence[str]) -> None:
+        """Save the state of `stages` as experiment `name`, push its data and show it in the
+        checkout. Saving the same state again changes nothing."""
+        from dvc.repo.experiments.push import push
+
+        untracked = _git(self.root, "ls-files", "--others", "--exclude-standard").split("\n")
+        with self.repo() as repo:
+            repo.experiments.save(
+                name=name,
+                force=True,
+                targets=[*stages, f"{LOG}.dvc"],
+                include_untracked=[path for path in untracked if path],
+            )
+            repo.push()
+            push(repo, "origin", [name], force=True, push_cache=False)
+
+
+def prepare(
+    root: Path, checkout: Path, remote: str, overrides: Mapping[str, Any] | None = None
+) -> Workspace:
+    """The workspace at `root`, brought to the checkout's present state.
+
+    remote: DVC remote; overrides: dotted keys of `params.yaml` to values, on top of
+    `input: data/log`. Outputs and the log stay; calling it twice changes nothing. Raises
+    WorkspaceError when the checkout is no git repository or has no commit.
+    """
+    values: dict[str, Any] = {"input": str(LOG), **(overrides or {})}
+    head = _git(checkout, "rev-parse", "HEAD").strip()
+    patch = uncommitted(checkout)
+    state = hashlib.sha256(f"{head}\n{patch}\n{sorted(values.items())}\n{remote}".encode())
+    workspace = Workspace(root, checkout)
+    marker = root / ".git" / STATE
+    if marker.exists() and marker.read_text() == state.hexdigest():
+        return workspace
+    if not (root / ".git").exists():
+        _clone(checkout, root)
+    marker.unlink(missing_ok=True)
+    _git(root, "fetch", "-q", "origin", head)
+    # Outputs are ignored by git and stay; so do the log's pointer and the lock, by name.
+    kept = {path: path.read_bytes() for path in _own_files(root) if path.exists()}
+    _git(root, "checkout", "-q", "--force", "--detach", head)
+    _git(root, "clean", "-fdq")
+    if patch:
+        _git(root, "apply", "--index", "--binary", "-", stdin=patch)
+    for path, content in kept.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    edit(root / "params.yaml", values)
+    (root / ".dvc" / "config.local").write_text(CONFIG.format(remote=remote))
+    marker.write_text(state.hexdigest())
+    return workspace
+
+
+def edit(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace the values of dotted keys in a `params.yaml`; comments stay."""
+    from dvc.utils.serialize import modify_yaml
+
+    with modify_yaml(str(path)) as content:
+        for key, value in values.items():
+            *sections, last = key.split(".")
+            section = content
+            for name in sections:
+                section = section.setdefault(name, {})
+            section[last] = value
+
+
+def uncommitted(checkout: Path) -> str:
+    """Edits, removals and new files of the checkout that HEAD lacks, as a patch git can apply."""
+    folder = Path(tempfile.mkdtemp(prefix="rondo-index-"))
+    try:
+        index = Path(_git(checkout, "rev-parse", "--git-path", "index").strip())
+        source = index if index.is_absolute() else checkout / index
+        if source.exists():
+            shutil.copyfile(source, folder / "index")
+        environment = {"GIT_INDEX_FILE": str(folder / "index")}
+        _git(checkout, "add", "-A", environment=environment)
+        return _git(checkout, "diff", "--cached", "--binary", "HEAD", environment=environment)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _own_files(root: Path) -> list[Path]:
+    return [root / f"{LOG}.dvc", root / "dvc.lock"]
+
+
+def _clone(checkout: Path, root: Path) -> None:
+    """Under a temporary name first: a kill leaves no half clone behind."""
+    temporary = root.with_name(f".{root.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    _git(checkout, "clone", "-q", "--no-checkout", str(checkout), str(temporary))
+    _git(temporary, "config", "user.name", "Rondo")
+    _git(temporary, "config", "user.email", "rondo@localhost")
+    temporary.rename(root)
+
+
+def _git(
+    folder: Path,
+    *arguments: str,
+    stdin: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    result = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        input=stdin,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode != 0:
+        reason = re.sub(r"\s+", " ", result.stderr).strip()
+        raise WorkspaceError(f"git {arguments[0]} in {folder} failed: {reason}")
+    return result.stdout

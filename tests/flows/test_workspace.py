@@ -1,0 +1,121 @@
+"""The workspace: the checkout's state in a clone of its own; experiments shown in the checkout."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.workspace import Workspace, prepare
+
+#: A library of DVC's.
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")
+
+PIPELINE = """
+stages:
+  split:
+    cmd: exec cp -r ${input} data/split
+    deps: ["${input}"]
+    outs: [data/split]
+  package:
+    cmd: exec cp -r data/split data/release
+    deps: [data/split]
+    outs: [data/release]
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.fixture
+def small_checkout(tmp_path: Path) -> Path:
+    """A repository with a pipeline of two stages."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    subprocess.run(["dvc", "init", "-q"], cwd=folder, check=True)
+    (folder / ".gitignore").write_text("/data/split\n/data/release\n/data/log\n")
+    (folder / "params.yaml").write_text("# why\ninput: data/world\nworld: {seed: 1}\n")
+    (folder / "dvc.yaml").write_text(PIPELINE)
+    (folder / "old.py").write_text("x = 1\n")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "start")
+    return folder
+
+
+def open_workspace(checkout: Path, **overrides: object) -> Workspace:
+    home = checkout.parent / "home"
+    return prepare(home / "workspace", checkout, str(home / "remote"), overrides)
+
+
+def write_log(workspace: Workspace, day: str, text: str) -> Path:
+    folder = workspace.log / "events" / f"dt={day}"
+    folder.mkdir(parents=True)
+    (folder / "part.parquet").write_text(text)
+    return folder
+
+
+def test_it_has_the_checkouts_commit_and_its_uncommitted_edits(small_checkout: Path) -> None:
+    (small_checkout / "new.py").write_text("y = 2\n")
+    (small_checkout / "old.py").unlink()
+    before = git(small_checkout, "status", "--short")
+    workspace = open_workspace(small_checkout, **{"world.seed": 7})
+    assert (workspace.root / "new.py").read_text() == "y = 2\n"
+    assert not (workspace.root / "old.py").exists()
+    text = (workspace.root / "params.yaml").read_text()
+    assert yaml.safe_load(text) == {"input": "data/log", "world": {"seed": 7}}
+    assert "# why" in text
+    assert git(small_checkout, "status", "--short") == before
+
+
+def test_it_follows_the_checkout_and_keeps_its_own_data(small_checkout: Path) -> None:
+    workspace = open_workspace(small_checkout)
+    folder = write_log(workspace, "2024-01-01", "a")
+    workspace.add([folder])
+    version = workspace.data_version()
+    (small_checkout / "old.py").write_text("x = 3\n")
+    git(small_checkout, "commit", "-qam", "edit")
+    (small_checkout / "params.yaml").write_text("input: data/world\nworld: {seed: 2}\n")
+    workspace = open_workspace(small_checkout)
+    assert (workspace.root / "old.py").read_text() == "x = 3\n"
+    assert yaml.safe_load((workspace.root / "params.yaml").read_text())["world"] == {"seed": 2}
+    assert folder.exists()
+    assert workspace.data_version() == version != ""
+
+
+def test_every_retrain_is_an_experiment_of_the_checkout(small_checkout: Path) -> None:
+    workspace = open_workspace(small_checkout)
+    for day, name in (("2024-01-01", "first"), ("2024-01-02", "second")):
+        workspace.add([write_log(workspace, day, name)])
+        with workspace.repo() as repo:
+            for stage in ("split", "package"):
+                repo.reproduce(stage, single_item=True)
+        workspace.save_experiment(name, ["split", "package"])
+    workspace.save_experiment("second", ["split", "package"])
+    shown = subprocess.run(
+        ["dvc", "exp", "list"], cwd=small_checkout, check=True, capture_output=True, text=True
+    ).stdout
+    assert "first" in shown
+    assert "second" in shown
+    assert git(small_checkout, "status", "--short") == ""
+
+
+def test_an_experiment_can_be_brought_back_in_the_checkout(small_checkout: Path) -> None:
+    workspace = open_workspace(small_checkout)
+    workspace.add([write_log(workspace, "2024-01-01", "a")])
+    with workspace.repo() as repo:
+        for stage in ("split", "package"):
+            repo.reproduce(stage, single_item=True)
+    workspace.save_experiment("first", ["split", "package"])
+    remote = str(small_checkout.parent / "home" / "remote")
+    for command in (
+        f"dvc remote add --local -d store {remote}",
+        "dvc exp apply -q first || true",  # it complains that the data is not here yet
+        "dvc pull -q",
+    ):
+        subprocess.run(command, cwd=small_checkout, shell=True, check=True)
+    released = small_checkout / "data/release/events/dt=2024-01-01/part.parquet"
+    assert released.read_text() == "a"
