@@ -1,34 +1,66 @@
 """The Feast store, configured by settings instead of by a YAML file."""
 
+import contextlib
+import io
+import sqlite3
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from feast import FeatureStore, RepoConfig
+from filelock import FileLock
 
 from features.repo.definitions import definitions
 
+PROJECT = "rondo"
 
-def open_store(root: Path, features: Path, redis_url: str | None = None) -> FeatureStore:
+
+def open_store(
+    root: Path, features: Path | None = None, redis_url: str | None = None
+) -> FeatureStore:
     """A store with everything registered over the Parquet files in `features`.
 
-    root: folder of the registry and of the online store (created); redis_url: a Redis to hold the
-    online values instead. Registering again is harmless.
+    root: folder of the registry and of the online store (created); features: None keeps what is
+    registered, or registers views over files that do not exist yet; redis_url: a Redis to hold the
+    online values instead of SQLite. Registering again is harmless.
     """
     root.mkdir(parents=True, exist_ok=True)
+    database, registry = root / "online.db", root / "registry.db"
     online = (
         {"type": "redis", "connection_string": redis_url}
         if redis_url
-        else {"type": "sqlite", "path": str(root / "online.db")}
+        else {"type": "sqlite", "path": str(database)}
     )
-    store = FeatureStore(
-        config=RepoConfig(
-            project="rondo",
-            provider="local",
-            registry=str(root / "registry.db"),
-            online_store=online,
-            offline_store={"type": "duckdb"},
-            entity_key_serialization_version=3,
-            repo_path=root,
+    with registry_lock(root):
+        if not redis_url:
+            # Readers of the service must not wait for the writer that materialises.
+            with contextlib.closing(sqlite3.connect(database)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+        store = FeatureStore(
+            config=RepoConfig(
+                project=PROJECT,
+                provider="local",
+                registry={"path": str(registry), "cache_ttl_seconds": 0},
+                online_store=online,
+                offline_store={"type": "duckdb"},
+                entity_key_serialization_version=3,
+                repo_path=root,
+            )
         )
-    )
-    store.apply(definitions(features).objects)
+        if features is not None or not store.list_feature_views():
+            store.apply(definitions(features or root).objects)
     return store
+
+
+def registry_lock(root: Path) -> FileLock:
+    """Held by whoever writes the registry file, which Feast replaces in place."""
+    return FileLock(root / "registry.lock", timeout=60)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Feast prints its progress, and Ibis calls what DuckDB deprecates: neither is for our user."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
