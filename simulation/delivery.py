@@ -1,0 +1,68 @@
+"""From what users did to what arrives at the service: late, and now and then twice."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.schema import MINUTE
+from simulation.history import event_ids
+from simulation.market import Market
+from simulation.randomness import Ints, Stream, uniforms
+from simulation.session import Actions
+
+#: An event that takes longer than this to arrive misses the feedback of its round.
+LATE = MINUTE
+
+Payload = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """An event on its way. due: when it arrives, µs; twice: it will be sent again."""
+
+    user: int
+    due: int
+    payload: Payload
+    twice: bool
+
+    def late(self) -> bool:
+        """Whether it arrives after the feedback of its own round was sent."""
+        return self.due - int(self.payload["timestamp"]) > LATE
+
+
+def parcels(market: Market, user: int, actions: Actions, request_id: str) -> list[Parcel]:
+    """The events of one user's round, as the service takes them, in order of time.
+
+    `request_id`: the signed id of the round's slate, sent along with what happened on it.
+    """
+    users = np.full(len(actions.row), user)
+    names = event_ids(market, users, actions.number)
+    twice = duplicated(market, users, actions.number)
+    result = []
+    for at, event_id in enumerate(names):
+        payload: Payload = {
+            "event_id": event_id,
+            "user_id": market.users.user_ids[user],
+            "event_type": actions.event_type[at],
+            "timestamp": int(actions.timestamp[at]),
+        }
+        if actions.item[at] >= 0:
+            payload["item_id"] = market.items.item_ids[actions.item[at]]
+        if actions.query[at] is not None:
+            payload["query"] = actions.query[at]
+            payload["placement"] = "search"
+        if not np.isnan(actions.value[at]):
+            payload["value"] = float(actions.value[at])
+        if actions.position[at] >= 0:
+            payload["request_id"] = request_id
+        else:
+            payload.setdefault("placement", "item")
+        result.append(Parcel(user, int(actions.received_at[at]), payload, bool(twice[at])))
+    return result
+
+
+def duplicated(market: Market, users: Ints, numbers: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which events of today are sent twice: each with chance `duplicate_share`."""
+    drawn = uniforms(market.params.seed, Stream.DUPLICATE, users, market.day, numbers)
+    return drawn < market.params.duplicate_share

@@ -1,0 +1,81 @@
+"""What a slate is truly worth: the closed form that no client of the service can see.
+
+snapshot = take(market, count=1000)
+snapshot.attraction                         # oracle: sort eligible items by it
+snapshot.expected_reward(slates_of_item_ids)
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from features.schema import MINUTE
+from simulation import behaviour
+from simulation.items import Objects
+from simulation.market import Market
+from simulation.randomness import Floats, Ints, Stream, uniforms
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """People in their state on the morning of a day.
+
+    users: int64 [n], index in the market's population; user_ids: object [n]; timestamp: µs, five
+    past midnight, when today's items are there and no session has begun; item_ids: object
+    [items], all that exist; attraction: float64 [n, items], the chance that a person wants an
+    item once examined, now. Items consumed or hidden are the caller's to leave out.
+    """
+
+    day: int
+    timestamp: int
+    users: Ints
+    user_ids: Objects
+    item_ids: Objects
+    attraction: Floats
+    examination_exponent: float
+
+    @cached_property
+    def _column(self) -> dict[str, int]:
+        return {item_id: i for i, item_id in enumerate(self.item_ids)}
+
+    def expected_reward(self, slates: npt.NDArray[np.object_], rows: Ints | None = None) -> Floats:
+        """Expected wanted items per slate of item ids [n, k] (None pads), float64 [n].
+
+        `rows`: which person each slate is for; by default slate r is for person r.
+        Raises KeyError naming an item that does not exist.
+        """
+        columns = np.array(
+            [[-1 if item is None else self._column[item] for item in slate] for slate in slates],
+            dtype=np.int64,
+        ).reshape(np.shape(slates))
+        return self.expected_reward_of(columns, rows)
+
+    def expected_reward_of(self, slates: Ints, rows: Ints | None = None) -> Floats:
+        """The same for columns of `attraction`, int64 [n, k], −1 pads."""
+        people = np.arange(len(slates)) if rows is None else rows
+        wanted = np.where(slates >= 0, self.attraction[people[:, None], slates], 0.0)
+        return behaviour.expected_reward(wanted, self.examination_exponent)
+
+
+def take(market: Market, count: int) -> Snapshot:
+    """`count` distinct people (at most all), likelier the likelier they visit today.
+
+    Drawn by Efraimidis and Spirakis' weighted reservoir keys, so of two counts the smaller
+    sample is part of the larger.
+    """
+    humans = market.users.humans
+    drawn = uniforms(market.params.seed, Stream.SAMPLE, humans, market.day)
+    keys = np.log(drawn) / market.return_probability()[humans]
+    users = np.sort(humans[np.argsort(-keys, kind="stable")[:count]])
+    logits = market.today.current_logits(users, market.satiation[users])
+    return Snapshot(
+        day=market.live_day,
+        timestamp=market.morning + 5 * MINUTE,
+        users=users,
+        user_ids=market.users.user_ids[users],
+        item_ids=market.items.item_ids,
+        attraction=behaviour.attraction(logits),
+        examination_exponent=market.params.examination,
+    )
