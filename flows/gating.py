@@ -1,0 +1,174 @@
+"""From a fresh release to its verdict: evidence gathered, the gate asked, the answer recorded.
+
+Reads the workspace's judge window and re-scores on it the champion and the releases before it;
+`training.gate.gate` decides.
+"""
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from features.catalogue import Catalogue
+from features.params import load
+from features.requests import Queries
+from features.training_set import load_catalogue, load_queries
+from flows import verdict_report
+from flows.release_checks import release_checks
+from flows.rollout import Rollout
+from flows.workspace import Workspace
+from serving import channels, verdicts
+from serving.channels import Channel
+from serving.fences import Fence
+from training.evidence import Evidence, compare, compare_past
+from training.gate import Check, Decision, GateParams, Verdict, gate
+from training.judging import Judged, judge_scores
+from training.recommender import Recommender
+from training.slices import slices
+
+logger = logging.getLogger("rondo.gating")
+
+CHANNEL = "champion"
+#: Promoted releases that a new one must not be inferior to, so that small steps cannot add up.
+PAST_RELEASES = 10
+BOOTSTRAP_SEED = 1
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, its evidence, and the channel as it stood when the champion was judged."""
+
+    release: str
+    verdict: Verdict
+    evidence: Evidence
+    champion: Channel | None
+
+
+@dataclass(frozen=True)
+class Window:
+    """The challenger's judge window: queries over a catalogue that every release must fit."""
+
+    queries: Queries
+    catalogue: Catalogue
+    new_items: npt.NDArray[np.bool_]
+    k: int
+
+    def judged(self, release: Path) -> Judged:
+        """A release on this window. Raises ReleaseError when it does not fit the catalogue."""
+        return self.judge(Recommender.load(release, self.catalogue))
+
+    def judge(self, recommender: Recommender) -> Judged:
+        ranked = recommender.rank(self.queries.requests, threads=2)
+        return judge_scores(self.queries, ranked.scores, self.k, ranked.candidates)
+
+
+@task(cache_policy=NO_CACHE)
+def judge(
+    workspace: Workspace, engine: sa.Engine, rollout: Rollout, release: str, fence: Fence | None
+) -> Judgement:
+    """The verdict on `release`, recorded under its id and shown as an artifact and as HTML."""
+    champion = channels.read(engine, CHANNEL)
+    thresholds = load(GateParams, "gate", workspace.root / "params.yaml")
+    evidence, checks = gather(workspace, engine, rollout, release, thresholds.confidence)
+    verdict = with_checks(gate(evidence, thresholds), checks)
+    verdicts.record(
+        engine,
+        release,
+        verdict.decision,
+        json.loads(verdict.to_json()),
+        json.loads(evidence.to_json()),
+        fence,
+    )
+    verdict_report.publish(release, verdict, evidence, rollout.reports)
+    return Judgement(release, verdict, evidence, champion)
+
+
+def gather(
+    workspace: Workspace, engine: sa.Engine, rollout: Rollout, release: str, confidence: float
+) -> tuple[Evidence, list[Check]]:
+    """What `evaluate` wrote, plus the champion and past releases on the same window, plus the
+    checks of the packaged release."""
+    data = workspace.root / "data"
+    evidence = Evidence.from_json((data / "evaluation" / "evidence.json").read_text())
+    catalogue = load_catalogue(data / "split")
+    queries = load_queries(data / "split", data / "features", "judge", "organic")
+    challenger = Recommender.load(rollout.fetch(release), catalogue)
+    window = Window(queries, catalogue, challenger.tables.new, int(evidence.metric.split("@")[1]))
+    judged = window.judge(challenger)
+    checks = release_checks(rollout, release, evidence, judged)
+    past = promoted_before(engine, release)
+    if not past:
+        return evidence.without_champion(), checks
+    scored = {name: _rescored(window, rollout, name) for name in past}
+    champion = channels.read(engine, CHANNEL)
+    if champion is not None and champion.release != release:
+        evidence = _with_champion(
+            engine, evidence, window, judged, scored.get(champion.release), champion, confidence
+        )
+    return compare_past(evidence, judged, scored, BOOTSTRAP_SEED, confidence), checks
+
+
+def promoted_before(engine: sa.Engine, release: str) -> list[str]:
+    """Releases that were champion, newest first, at most PAST_RELEASES, without `release`."""
+    moves = channels.history(engine, CHANNEL)
+    distinct = dict.fromkeys(move.release for move in moves if move.release != release)
+    return list(distinct)[:PAST_RELEASES]
+
+
+def with_checks(verdict: Verdict, checks: list[Check]) -> Verdict:
+    """A verdict that further checks can only make worse."""
+    decision: Decision = verdict.decision
+    if any(check.harmful for check in checks):
+        decision = "reject"
+    elif decision == "promote" and any(check.passed is not True for check in checks):
+        decision = "hold"
+    return replace(verdict, decision=decision, checks=(*verdict.checks, *checks))
+
+
+def _rescored(window: Window, rollout: Rollout, release: str) -> Judged | None:
+    """None when it cannot be re-scored, whatever the cause: the gate then holds."""
+    try:
+        return window.judged(rollout.fetch(release))
+    except Exception as error:
+        logger.warning("release %s cannot be re-scored: %s", release[:12], error)
+        return None
+
+
+def _with_champion(
+    engine: sa.Engine,
+    evidence: Evidence,
+    window: Window,
+    challenger: Judged,
+    judged: Judged | None,
+    champion: Channel,
+    confidence: float,
+) -> Evidence:
+    """Evidence with the champion beside it, or unchanged (the gate holds) when it is unknown."""
+    record = verdicts.read(engine, champion.release)
+    if judged is None or record is None or record.evidence is None:
+        return evidence
+    own = Evidence.from_json(json.dumps(record.evidence))
+    earlier = [
+        Evidence.from_json(json.dumps(other.evidence))
+        for other in verdicts.latest(engine, PAST_RELEASES)
+        if other.evidence is not None and other.decision != "promote"
+    ]
+    return compare(
+        evidence,
+        challenger,
+        judged,
+        window.queries.requests.user_ids,
+        slices(window.queries, window.new_items),
+        champion.release,
+        own.cutoff,
+        own.fingerprint,
+        BOOTSTRAP_SEED,
+        confidence,
+        earlier,
+    )

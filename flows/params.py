@@ -1,0 +1,21 @@
+"""Section `retrain` of `params.yaml`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RetrainParams:
+    """When to retrain and what to keep."""
+
+    feedback: int = 5_000
+    """New events in the feedback log that start a retrain."""
+
+    drift: float = 0.2
+    """Population stability index of item popularity, newest day against the champion's training
+    window, that starts a retrain."""
+
+    decay: float = 0.3
+    """Relative fall of the click-through rate, last day against the week before, that starts one."""
+
+    keep: int = 10
+    """Releases kept besides every past champion."""

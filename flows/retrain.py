@@ -1,0 +1,100 @@
+"""The retrain flow: new feedback in, a judged release out, promoted if the gate says so.
+
+    rondo retrain                                        # once, here
+    prefect deployment run 'retrain/feedback'            # by a worker
+
+Killed at any point, run it again: every step finds what is done and does the rest.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import flow
+
+from features.params import load
+from features.settings import Settings
+from flows import environment, gating, ingest, stages, workspace
+from flows.lease import lease, wall_clock
+from flows.params import RetrainParams
+from flows.rollout import Rollout
+from serving.database import connect
+from serving.fences import Fence
+
+
+@dataclass
+class Outcome:
+    """What a retrain did. `seconds` by step; `generation` of the champion channel afterwards."""
+
+    release: str = ""
+    decision: str = ""
+    reasons: tuple[str, ...] = ()
+    judgement: gating.Judgement | None = None
+    ingested: ingest.Ingested | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@flow(name="retrain", validate_parameters=False)
+def retrain(
+    reason: str = "by hand", overrides: Mapping[str, Any] | None = None, now: int | None = None
+) -> Outcome:
+    """Retrain once, and once more if somebody asked meanwhile.
+
+    reason: for the log; overrides: dotted keys of params.yaml; now: µs, the real clock by default
+    (simulations have their own). Raises Busy when a retrain is running: it will run once more.
+    """
+    settings = Settings()
+    rollout = Rollout(settings, connect(settings.database))
+    while True:
+        with lease(rollout.engine, "retrain") as held:
+            outcome = run_once(rollout, held.fence, overrides or {}, now or wall_clock())
+        if not held.again:
+            return outcome
+
+
+def run_once(
+    rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: int
+) -> Outcome:
+    """The steps, in order. Each one is idempotent; the fence stops a run that lost its lease."""
+    settings, engine, outcome = rollout.settings, rollout.engine, Outcome()
+    clock = StepClock(outcome.seconds)
+    place = workspace.prepare(
+        settings.root / "workspace", environment.CHECKOUT, settings.remote, overrides
+    )
+    params = load(RetrainParams, "retrain", place.root / "params.yaml")
+    clock.lap("workspace")
+    outcome.ingested = ingest.ingest_feedback(engine, place, fence)
+    clock.lap("ingest")
+    order = stages.order(place)
+    for stage in order:
+        stages.run_stage(place, stage, settings.root / "logs")
+        clock.lap(stage)
+    outcome.release = rollout.publish(place, now, fence)
+    clock.lap("publish")
+    rollout.materialise(place)
+    clock.lap("materialise")
+    judgement = gating.judge(place, engine, rollout, outcome.release, fence)
+    outcome.judgement = judgement
+    outcome.decision, outcome.reasons = judgement.verdict.decision, judgement.verdict.reasons
+    clock.lap("gate")
+    if outcome.decision == "promote":
+        rollout.promote(outcome.release, judgement.champion, now, fence)
+    clock.lap("promote")
+    place.save_experiment(outcome.release[:12], order)
+    rollout.retain(params.keep)
+    clock.lap("save")
+    return outcome
+
+
+class StepClock:
+    """Seconds since the last lap, added up by step."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def lap(self, step: str) -> None:
+        now = time.monotonic()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self.last
+        self.last = now

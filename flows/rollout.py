@@ -1,0 +1,109 @@
+"""From a packaged folder to what users get: publish, promote, materialise, retain."""
+
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from features.settings import Settings
+from flows.workspace import Workspace
+from serving import channels, release, verdicts
+from serving.channels import Channel
+from serving.fences import Fence
+
+CHANNEL = "champion"
+MODEL = "rondo"
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Where releases of this installation live."""
+
+    settings: Settings
+    engine: sa.Engine
+
+    @cached_property
+    def reports(self) -> Path:
+        """Folder of the verdict pages."""
+        return self.settings.root / "verdicts"
+
+    def fetch(self, identity: str) -> Path:
+        """A verified local copy of a release. Raises ReleaseError."""
+        cache = self.settings.root / "cache" / "releases"
+        return release.fetch(identity, self.settings.releases, cache).path
+
+    def publish(self, workspace: Workspace, now: int, fence: Fence | None) -> str:
+        """Store `data/release` under its id, in the release folder and in Bento's model store."""
+        folder = workspace.root / "data" / "release"
+        identity = release.publish(folder, self.settings.releases)
+        save_model(identity, folder)
+        lineage = {
+            "data": workspace.data_version(),
+            "checkout": str(workspace.checkout),
+            **release.Release.open(folder).lineage,
+        }
+        path = f"{self.settings.releases.rstrip('/')}/{identity}"
+        verdicts.register(self.engine, identity, path, lineage, now=now, fence=fence)
+        return identity
+
+    def promote(
+        self, identity: str, champion: Channel | None, now: int, fence: Fence | None
+    ) -> Channel:
+        """Make `identity` the champion, if the channel still stands where `champion` says.
+
+        Raises ChannelMoved when somebody else moved it since the gate judged.
+        """
+        generation = champion.generation if champion else 0
+        return channels.move(self.engine, CHANNEL, identity, generation, fence, now=now)
+
+    def materialise(self, workspace: Workspace) -> None:
+        """Bring the online store up to the newest snapshot of `data/features`."""
+        from features.online import OnlineStore
+
+        OnlineStore(self.settings).materialise(workspace.root / "data" / "features")
+
+    def retain(self, keep: int) -> list[str]:
+        """Delete all but the newest `keep` releases and every past champion; returns the deleted.
+
+        Their records and verdicts stay.
+        """
+        champions = channels.past(self.engine, CHANNEL)
+        newest = [record.release for record in verdicts.latest(self.engine, keep)]
+        stored = release.stored(self.settings.releases)
+        doomed = sorted(set(stored) - champions - set(newest))
+        for identity in doomed:
+            release.remove(identity, self.settings.releases)
+            shutil.rmtree(self.settings.root / "cache" / "releases" / identity, ignore_errors=True)
+            delete_model(identity)
+        return doomed
+
+
+def save_model(identity: str, folder: Path) -> None:
+    """A copy in Bento's model store; a second time changes nothing."""
+    import bentoml
+
+    if _model(identity) is not None:
+        return
+    with bentoml.models.create(f"{MODEL}:{identity}") as model:
+        shutil.copytree(folder, model.path, dirs_exist_ok=True)
+
+
+def delete_model(identity: str) -> None:
+    """Remove a release from Bento's model store, if it is there."""
+    import bentoml
+
+    if _model(identity) is not None:
+        bentoml.models.delete(f"{MODEL}:{identity}")
+
+
+def _model(identity: str) -> Any:
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    try:
+        return bentoml.models.get(f"{MODEL}:{identity}")
+    except NotFound:
+        return None
