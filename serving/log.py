@@ -14,11 +14,15 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from features import schema
+from features.merge import UserHistory
 from serving import tables
 from serving.database import advance_counter, lock_counter, reading, writing
 
 #: A row of a table: column name to value, times in µs. Events have the columns of `schema.EVENT`.
 Row = Mapping[str, Any]
+
+#: Event types that say: never show me this again.
+HIDING = (schema.EventType.HIDE, schema.EventType.DISLIKE)
 
 #: Ids in one SQL statement; every engine here takes at least this many parameters.
 CHUNK = 5_000
@@ -29,11 +33,13 @@ _EVENT_COLUMNS = [tables.events.c[name] for name in OUTBOX.names]
 
 @dataclass(frozen=True)
 class Appended:
-    """What an `append` stored. `last_offset` is that of the last event in the log."""
+    """What an `append` stored: event ids and request ids that are new; the rest was known.
 
-    accepted: int
-    duplicate_events: frozenset[str]
-    known_requests: frozenset[str]
+    `last_offset` is that of the last event in the log.
+    """
+
+    events: frozenset[str]
+    requests: frozenset[str]
     last_offset: int
 
 
@@ -73,7 +79,8 @@ class FeedbackLog:
             known = _present(connection, request_ids, [r["request_id"] for r in requests])
             new_requests = _first_of(requests, "request_id", known)
             _insert(connection, tables.requests, new_requests)
-            _insert(connection, tables.slots, [s for s in slots if s["request_id"] not in known])
+            fresh = {row["request_id"] for row in new_requests}
+            _insert(connection, tables.slots, [s for s in slots if s["request_id"] in fresh])
             event_ids = tables.events.c.event_id
             stored = _present(connection, event_ids, [e["event_id"] for e in events])
             new_events = _first_of(events, "event_id", stored)
@@ -86,7 +93,7 @@ class FeedbackLog:
             last += len(numbered)
             if numbered:
                 advance_counter(connection, "events", last)
-        return Appended(len(numbered), frozenset(stored), frozenset(known), last)
+        return Appended(frozenset(str(e["event_id"]) for e in new_events), frozenset(fresh), last)
 
     def read(self, after_offset: int, limit: int) -> pa.Table:
         """The next events after `after_offset`, at most `limit`: columns of OUTBOX, in order."""
@@ -173,6 +180,48 @@ class FeedbackLog:
                     found.setdefault(request_id, {})[item_id] = Slot(*slot)
         return found
 
+    def recent(self, user_ids: Sequence[str], length: int) -> dict[str, UserHistory]:
+        """What the log knows of users: their newest `length` positive events, and hidden items.
+
+        Every user asked for is a key. This is what the live view of the online store holds.
+        """
+        table = tables.events.c
+        place = sa.func.row_number().over(
+            partition_by=(table.user_id, table.event_type.in_(HIDING)),
+            order_by=(table.timestamp.desc(), table.offset.desc()),
+        )
+        columns = (table.user_id, table.item_id, table.event_type, table.timestamp, table.offset)
+        found: dict[str, list[tuple[str, str, int]]] = {user_id: [] for user_id in user_ids}
+        with reading(self.engine) as connection:
+            for chunk in _chunks(user_ids):
+                ranked = (
+                    sa.select(*columns, place.label("place"))
+                    .where(
+                        table.user_id.in_(chunk),
+                        table.event_type.in_((*schema.POSITIVE, *HIDING)),
+                        table.item_id.is_not(None),
+                    )
+                    .subquery()
+                )
+                newest = (
+                    sa.select(ranked)
+                    .where(ranked.c.place <= length)
+                    .order_by(ranked.c.timestamp, ranked.c.offset)
+                )
+                for user_id, item_id, event_type, timestamp, *_ in connection.execute(newest):
+                    found[user_id].append((item_id, event_type, timestamp))
+        return {user_id: _history(rows) for user_id, rows in found.items()}
+
+
+def _history(rows: list[tuple[str, str, int]]) -> UserHistory:
+    positive = [row for row in rows if row[1] not in HIDING]
+    return UserHistory(
+        items=[item_id for item_id, _, _ in positive],
+        event_types=[schema.EVENT_CODES[event_type] for _, event_type, _ in positive],
+        timestamps=[timestamp for _, _, timestamp in positive],
+        hidden=sorted({item_id for item_id, event_type, _ in rows if event_type in HIDING}),
+    )
+
 
 def _present(connection: sa.Connection, column: sa.Column[Any], values: Sequence[str]) -> set[str]:
     found: set[str] = set()
@@ -188,13 +237,11 @@ def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _first_of(rows: Sequence[Row], key: str, known: set[str]) -> list[Row]:
-    """Rows whose key is new, the first of each key; repeated keys join `known`."""
+    """Rows whose key is new, the first of each key."""
     fresh: dict[str, Row] = {}
     for row in rows:
-        if row[key] in fresh:
-            known.add(row[key])
-        elif row[key] not in known:
-            fresh[row[key]] = row
+        if row[key] not in known:
+            fresh.setdefault(row[key], row)
     return list(fresh.values())
 
 

@@ -91,6 +91,9 @@ def draw(
     float32 [catalogue, categories], needed when `params.diversity` is above 0. Candidates that
     are not eligible or have no finite score are never exploited.
     """
+    if eligible.shape[1] == 0:
+        nothing = np.full((len(candidates), k), -1, dtype=np.int32)
+        return Slates(nothing, np.zeros((len(candidates), k)))
     if candidates.shape[1] == 0:
         candidates = np.full((len(candidates), 1), -1, dtype=np.int32)
         scores = np.full(candidates.shape, -np.inf, dtype=np.float32)

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from features.merge import UserHistory
+from features.schema import EVENT_CODES
 from serving import offsets
 from serving.database import connect
 from serving.fences import Fence, Fenced
@@ -73,8 +75,8 @@ def test_an_event_is_stored_once_when_sent_three_times(engine: sa.Engine) -> Non
     log = FeedbackLog(engine)
     first = log.append(events=[event("a"), event("a"), event("b")])
     second = log.append(events=[event("b", value=2.0), event("c")])
-    assert (first.accepted, first.duplicate_events) == (2, {"a"})
-    assert (second.accepted, second.duplicate_events) == (1, {"b"})
+    assert first.events == {"a", "b"}
+    assert second.events == {"c"}
     table = log.read(0, 10)
     assert table["event_id"].to_pylist() == ["a", "b", "c"]
     assert table["value"].to_pylist() == [None, None, None]
@@ -85,7 +87,7 @@ def test_a_request_that_is_already_logged_keeps_its_first_slate(engine: sa.Engin
     log = FeedbackLog(engine)
     log.append([request("r")], [slot("r", 0, "i1"), slot("r", 1, "i2")])
     again = log.append([request("r")], [slot("r", 0, "i9")])
-    assert again.known_requests == {"r"}
+    assert again.requests == frozenset()
     logged = log.request("r")
     assert logged is not None
     assert [s["item_id"] for s in logged[1]] == ["i1", "i2"]
@@ -137,6 +139,30 @@ def test_offsets_have_no_gaps_and_follow_commits_under_concurrent_writers(
     reader_log.engine.dispose()
     assert not failures
     assert seen == list(range(1, 4 * 15 + 15 + 1))
+
+
+def test_recent_gives_each_user_the_newest_positives_and_what_they_hid(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    log.append(
+        events=[
+            event("1", timestamp=T0 + 3, item_id="late"),
+            event("2", timestamp=T0 + 1, item_id="old"),
+            event("3", timestamp=T0 + 2, item_id="mid", event_type="purchase"),
+            event("4", timestamp=T0 + 9, item_id="shown", event_type="impression"),
+            event("5", timestamp=T0, item_id="no", event_type="hide"),
+            event("6", timestamp=T0 + 9, item_id=None, event_type="search"),
+            event("7", user_id="u2", item_id="other"),
+        ]
+    )
+    recent = log.recent(["u1", "nobody"], 2)
+    assert recent["u1"] == UserHistory(
+        items=["mid", "late"],
+        event_types=[EVENT_CODES["purchase"], EVENT_CODES["click"]],
+        timestamps=[T0 + 2, T0 + 3],
+        hidden=["no"],
+    )
+    assert recent["nobody"].items == []
+    assert set(recent) == {"u1", "nobody"}
 
 
 def test_dead_letters_keep_the_reason_and_whatever_was_sent(engine: sa.Engine) -> None:

@@ -1,0 +1,141 @@
+"""The context of a slate, as logged: enough to compute any release's propensity of it later.
+
+Compressed JSON with item ids, so that it can be read against any catalogue. Scores are float32 and
+survive the round trip to the last bit.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from features.catalogue import Catalogue
+from features.ragged import Histories, Ragged
+from features.requests import Requests
+from features.schema import ITEM_FEATURES
+from serving.policy import Floats, PolicyParams, propensity
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything the decision looked at.
+
+    timestamp: of the request, µs; user_features: as `schema.USER_FEATURES`, None where unknown;
+    features_at: snapshot of the item features, µs; history_*: positive events, oldest first;
+    impressed and impressed_counts: of the last 7 days; hidden, exclude: item ids; candidates and
+    scores: what the ranker gave, eligible ones only; eligible: number of eligible items;
+    catalogue_items, catalogue_sequence: the catalogue version; repeats: the placement's rule.
+    """
+
+    user_id: str
+    placement: str
+    timestamp: int
+    k: int
+    history_items: list[str]
+    history_types: list[int]
+    history_timestamps: list[int]
+    hidden: list[str]
+    exclude: list[str]
+    impressed: list[str]
+    impressed_counts: list[float]
+    user_features: list[float | None]
+    features_at: int
+    candidates: list[str]
+    scores: list[float]
+    eligible: int
+    catalogue_items: int
+    catalogue_sequence: int
+    repeats: bool
+    policy: dict[str, Any]
+
+    def propensities(self, slate: Sequence[str], categories_of: Catalogue | None = None) -> Floats:
+        """Of each slot of `slate` (item ids) under the policy that showed it, float64 [k].
+
+        `categories_of` is needed if the policy had a diversity penalty.
+        """
+        places = {item_id: i for i, item_id in enumerate(self.candidates)}
+        for item_id in slate:
+            places.setdefault(item_id, len(places))
+        categories = None
+        if categories_of is not None:
+            known = [categories_of.index[item_id] for item_id in places]
+            categories = categories_of.categories[known]
+        count = len(self.candidates)
+        slots: Floats = propensity(
+            np.array([self.scores], dtype=np.float32).reshape(1, count),
+            np.arange(count, dtype=np.int32)[None],
+            np.array([self.eligible], dtype=np.int64),
+            np.array([[places[item_id] for item_id in slate]], dtype=np.int32),
+            PolicyParams(**self.policy),
+            categories,
+        )
+        return slots.reshape(-1)
+
+
+def encode(context: dict[str, Any]) -> bytes:
+    """The fields of a Context (arrays allowed) as bytes."""
+    content = orjson.dumps(context | {"version": VERSION}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return zlib.compress(content, 1)
+
+
+def decode(data: bytes) -> Context:
+    """Raises ValueError for a context of another version."""
+    content = orjson.loads(zlib.decompress(data))
+    version = content.pop("version", None)
+    if version != VERSION:
+        raise ValueError(f"a context of version {version}; this program reads {VERSION}")
+    return Context(**content)
+
+
+def requests_of(
+    contexts: Sequence[Context],
+    catalogue: Catalogue,
+    item_features: npt.NDArray[np.float32],
+    features_at: npt.NDArray[np.int64],
+) -> Requests:
+    """Logged requests as arrays over `catalogue`, so that any release can be asked to rank them.
+
+    item_features: float32 [snapshots, catalogue, ITEM_FEATURES]; features_at: int64 [snapshots],
+    µs, ascending. Items the catalogue does not know are left out.
+    """
+    index = catalogue.index
+    rows = [
+        [
+            (index[i], t, ts)
+            for i, t, ts in zip(c.history_items, c.history_types, c.history_timestamps, strict=True)
+            if i in index
+        ]
+        for c in contexts
+    ]
+    flat = [entry for row in rows for entry in row]
+    impressed = [
+        [(index[i], n) for i, n in zip(c.impressed, c.impressed_counts, strict=True) if i in index]
+        for c in contexts
+    ]
+    moments = np.array([c.features_at for c in contexts], dtype=np.int64)
+    features = [[np.nan if v is None else v for v in c.user_features] for c in contexts]
+    assert item_features.shape[1:] == (len(catalogue), len(ITEM_FEATURES))
+    return Requests(
+        user_ids=np.array([c.user_id for c in contexts], dtype=object),
+        timestamps=np.array([c.timestamp for c in contexts], dtype=np.int64),
+        histories=Histories(
+            Ragged.from_lists([[e[0] for e in row] for row in rows]).offsets,
+            np.array([e[0] for e in flat], dtype=np.int32),
+            np.array([e[1] for e in flat], dtype=np.int8),
+            np.array([e[2] for e in flat], dtype=np.int64),
+        ),
+        user_features=np.array(features, dtype=np.float32),
+        impressed=Ragged.from_lists([[e[0] for e in row] for row in impressed]),
+        impressed_counts=np.array([n for row in impressed for _, n in row], dtype=np.float32),
+        item_features=item_features,
+        snapshot=np.maximum(np.searchsorted(features_at, moments, side="right") - 1, 0).astype(
+            np.int32
+        ),
+        hidden=Ragged.from_lists([[index[i] for i in c.hidden if i in index] for c in contexts]),
+    )

@@ -1,0 +1,256 @@
+"""The recommend pipeline: online features, ranking, policy, log, answer. Knows no HTTP."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from features.online import OnlineStore
+from features.requests import Requests
+from features.schema import EVENT_CODES
+from serving import fallback, feedback
+from serving.live import Live
+from serving.log import FeedbackLog
+from serving.metrics import Metrics
+from serving.models import (
+    FeedbackInput,
+    FeedbackOutput,
+    HistoryEntry,
+    HistoryOutput,
+    Item,
+    RecommendInput,
+    RecommendOutput,
+    Rejected,
+    SimilarInput,
+    SimilarItem,
+    SimilarOutput,
+)
+from serving.policy import draw, uniforms
+from serving.signing import Signer
+from serving.slate import Decision, Ranking, decision, digest, merged_history
+from serving.writer import Writer
+from training.retrieve import eligible_items
+
+logger = logging.getLogger("rondo.engine")
+
+
+class Conflict(ValueError):
+    """The same request id was used for a different question."""
+
+
+class Unknown(LookupError):
+    """An item that is not in the catalogue."""
+
+
+class Engine:
+    """Answers requests with whatever `live()` holds at that moment.
+
+    new_id: gives request ids to clients that bring none.
+    """
+
+    def __init__(
+        self,
+        live: Callable[[], Live],
+        online: OnlineStore,
+        log: FeedbackLog,
+        writer: Writer,
+        signer: Signer,
+        new_id: Callable[[], str],
+        metrics: Metrics,
+    ) -> None:
+        self._live = live
+        self._online = online
+        self._log = log
+        self._writer = writer
+        self._signer = signer
+        self._new_id = new_id
+        self._metrics = metrics
+
+    async def recommend(self, asked: RecommendInput, now: int) -> RecommendOutput:
+        """Decide, log durably, then answer; `now` in µs.
+
+        Raises Conflict for a request id that was used for another question, Overloaded when
+        the log cannot keep up.
+        """
+        if asked.request_id is not None:
+            logged = self._logged(asked)
+            if logged is not None:
+                return logged
+        live = self._live()
+        made = self.decide(live, asked, asked.request_id or self._new_id(), now)
+        write = self._writer.write_slate(now, made.request, made.slots, made.impressions)
+        written = await asyncio.wrap_future(write)
+        if not written.new_request:  # the same request id was logged while we decided
+            logged = self._logged(asked)
+            if logged is not None:
+                return logged
+        self._count(made.answer, asked.placement)
+        return made.answer
+
+    def decide(self, live: Live, asked: RecommendInput, request_id: str, now: int) -> Decision:
+        """The slate and its rows. Depends on nothing but its arguments and the online store."""
+        began = time.perf_counter()
+        requests = self._requests(live, asked, now)
+        read = time.perf_counter()
+        repeats = live.placements.rule(asked.placement).repeats
+        eligible = eligible_items(live.catalogue, requests, repeats)
+        excluded = [live.catalogue.index[i] for i in asked.exclude if i in live.catalogue.index]
+        eligible[0, excluded] = False
+        ranking = self._rank(live, requests, eligible, repeats)
+        ranked = time.perf_counter()
+        slates = draw(
+            ranking.scores,
+            ranking.candidates,
+            eligible,
+            asked.k,
+            live.policy,
+            uniforms(request_id, asked.k, live.policy.seed)[None],
+            live.catalogue.categories,
+        )
+        drawn = time.perf_counter()
+        made = decision(
+            live, asked, request_id, now, requests, eligible, ranking, slates, self._signer
+        )
+        for part, seconds in (
+            ("features", read - began),
+            ("rank", ranked - read),
+            ("policy", drawn - ranked),
+            ("record", time.perf_counter() - drawn),
+        ):
+            self._metrics.seconds.labels(part).observe(seconds)
+        return made
+
+    async def feedback(self, sent: FeedbackInput, now: int) -> FeedbackOutput:
+        """Store outcomes durably; when this returns, the next answer reacts to them."""
+        outcomes, rejected = feedback.check(sent.events, self._signer, now)
+        written = await asyncio.wrap_future(self._writer.write_outcomes(now, outcomes, rejected))
+        self._metrics.duplicates.inc(written.duplicates)
+        self._metrics.dead_letters.inc(len(written.rejected))
+        return FeedbackOutput(
+            accepted=written.accepted,
+            duplicates=written.duplicates,
+            rejected=[Rejected(event_id=r.event_id, reason=r.reason) for r in written.rejected],
+        )
+
+    def similar(self, asked: SimilarInput) -> SimilarOutput:
+        """The nearest available items by cosine, of the transformer's items or of their text.
+
+        Raises Unknown for an item that is not in the catalogue.
+        """
+        live = self._live()
+        item = live.catalogue.index.get(asked.item_id)
+        if item is None:
+            raise Unknown(f"no item '{asked.item_id}' in the catalogue")
+        attached = live.recommender.attached if live.recommender else None
+        vectors = attached.items if attached is not None else live.catalogue.text
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(vectors[item])
+        cosine = vectors @ vectors[item] / np.where(lengths > 0, lengths, 1.0)
+        cosine[~live.catalogue.available] = -np.inf
+        cosine[item] = -np.inf
+        best = np.argsort(-cosine, kind="stable")[: asked.k]
+        return SimilarOutput(
+            release=live.release_id,
+            source="transformer" if attached is not None else "text",
+            items=[
+                SimilarItem(item_id=live.catalogue.item_ids[i], similarity=float(cosine[i]))
+                for i in best
+                if np.isfinite(cosine[i])
+            ],
+        )
+
+    def history(self, user_id: str) -> HistoryOutput:
+        """What the online store holds of a user."""
+        live = self._live()
+        user = self._online.read([user_id], live.catalogue)
+        ids, histories = live.catalogue.item_ids, user.histories
+        names = list(EVENT_CODES)
+        return HistoryOutput(
+            user_id=user_id,
+            events=[
+                HistoryEntry(item_id=ids[i], event_type=names[t], timestamp=int(ts))
+                for i, t, ts in zip(
+                    histories.items, histories.event_types, histories.timestamps, strict=True
+                )
+            ],
+            hidden=[ids[i] for i in user.hidden.items],
+        )
+
+    def _requests(self, live: Live, asked: RecommendInput, now: int) -> Requests:
+        user = self._online.read([asked.user_id], live.catalogue)
+        return Requests(
+            user_ids=np.array([asked.user_id], dtype=object),
+            timestamps=np.array([now], dtype=np.int64),
+            histories=merged_history(user.histories, asked.history, live, now),
+            user_features=user.user_features,
+            impressed=user.impressed,
+            impressed_counts=user.impressed_counts,
+            item_features=live.item_features[None],
+            snapshot=np.zeros(1, dtype=np.int32),
+            hidden=user.hidden,
+        )
+
+    def _rank(
+        self, live: Live, requests: Requests, eligible: npt.NDArray[np.bool_], repeats: bool
+    ) -> Ranking:
+        reason = "no release"
+        if live.recommender is not None:
+            try:
+                ranked = live.recommender.rank(requests, repeats)
+            except Exception:
+                logger.exception("release %s cannot rank", live.release_id)
+                self._metrics.failures.labels("rank").inc()
+                reason = "the release failed"
+            else:
+                missing = [
+                    name
+                    for name, part in (
+                        ("no transformer", live.recommender.scorer),
+                        ("no trees", live.recommender.ranker),
+                    )
+                    if part is None
+                ]
+                return Ranking(
+                    ranked.candidates,
+                    ranked.scores,
+                    ranked.sources,
+                    live.recommender.order,
+                    ", ".join(missing) or None,
+                )
+        candidates, scores, source = fallback.rank(requests, eligible, live.catalogue.created_at)
+        found_by = np.zeros(candidates.shape, dtype=np.uint8)
+        return Ranking(candidates, scores, found_by, source, reason)
+
+    def _logged(self, asked: RecommendInput) -> RecommendOutput | None:
+        found = self._log.request(asked.request_id or "")
+        if found is None:
+            return None
+        request, slots = found
+        if request["digest"] != digest(asked):
+            raise Conflict(f"request_id '{asked.request_id}' was used for another question")
+        return RecommendOutput(
+            request_id=self._signer.sign(request["request_id"]),
+            release=request["release"],
+            generation=request["generation"],
+            source=request["source"],
+            fallback=request["fallback"],
+            items=[
+                Item(
+                    item_id=slot["item_id"],
+                    position=slot["position"],
+                    propensity=slot["propensity"],
+                    score=slot["score"],
+                    reasons=slot["reasons"].split(",") if slot["reasons"] else [],
+                )
+                for slot in slots
+            ],
+        )
+
+    def _count(self, answer: RecommendOutput, placement: str) -> None:
+        release = answer.release or ""
+        self._metrics.recommends.labels(release, answer.source, placement).inc()
+        explored = sum(item.score is None for item in answer.items)
+        self._metrics.slots.labels(release, "yes").inc(explored)
+        self._metrics.slots.labels(release, "no").inc(len(answer.items) - explored)

@@ -1,0 +1,128 @@
+"""From what a client sent to rows of the outbox: checked one by one, joined to the slots shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from features.schema import MINUTE
+from serving.log import Row, Slot
+from serving.models import FeedbackEvent
+from serving.signing import Signer
+
+#: Clocks of clients may run ahead of ours by this much.
+TOLERANCE: Final = 5 * MINUTE
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """An event that is kept as a dead letter."""
+
+    event_id: str | None
+    reason: str
+    payload: Any
+
+    def row(self, now: int) -> Row:
+        return {
+            "event_id": self.event_id,
+            "reason": self.reason,
+            "payload": self.payload,
+            "received_at": now,
+        }
+
+
+def check(
+    sent: Sequence[Any], signer: Signer, now: int
+) -> tuple[list[dict[str, Any]], list[Rejection]]:
+    """Valid events as rows of the outbox (without position, propensity, release), and the rest.
+
+    The signature of a `request_id` is taken off. `now`: when they were received, µs; an event
+    without a timestamp happened now, one from the near future too.
+    """
+    rows, rejected = [], []
+    for payload in sent:
+        try:
+            event = FeedbackEvent.model_validate(payload)
+            rows.append(_row(event, signer, now))
+        except ValidationError as error:
+            rejected.append(Rejection(_event_id(payload), _reason(error), payload))
+        except ValueError as error:
+            rejected.append(Rejection(_event_id(payload), str(error), payload))
+    return rows, rejected
+
+
+def join(
+    rows: Sequence[dict[str, Any]], shown: Mapping[str, Mapping[str, Slot]]
+) -> tuple[list[dict[str, Any]], list[Rejection]]:
+    """Give each outcome the position, propensity and release of its slot; reject false claims.
+
+    shown: request id to item id to slot, as `FeedbackLog.slots_of`.
+    """
+    joined, rejected = [], []
+    for row in rows:
+        if row["request_id"] is None:
+            joined.append(row)
+            continue
+        slate = shown.get(row["request_id"], {})
+        slot = slate.get(row["item_id"]) if row["item_id"] is not None else None
+        owner = next((s.user_id for s in slate.values()), None)
+        reason = None
+        if not slate:
+            reason = "the request is not in the log"
+        elif owner != row["user_id"]:
+            reason = "the request belongs to another user"
+        elif slot is None and row["item_id"] is not None:
+            reason = "the item was not in the slate of this request"
+        if reason is not None:
+            rejected.append(Rejection(row["event_id"], reason, row))
+        elif slot is None:
+            joined.append(row)
+        else:
+            joined.append(
+                row
+                | {
+                    "position": slot.position,
+                    "propensity": slot.propensity,
+                    "release": slot.release,
+                    "placement": slot.placement,
+                }
+            )
+    return joined, rejected
+
+
+def _row(event: FeedbackEvent, signer: Signer, now: int) -> dict[str, Any]:
+    timestamp = now if event.timestamp is None else event.timestamp
+    if timestamp > now + TOLERANCE:
+        raise ValueError(f"the timestamp {timestamp} is in the future (now: {now})")
+    request_id = None
+    if event.request_id is not None:
+        request_id = signer.verify(event.request_id)
+        if request_id is None:
+            raise ValueError("the signature of request_id is not ours")
+    return {
+        "event_id": event.event_id,
+        "user_id": event.user_id,
+        "item_id": event.item_id,
+        "event_type": event.event_type.value,
+        "value": event.value,
+        "query": event.query,
+        "timestamp": min(timestamp, now),
+        "received_at": now,
+        "placement": event.placement,
+        "request_id": request_id,
+        "position": None,
+        "propensity": None,
+        "release": None,
+    }
+
+
+def _event_id(payload: Any) -> str | None:
+    event_id = payload.get("event_id") if isinstance(payload, dict) else None
+    return event_id if isinstance(event_id, str) else None
+
+
+def _reason(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]

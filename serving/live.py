@@ -1,0 +1,243 @@
+"""What a worker serves at this moment, and how it follows the world.
+
+`Live` is one immutable bundle that fits together: release, catalogue, item features. A `Follower`
+thread polls the channel, the catalogue feed and the online store, builds the next bundle off the
+request path and swaps one reference: no request ever waits or fails for a new release.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+
+from features import schema
+from features.catalogue import Catalogue
+from features.online import OnlineStore
+from features.placements import PlacementsParams
+from features.ragged import Histories, Ragged
+from features.requests import Requests
+from serving import catalogue_feed, channels
+from serving.channels import Channel
+from serving.metrics import Metrics
+from serving.policy import PolicyParams
+from serving.release import Release
+from training.recommender import Recommender
+
+logger = logging.getLogger("rondo.live")
+
+POLL_SECONDS: Final = 0.5
+HISTORY_LENGTH: Final = 200
+
+
+@dataclass(frozen=True)
+class Live:
+    """One consistent state.
+
+    items: rows of `schema.ITEM` in index order, one per item; sequence: the catalogue feed up to
+    there is in; item_features: float32 [catalogue, ITEM_FEATURES] of the snapshot features_at, µs
+    (0: none); channel: where the release came from, None for one without channel.
+    """
+
+    items: pa.Table
+    catalogue: Catalogue
+    sequence: int
+    item_features: npt.NDArray[np.float32]
+    features_at: int
+    release: Release | None = None
+    channel: Channel | None = None
+    recommender: Recommender | None = None
+    policy: PolicyParams = field(default_factory=PolicyParams)
+    placements: PlacementsParams = field(default_factory=PlacementsParams)
+    history_length: int = HISTORY_LENGTH
+
+    @property
+    def release_id(self) -> str | None:
+        return self.release.id if self.release else None
+
+    @property
+    def generation(self) -> int | None:
+        return self.channel.generation if self.channel else None
+
+
+def empty() -> Live:
+    """Before anything is known."""
+    items = schema.ITEM.empty_table()
+    features = np.zeros((0, len(schema.ITEM_FEATURES)), dtype=np.float32)
+    return Live(items, Catalogue.from_table(items), 0, features, 0)
+
+
+class Follower:
+    """Keeps `live` up to date.
+
+    fetch: release id to verified local folder; bundled: the release to start on, if any; channel:
+    the name to follow, empty to stay on the bundled release.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        online: OnlineStore,
+        fetch: Callable[[str], Release],
+        channel: str,
+        bundled: Path | None,
+        metrics: Metrics,
+    ) -> None:
+        self._engine = engine
+        self._online = online
+        self._fetch = fetch
+        self._channel = channel
+        self._metrics = metrics
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rondo-follower", daemon=True)
+        self._broken: Channel | None = None
+        self.live = empty()
+        if bundled is not None:
+            self.live = with_release(self.live, Release.open(bundled), None)
+        self.poll()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def poll(self) -> None:
+        """Look once; on any failure keep serving what is served."""
+        for step in (self._follow_channel, self._follow_catalogue, self._follow_features):
+            try:
+                step()
+            except Exception:
+                logger.exception("%s failed; still serving %s", step.__name__, self.live.release_id)
+                self._metrics.failures.labels(step.__name__).inc()
+        self._metrics.items.set(len(self.live.catalogue))
+        self._metrics.generation.set(self.live.generation or 0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(POLL_SECONDS):
+            self.poll()
+
+    def _follow_channel(self) -> None:
+        if not self._channel:
+            return
+        channel = channels.read(self._engine, self._channel)
+        if channel is None or channel in (self.live.channel, self._broken):
+            return
+        try:
+            release = (
+                self.live.release
+                if self.live.release and self.live.release.id == channel.release
+                else self._fetch(channel.release)
+            )
+            live = with_release(self.live, release, channel)
+            live = with_feed(live, catalogue_feed.read(self._engine, 0))
+            live = with_features(live, self._online)
+            warm_up(live)
+        except ConnectionError:
+            raise  # the store may come back: try again at the next poll
+        except Exception:
+            self._broken = channel
+            raise
+        self.live = live
+        logger.info("serving %s, generation %d", channel.release, channel.generation)
+
+    def _follow_catalogue(self) -> None:
+        if catalogue_feed.last_sequence(self._engine) > self.live.sequence:
+            news = catalogue_feed.read(self._engine, self.live.sequence)
+            live = with_features(with_feed(self.live, news), self._online)
+            warm_up(live)
+            self.live = live
+
+    def _follow_features(self) -> None:
+        if self._online.snapshot() != self.live.features_at:
+            self.live = with_features(self.live, self._online)
+
+
+def with_release(live: Live, release: Release, channel: Channel | None) -> Live:
+    """Another release, over its own items; the feed has to be read again from the start.
+
+    Raises ReleaseError when it does not load.
+    """
+    catalogue = Catalogue.from_table(release.items)
+    return replace(
+        live,
+        release=release,
+        channel=channel,
+        items=release.items,
+        catalogue=catalogue,
+        sequence=0,
+        item_features=_unknown(len(catalogue)),
+        features_at=0,
+        recommender=release.load(catalogue),
+        policy=release.policy,
+        placements=release.placements,
+        history_length=release.history_length,
+    )
+
+
+def with_feed(live: Live, news: pa.Table) -> Live:
+    """The catalogue with newer versions (`catalogue_feed.FEED` rows); new items are appended in
+    the order of their first version, so every index stays what it was."""
+    if news.num_rows == 0:
+        return live
+    rows = {row["item_id"]: row for row in live.items.to_pylist()}
+    for row in news.to_pylist():
+        known = rows.get(row["item_id"])
+        del row["sequence"]
+        if known is None or known["received_at"] <= row["received_at"]:
+            rows[row["item_id"]] = row
+    items = pa.Table.from_pylist(list(rows.values()), schema=schema.ITEM)
+    catalogue = Catalogue.from_table(items)
+    features = _unknown(len(catalogue))
+    features[: len(live.item_features)] = live.item_features
+    return replace(
+        live,
+        items=items,
+        catalogue=catalogue,
+        sequence=int(news["sequence"][-1].as_py()),
+        item_features=features,
+        recommender=live.recommender.with_catalogue(catalogue) if live.recommender else None,
+    )
+
+
+def with_features(live: Live, online: OnlineStore) -> Live:
+    """The item features that the online store holds now."""
+    snapshot = online.snapshot()
+    return replace(live, item_features=online.read_items(live.catalogue), features_at=snapshot)
+
+
+def warm_up(live: Live) -> None:
+    """Rank once for nobody, so that no request pays for what is computed on first use.
+
+    Raises whatever the release raises: one that cannot rank must not be swapped in.
+    """
+    if live.recommender is None or not len(live.catalogue):
+        return
+    none = np.zeros(0, dtype=np.int32)
+    live.recommender.rank(
+        Requests(
+            user_ids=np.array([""], dtype=object),
+            timestamps=np.array([live.catalogue.created_at.max()], dtype=np.int64),
+            histories=Histories(
+                np.zeros(2, dtype=np.int64), none, none.astype(np.int8), none.astype(np.int64)
+            ),
+            user_features=np.full((1, len(schema.USER_FEATURES)), np.nan, dtype=np.float32),
+            impressed=Ragged.from_lists([[]]),
+            impressed_counts=none.astype(np.float32),
+            item_features=live.item_features[None],
+            snapshot=np.zeros(1, dtype=np.int32),
+            hidden=Ragged.from_lists([[]]),
+        )
+    )
+
+
+def _unknown(items: int) -> npt.NDArray[np.float32]:
+    return np.full((items, len(schema.ITEM_FEATURES)), np.nan, dtype=np.float32)

@@ -1,0 +1,66 @@
+"""Prometheus metrics of a worker, beside those that BentoML keeps itself."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+class Metrics:
+    """Counters and histograms; one instance per registry."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.recommends = Counter(
+            "rondo_recommends",
+            "Slates served",
+            ["release", "source", "placement"],
+            registry=registry,
+        )
+        self.slots = Counter(
+            "rondo_slots", "Slots shown", ["release", "explored"], registry=registry
+        )
+        self.events = Counter(
+            "rondo_events", "Events stored", ["release", "event_type"], registry=registry
+        )
+        self.duplicates = Counter(
+            "rondo_duplicates", "Events that were already stored", registry=registry
+        )
+        self.dead_letters = Counter(
+            "rondo_dead_letters", "Events set aside as invalid", registry=registry
+        )
+        self.failures = Counter(
+            "rondo_failures",
+            "Things that went wrong and were worked around",
+            ["what"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "rondo_seconds",
+            "Time by part of the work",
+            ["part"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.commits = Histogram(
+            "rondo_commit_rows",
+            "Requests and events per commit",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096),
+            registry=registry,
+        )
+        self.queue = Gauge(
+            "rondo_write_queue",
+            "Writes waiting",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.items = Gauge(
+            "rondo_catalogue_items",
+            "Items known",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.generation = Gauge(
+            "rondo_generation",
+            "Generation of the channel that is served",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )

@@ -1,0 +1,210 @@
+"""The HTTP types: what each endpoint takes and answers, with limits."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from features.schema import EventType
+from serving.tables import ID_LENGTH
+
+MAX_SLATE: Final = 100
+MAX_BATCH: Final = 1_000
+MAX_HISTORY: Final = 1_000
+#: The last microsecond of the year 9999: what every store here can hold.
+LAST_MOMENT: Final = 253_402_300_799_999_999
+
+#: No control characters, no blanks at either end: equal ids are equal in every database.
+Id = Annotated[
+    str, Field(min_length=1, max_length=ID_LENGTH, pattern=r"^[^\s\pC]([^\pC]*[^\s\pC])?$")
+]
+Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
+Microseconds = Annotated[int, Field(ge=0, le=LAST_MOMENT)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Input(BaseModel):
+    """A request body: an unknown key is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HistoryEntry(Input):
+    """Something the user just did, not yet sent as feedback."""
+
+    item_id: Id
+    event_type: EventType = EventType.VIEW
+    timestamp: Microseconds
+
+
+class RecommendInput(Input):
+    """Ask for a slate."""
+
+    user_id: Id
+    placement: Id = "home"
+    k: int = Field(10, ge=1, le=MAX_SLATE, description="Number of slots")
+    history: list[HistoryEntry] = Field(default=[], max_length=MAX_HISTORY)
+    exclude: list[Id] = Field(
+        default=[], max_length=MAX_BATCH, description="Items that must not be shown"
+    )
+    request_id: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_:-]+$",
+        description="Idempotency key: the same one gives the same slate",
+    )
+
+
+class Item(BaseModel):
+    """One slot of a slate."""
+
+    item_id: str
+    position: int
+    propensity: float = Field(description="Of this slot, given the slots above it")
+    score: float | None = Field(description="Of the ranker; null for an item that was explored")
+    reasons: list[str] = Field(description="Sources that found it, or `exploration`")
+
+
+class RecommendOutput(BaseModel):
+    """A slate and what served it."""
+
+    request_id: str = Field(description="Signed; send it with the outcomes of this slate")
+    release: str | None
+    generation: int | None
+    source: str
+    fallback: str | None = Field(description="Why something smaller answered; null normally")
+    items: list[Item]
+
+
+class FeedbackEvent(BaseModel):
+    """One outcome. Position, propensity and release come from our log, never from the client."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    event_id: Id
+    user_id: Id
+    item_id: Id | None = None
+    event_type: EventType
+    value: Number | None = None
+    query: Text | None = None
+    timestamp: Microseconds | None = None
+    placement: Id | None = None
+    request_id: Annotated[str, Field(max_length=300)] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "FeedbackEvent":
+        if self.event_type is EventType.IMPRESSION:
+            raise ValueError("impressions are logged by the service, not sent")
+        if self.item_id is None and self.event_type is not EventType.SEARCH:
+            raise ValueError(f"a {self.event_type} needs an item_id")
+        return self
+
+
+def _event_schema() -> dict[str, Any]:
+    """Of FeedbackEvent, self-contained: references do not survive inside another schema."""
+    schema = FeedbackEvent.model_json_schema()
+    schema["properties"]["event_type"] = schema.pop("$defs")["EventType"]
+    return schema
+
+
+class FeedbackInput(Input):
+    """Outcomes. Each is checked on its own: a bad one is set aside, the others are stored."""
+
+    events: list[Any] = Field(
+        max_length=MAX_BATCH,
+        json_schema_extra={"items": _event_schema()},
+    )
+
+
+class Rejected(BaseModel):
+    """An event that was set aside, and why."""
+
+    event_id: str | None
+    reason: str
+
+
+class FeedbackOutput(BaseModel):
+    """Everything counted here is durable: stored, already there, or kept as a dead letter."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+
+
+class CatalogueItem(Input):
+    """A version of an item: the whole of it, not a change."""
+
+    item_id: Id
+    title: Text | None = None
+    description: Text | None = None
+    categories: list[Id] | None = Field(default=None, max_length=100)
+    price: Number | None = None
+    available: bool = True
+    created_at: Microseconds | None = None
+    image: Text | None = None
+    audio: Text | None = None
+    attributes: Text | None = None
+
+
+class CatalogueInput(Input):
+    """New items and new versions of items."""
+
+    items: list[CatalogueItem] = Field(max_length=MAX_BATCH)
+
+
+class CatalogueOutput(BaseModel):
+    """How many versions differed from the last one known."""
+
+    changed: int
+
+
+class SimilarInput(Input):
+    """Ask for the items nearest to one."""
+
+    item_id: Id
+    k: int = Field(10, ge=1, le=MAX_SLATE)
+
+
+class SimilarItem(BaseModel):
+    item_id: str
+    similarity: float = Field(description="Cosine")
+
+
+class SimilarOutput(BaseModel):
+    """Nearest first."""
+
+    release: str | None
+    source: str
+    items: list[SimilarItem]
+
+
+class HistoryInput(Input):
+    """Ask what the service knows that a user did."""
+
+    user_id: Id
+
+
+class HistoryOutput(BaseModel):
+    """Positive events, oldest first, and hidden items."""
+
+    user_id: str
+    events: list[HistoryEntry]
+    hidden: list[str]
+
+
+class StatusInput(Input):
+    """No arguments."""
+
+
+class StatusOutput(BaseModel):
+    """What is served right now by this worker."""
+
+    release: str | None
+    generation: int | None
+    items: int
+    catalogue_sequence: int
+    features_at: int = Field(description="Snapshot of the item features in memory, µs; 0: none")
+
+
+class Problem(BaseModel):
+    """Every answer that is not 2xx."""
+
+    error: str

@@ -1,0 +1,218 @@
+"""Releases: immutable folders named by the hash of their manifest.
+
+    release = Release.open(folder)            # every file checked against the manifest
+    publish(folder, settings.releases)        # -> id; atomic, idempotent
+    release = fetch(id, settings.releases, settings.root / "cache" / "releases")
+    recommender = release.load(catalogue)
+
+Layout: manifest.json, transformer/, sources/, trees/, items.parquet, policy.json, lineage.json,
+golden.json. The id is the SHA-256 of manifest.json in lowercase hex; verdict and evidence are kept
+elsewhere (`serving.verdicts`), so that what was gated is what is served.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features import params
+from features.catalogue import Catalogue
+from features.placements import PlacementsParams
+from serving.policy import PolicyParams
+from training.recommender import Recommender, ReleaseError
+
+__all__ = ["Release", "ReleaseError", "fetch", "publish", "release_id", "seal", "verify"]
+
+MANIFEST: Final = "manifest.json"
+FORMAT: Final = 1
+#: What a release may hold: weights, tables and text. Never anything that runs when it is read.
+SUFFIXES: Final = (".json", ".safetensors", ".parquet", ".txt")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A verified release folder.
+
+    items: rows of `schema.ITEM` in index order; lineage: hashes of data, code and params.
+    """
+
+    id: str
+    path: Path
+    items: pa.Table
+    policy: PolicyParams
+    placements: PlacementsParams
+    history_length: int
+    lineage: dict[str, Any]
+
+    @staticmethod
+    def open(path: Path) -> "Release":
+        """Verify every file, then read the small ones. Raises ReleaseError."""
+        identity = verify(path)
+        rules = json.loads((path / "policy.json").read_text())
+        return Release(
+            id=identity,
+            path=path,
+            items=pq.read_table(path / "items.parquet"),
+            policy=params.build(PolicyParams, "policy", rules["policy"]),
+            placements=params.build(PlacementsParams, "placements", rules["placements"]),
+            history_length=rules["history_length"],
+            lineage=json.loads((path / "lineage.json").read_text()),
+        )
+
+    def load(self, catalogue: Catalogue) -> Recommender:
+        """The models over `catalogue`, which must begin with the items of this release."""
+        return Recommender.load(self.path, catalogue)
+
+
+def seal(folder: Path) -> str:
+    """Write the manifest of `folder`'s files and return the release id.
+
+    Raises ReleaseError for a file of a kind that a release must not hold.
+    """
+    files = {}
+    for path in _files(folder):
+        if path.suffix not in SUFFIXES:
+            raise ReleaseError(f"{path.relative_to(folder)}: a release holds only {SUFFIXES}")
+        files[path.relative_to(folder).as_posix()] = {
+            "sha256": _hash(path),
+            "bytes": path.stat().st_size,
+        }
+    content = {"format": FORMAT, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    return release_id(folder)
+
+
+def release_id(folder: Path) -> str:
+    """SHA-256 of the manifest, lowercase hex. Raises ReleaseError if there is none."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise ReleaseError(f"{folder} is no release: it has no {MANIFEST}")
+    return _hash(manifest)
+
+
+def verify(folder: Path, expected: str | None = None) -> str:
+    """The id of a release whose files are all there, unchanged, and no others; ReleaseError if not.
+
+    expected: the id it must have.
+    """
+    identity = release_id(folder)
+    if expected is not None and identity != expected:
+        raise ReleaseError(f"{folder} holds release {identity}, not {expected}")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    if manifest.get("format") != FORMAT:
+        raise ReleaseError(
+            f"{folder}: format {manifest.get('format')}, this program reads {FORMAT}"
+        )
+    named = manifest["files"]
+    present = {path.relative_to(folder).as_posix() for path in _files(folder)}
+    if present != set(named):
+        wrong = sorted(present ^ set(named))
+        raise ReleaseError(f"{folder}: files missing or not in the manifest: {wrong}")
+    for name, entry in named.items():
+        if Path(name).suffix not in SUFFIXES:
+            raise ReleaseError(f"{folder / name}: a release holds only {SUFFIXES}")
+        if _hash(folder / name) != entry["sha256"]:
+            raise ReleaseError(f"{folder / name} was changed after the release was made")
+    return identity
+
+
+def publish(folder: Path, releases_url: str) -> str:
+    """Copy a release to `<releases_url>/<id>` and return its id. A second time changes nothing.
+
+    On a local folder it appears whole or not at all; on an object store the manifest is written
+    last, and without it there is no release.
+    """
+    identity = verify(folder)
+    filesystem, root = fsspec.core.url_to_fs(releases_url)
+    target = f"{root.rstrip('/')}/{identity}"
+    if filesystem.exists(f"{target}/{MANIFEST}"):
+        return identity
+    if _is_local(filesystem):
+        with _appearing(Path(target)) as temporary:
+            shutil.copytree(folder, temporary, dirs_exist_ok=True)
+        return identity
+    for path in _files(folder):
+        filesystem.put_file(str(path), f"{target}/{path.relative_to(folder).as_posix()}")
+    filesystem.put_file(str(folder / MANIFEST), f"{target}/{MANIFEST}")
+    return identity
+
+
+def fetch(identity: str, releases_url: str, cache: Path) -> Release:
+    """A verified local copy of a release; from `cache` where it is already there.
+
+    Raises ReleaseError if the store does not hold it or holds something else under its name.
+    """
+    filesystem, root = fsspec.core.url_to_fs(releases_url)
+    source = f"{root.rstrip('/')}/{identity}"
+    if _is_local(filesystem) and Path(source).is_dir():
+        verify(Path(source), identity)
+        return Release.open(Path(source))
+    local = cache / identity
+    if not local.is_dir():
+        if not filesystem.exists(f"{source}/{MANIFEST}"):
+            raise ReleaseError(f"{releases_url} holds no release {identity}")
+        with _appearing(local) as temporary:
+            filesystem.get(source.rstrip("/") + "/", f"{temporary}/", recursive=True)
+            verify(temporary, identity)
+    verify(local, identity)
+    return Release.open(local)
+
+
+def stored(releases_url: str) -> list[str]:
+    """Ids of the releases that a store holds, in no order."""
+    filesystem, root = fsspec.core.url_to_fs(releases_url)
+    if not filesystem.exists(root):
+        return []
+    names = [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(root, False)]
+    return [name for name in names if filesystem.exists(f"{root.rstrip('/')}/{name}/{MANIFEST}")]
+
+
+def remove(identity: str, releases_url: str) -> None:
+    """Delete a release from a store; its manifest first, so that a half-deleted one is none."""
+    filesystem, root = fsspec.core.url_to_fs(releases_url)
+    target = f"{root.rstrip('/')}/{identity}"
+    if filesystem.exists(f"{target}/{MANIFEST}"):
+        filesystem.rm_file(f"{target}/{MANIFEST}")
+        filesystem.rm(target, recursive=True)
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A temporary sibling of `target` that takes its name when the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        try:
+            temporary.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process published the same bytes first
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_local(filesystem: Any) -> bool:
+    return isinstance(filesystem, fsspec.get_filesystem_class("file"))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST
+    )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,200 @@
+"""The HTTP service: `bentoml serve serving.service:Rondo`.
+
+Wiring only. Settings come from the environment (`features.settings`, prefix RONDO_). Interactive
+documentation at `/`, OpenAPI at `/docs.json`, metrics at `/metrics`, health at `/livez` and
+`/readyz`.
+"""
+
+import gc
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from features.online import OnlineStore
+from features.schema import POSITIVE
+from features.settings import Settings
+from serving import catalogue_feed
+from serving.database import connect
+from serving.engine import Conflict, Engine, Unknown
+from serving.live import Follower
+from serving.log import HIDING, FeedbackLog, Row
+from serving.metrics import Metrics
+from serving.models import (
+    CatalogueInput,
+    CatalogueOutput,
+    FeedbackInput,
+    FeedbackOutput,
+    HistoryInput,
+    HistoryOutput,
+    Problem,
+    RecommendInput,
+    RecommendOutput,
+    SimilarInput,
+    SimilarOutput,
+    StatusInput,
+    StatusOutput,
+)
+from serving.release import MANIFEST, Release, fetch
+from serving.signing import signer
+from serving.writer import Overloaded, Writer
+
+CLOCK_HEADER = "x-rondo-time"
+#: A Bento carries the release it starts on here, beside the packages.
+BUNDLED = Path(__file__).resolve().parent.parent / "release"
+
+
+class ClockError(ValueError):
+    """`RONDO_CLOCK=request` and no usable time in the header."""
+
+
+@bentoml.service(
+    name="rondo",
+    workers=1,
+    traffic={"timeout": 30},
+    logging={"access": {"enabled": False}},
+    metrics={"enabled": True},
+    envs=[
+        {"name": "OTEL_SDK_DISABLED", "value": "true"},
+        {"name": "BENTOML_DO_NOT_TRACK", "value": "True"},
+    ],
+)
+class Rondo:
+    """Recommendations that react to the last click; every slot logged with its propensity."""
+
+    def __init__(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        self.settings = Settings()
+        logging.getLogger("rondo").setLevel(self.settings.log_level)
+        self.database = connect(self.settings.database)
+        self.log = FeedbackLog(self.database)
+        self.metrics = Metrics()
+        self.online = OnlineStore(self.settings)
+        self.follower = Follower(
+            self.database,
+            self.online,
+            self._fetch,
+            self.settings.channel,
+            BUNDLED if (BUNDLED / MANIFEST).is_file() else None,
+            self.metrics,
+        )
+        self.writer = Writer(self.log, self._committed, self.metrics)
+        self.engine = Engine(
+            live=lambda: self.follower.live,
+            online=self.online,
+            log=self.log,
+            writer=self.writer,
+            signer=signer(self.settings),
+            new_id=lambda: uuid.uuid4().hex,
+            metrics=self.metrics,
+        )
+        self.follower.start()
+        gc.collect()
+        gc.freeze()
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Commit what is waiting; everything acknowledged is already safe."""
+        self.follower.close()
+        self.writer.close()
+        self.database.dispose()
+
+    @bentoml.api(output_spec=RecommendOutput)
+    async def recommend(self, asked: RecommendInput, /, ctx: bentoml.Context) -> Any:
+        """A slate for a user, logged with the exact propensity of every slot."""
+        try:
+            return _answer(ctx, await self.engine.recommend(asked, self._now(ctx)))
+        except Conflict as problem:
+            return _problem(ctx, HTTPStatus.CONFLICT, problem)
+        except ClockError as problem:
+            return _problem(ctx, HTTPStatus.BAD_REQUEST, problem)
+        except Overloaded as problem:
+            return _problem(ctx, HTTPStatus.SERVICE_UNAVAILABLE, problem)
+
+    @bentoml.api(output_spec=FeedbackOutput)
+    async def feedback(self, sent: FeedbackInput, /, ctx: bentoml.Context) -> Any:
+        """Outcomes, idempotent by `event_id`; 2xx means durable."""
+        try:
+            return _answer(ctx, await self.engine.feedback(sent, self._now(ctx)))
+        except ClockError as problem:
+            return _problem(ctx, HTTPStatus.BAD_REQUEST, problem)
+        except Overloaded as problem:
+            return _problem(ctx, HTTPStatus.SERVICE_UNAVAILABLE, problem)
+
+    @bentoml.api(output_spec=CatalogueOutput)
+    def catalogue(self, sent: CatalogueInput, /, ctx: bentoml.Context) -> Any:
+        """New items and new versions of items; shown within about a second."""
+        try:
+            now = self._now(ctx)
+        except ClockError as problem:
+            return _problem(ctx, HTTPStatus.BAD_REQUEST, problem)
+        rows = [item.model_dump() | {"received_at": now} for item in sent.items]
+        return _answer(ctx, CatalogueOutput(changed=catalogue_feed.upsert(self.database, rows)))
+
+    @bentoml.api(output_spec=SimilarOutput)
+    async def similar(self, asked: SimilarInput, /, ctx: bentoml.Context) -> Any:
+        """The items nearest to one."""
+        try:
+            return _answer(ctx, self.engine.similar(asked))
+        except Unknown as problem:
+            return _problem(ctx, HTTPStatus.NOT_FOUND, problem)
+
+    @bentoml.api(output_spec=HistoryOutput)
+    async def history(self, asked: HistoryInput, /, ctx: bentoml.Context) -> Any:
+        """What the service knows that a user did."""
+        return _answer(ctx, self.engine.history(asked.user_id))
+
+    @bentoml.api(output_spec=StatusOutput)
+    async def status(self, _: StatusInput, /, ctx: bentoml.Context) -> Any:
+        """What this worker serves right now."""
+        live = self.follower.live
+        status = StatusOutput(
+            release=live.release_id,
+            generation=live.generation,
+            items=len(live.catalogue),
+            catalogue_sequence=live.sequence,
+            features_at=live.features_at,
+        )
+        return _answer(ctx, status)
+
+    def _now(self, ctx: bentoml.Context) -> int:
+        if self.settings.clock == "system":
+            return time.time_ns() // 1_000
+        value = ctx.request.headers.get(CLOCK_HEADER, "")
+        if not value.isdecimal() or len(value) > 18:
+            raise ClockError(f"RONDO_CLOCK=request needs the header {CLOCK_HEADER}: <µs>")
+        return int(value)
+
+    def _fetch(self, identity: str) -> Release:
+        return fetch(identity, self.settings.releases, self.settings.root / "cache" / "releases")
+
+    def _committed(self, outcomes: Sequence[Row]) -> None:
+        for row in outcomes:
+            self.metrics.events.labels(row["release"] or "", row["event_type"]).inc()
+        watched = (*POSITIVE, *HIDING)
+        users = sorted({row["user_id"] for row in outcomes if row["event_type"] in watched})
+        if users:
+            length = self.follower.live.history_length
+            now = max(row["received_at"] for row in outcomes)
+            self.online.push_history(self.log.recent(users, length), now)
+
+
+def _answer(ctx: bentoml.Context, answer: BaseModel) -> Response:
+    ctx.response.status_code = HTTPStatus.OK
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _problem(ctx: bentoml.Context, status: HTTPStatus, problem: Exception) -> Response:
+    ctx.response.status_code = status
+    headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    body = Problem(error=str(problem)).model_dump_json()
+    return Response(body, status, headers, media_type="application/json")

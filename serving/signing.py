@@ -1,0 +1,53 @@
+"""Signed request ids: feedback can only claim slates that this service really showed."""
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from features.settings import Settings
+
+_SIGNATURE = 24
+
+
+class Signer:
+    """`<id>.<signature>`: HMAC-SHA-256, truncated to 96 bits, in hex."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def sign(self, request_id: str) -> str:
+        return f"{request_id}.{self._signature(request_id)}"
+
+    def verify(self, signed: str) -> str | None:
+        """The request id of a signed one; None if we did not sign it."""
+        request_id, _, signature = signed.rpartition(".")
+        expected = self._signature(request_id)
+        matches = hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode())
+        return request_id if matches and request_id else None
+
+    def _signature(self, request_id: str) -> str:
+        message = request_id.encode("utf-8", "replace")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_SIGNATURE]
+
+
+def signer(settings: Settings) -> Signer:
+    """With the key of `RONDO_SECRET`, else with a random one kept in `RONDO_HOME/secret`."""
+    if settings.secret is not None:
+        return Signer(settings.secret.get_secret_value().encode())
+    return Signer(_kept_key(settings.root / "secret"))
+
+
+def _kept_key(path: Path) -> bytes:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".secret-{os.getpid()}-{secrets.token_hex(4)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)  # the first process wins, whole
+        temporary.unlink()
+    return path.read_bytes().strip()

@@ -1,0 +1,202 @@
+"""A decided slate: its rows in the log, its answer, and what is needed to judge it later."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.ragged import Histories, offsets_of
+from features.requests import Requests
+from features.schema import EVENT_CODES, EventType
+from serving import context
+from serving.live import Live
+from serving.log import Row
+from serving.models import HistoryEntry, Item, RecommendInput, RecommendOutput
+from serving.policy import Bools, Slates
+from serving.signing import Signer
+from training.retrieve import SOURCES
+
+EXPLORATION = "exploration"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A slate that was decided but not yet logged: rows of the tables, and the answer."""
+
+    request: Row
+    slots: Sequence[Row]
+    impressions: Sequence[Row]
+    answer: RecommendOutput
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What the policy drew from: candidates int32 [1, C], scores float32 [1, C], found_by uint8
+    [1, C] (bits of `retrieve.SOURCES`), and what made them."""
+
+    candidates: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float32]
+    found_by: npt.NDArray[np.uint8]
+    source: str
+    fallback: str | None
+
+
+def decision(
+    live: Live,
+    asked: RecommendInput,
+    request_id: str,
+    now: int,
+    requests: Requests,
+    eligible: Bools,
+    ranking: Ranking,
+    slates: Slates,
+    signer: Signer,
+) -> Decision:
+    """Rows and answer of one drawn slate; slots that nothing was left for are dropped."""
+    kept = slates.items[0] >= 0
+    chosen = slates.items[0][kept]
+    ids = live.catalogue.item_ids
+    place = {int(item): i for i, item in enumerate(ranking.candidates[0]) if item >= 0}
+    items = []
+    for position, (item, p) in enumerate(
+        zip(chosen.tolist(), slates.propensities[0][kept].tolist(), strict=True)
+    ):
+        at = place.get(item)
+        known = at is not None and bool(np.isfinite(ranking.scores[0, at]))
+        items.append(
+            Item(
+                item_id=ids[item],
+                position=position,
+                propensity=p,
+                score=float(ranking.scores[0, at]) if known else None,
+                reasons=_reasons(int(ranking.found_by[0, at]), ranking.source)
+                if known
+                else [EXPLORATION],
+            )
+        )
+    answer = RecommendOutput(
+        request_id=signer.sign(request_id),
+        release=live.release_id,
+        generation=live.generation,
+        source=ranking.source,
+        fallback=ranking.fallback,
+        items=items,
+    )
+    shared = {
+        "user_id": asked.user_id,
+        "placement": asked.placement,
+        "timestamp": now,
+        "release": live.release_id,
+    }
+    request = shared | {
+        "request_id": request_id,
+        "generation": live.generation,
+        "source": ranking.source,
+        "fallback": ranking.fallback,
+        "digest": digest(asked),
+        "context": _context(live, asked, now, requests, eligible, ranking),
+    }
+    slots = [
+        {
+            "request_id": request_id,
+            "position": item.position,
+            "item_id": item.item_id,
+            "propensity": item.propensity,
+            "score": item.score,
+            "reasons": ",".join(item.reasons),
+        }
+        for item in items
+    ]
+    impressions = [
+        shared
+        | {
+            "event_id": f"{request_id}:{item.position}",
+            "item_id": item.item_id,
+            "event_type": EventType.IMPRESSION.value,
+            "received_at": now,
+            "request_id": request_id,
+            "position": item.position,
+            "propensity": item.propensity,
+        }
+        for item in items
+    ]
+    return Decision(request, slots, impressions, answer)
+
+
+def merged_history(stored: Histories, sent: list[HistoryEntry], live: Live, now: int) -> Histories:
+    """Stored and sent entries strictly before `now`, oldest first, each once, the newest kept."""
+    entries = dict.fromkeys(
+        zip(
+            stored.timestamps.tolist(),
+            stored.items.tolist(),
+            stored.event_types.tolist(),
+            strict=True,
+        )
+    )
+    index = live.catalogue.index
+    for entry in sent:
+        if entry.item_id in index:
+            code = EVENT_CODES[entry.event_type]
+            entries[(entry.timestamp, index[entry.item_id], code)] = None
+    kept = [entry for entry in entries if entry[0] < now]
+    if sent:
+        kept.sort(key=lambda entry: entry[0])
+    kept = kept[-live.history_length :]
+    return Histories(
+        offsets_of([len(kept)]),
+        np.array([item for _, item, _ in kept], dtype=np.int32),
+        np.array([code for _, _, code in kept], dtype=np.int8),
+        np.array([timestamp for timestamp, _, _ in kept], dtype=np.int64),
+    )
+
+
+def digest(asked: RecommendInput) -> str:
+    """Of everything in the question but the request id."""
+    content = asked.model_dump_json(exclude={"request_id"})
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _reasons(bits: int, source: str) -> list[str]:
+    """Names of the sources that found an item; what ranked it where there was no retrieval."""
+    return [name for i, name in enumerate(SOURCES) if bits >> i & 1] or [source]
+
+
+def _context(
+    live: Live,
+    asked: RecommendInput,
+    now: int,
+    requests: Requests,
+    eligible: Bools,
+    ranking: Ranking,
+) -> bytes:
+    ids = live.catalogue.item_ids
+    candidates = ranking.candidates[0]
+    usable = (candidates >= 0) & np.isfinite(ranking.scores[0])
+    usable &= eligible[0, np.maximum(candidates, 0)]
+    histories = requests.histories
+    return context.encode(
+        {
+            "user_id": asked.user_id,
+            "placement": asked.placement,
+            "timestamp": now,
+            "k": asked.k,
+            "history_items": ids[histories.items].tolist(),
+            "history_types": histories.event_types,
+            "history_timestamps": histories.timestamps,
+            "hidden": ids[requests.hidden.items].tolist(),
+            "exclude": asked.exclude,
+            "impressed": ids[requests.impressed.items].tolist(),
+            "impressed_counts": requests.impressed_counts,
+            "user_features": requests.user_features[0],
+            "features_at": live.features_at,
+            "candidates": ids[candidates[usable]].tolist(),
+            "scores": ranking.scores[0, usable],
+            "eligible": int(eligible[0].sum()),
+            "catalogue_items": len(live.catalogue),
+            "catalogue_sequence": live.sequence,
+            "repeats": live.placements.rule(asked.placement).repeats,
+            "policy": asdict(live.policy),
+        }
+    )

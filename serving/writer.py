@@ -1,0 +1,178 @@
+"""The one writer of a process: many waiting writes, one durable commit.
+
+A write is answered only after its commit. While a commit runs, the next group gathers, so the cost
+of the disk's sync is shared under load and nobody waits when there is none.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from serving.feedback import Rejection, join
+from serving.log import FeedbackLog, Row
+from serving.metrics import Metrics
+
+logger = logging.getLogger("rondo.writer")
+
+MAX_GROUP: Final = 256
+
+
+class Overloaded(RuntimeError):
+    """The queue is full: the client should come back later."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of one write. The impressions of a slate count as neither."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejection]
+    new_request: bool
+
+
+@dataclass(frozen=True)
+class _Write:
+    now: int
+    requests: Sequence[Row]
+    slots: Sequence[Row]
+    impressions: Sequence[Row]
+    outcomes: Sequence[dict[str, Any]]
+    rejected: list[Rejection]
+    future: "Future[Written]" = field(default_factory=Future)
+
+
+class Writer:
+    """A thread with a bounded queue.
+
+    committed: called with the outcomes that a group stored, after the commit and before any of
+    its writes is answered; a failure there is logged, the events are safe in the log.
+    """
+
+    def __init__(
+        self,
+        log: FeedbackLog,
+        committed: Callable[[Sequence[Row]], None],
+        metrics: Metrics,
+        queue_size: int = 1_000,
+    ) -> None:
+        self._log = log
+        self._committed = committed
+        self._metrics = metrics
+        self._queue: queue.Queue[_Write | None] = queue.Queue(queue_size)
+        self._thread = threading.Thread(target=self._run, name="rondo-writer", daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    def write_slate(
+        self, now: int, request: Row, slots: Sequence[Row], impressions: Sequence[Row]
+    ) -> "Future[Written]":
+        """Log a slate with its impressions. Raises Overloaded when the queue is full."""
+        return self._put(_Write(now, [request], slots, impressions, [], []))
+
+    def write_outcomes(
+        self, now: int, outcomes: Sequence[dict[str, Any]], rejected: list[Rejection]
+    ) -> "Future[Written]":
+        """Store checked outcomes (joined to their slots here) and dead letters.
+
+        `now` in µs. Raises Overloaded when the queue is full.
+        """
+        return self._put(_Write(now, [], [], [], outcomes, rejected))
+
+    def close(self) -> None:
+        """Finish what is waiting, then stop."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join()
+
+    def _put(self, write: _Write) -> "Future[Written]":
+        if self._closed:
+            raise Overloaded("the service is stopping")
+        try:
+            self._queue.put_nowait(write)
+        except queue.Full:
+            self._metrics.failures.labels("queue full").inc()
+            raise Overloaded("too many writes are waiting") from None
+        return write.future
+
+    def _run(self) -> None:
+        while True:
+            first = self._queue.get()
+            group = [first] if first is not None else []
+            stop = first is None
+            while len(group) < MAX_GROUP and not stop:
+                try:
+                    write = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if write is None:
+                    stop = True
+                else:
+                    group.append(write)
+            self._metrics.queue.set(self._queue.qsize())
+            if group:
+                self._commit(group)
+            if stop:
+                return
+
+    def _commit(self, group: list[_Write]) -> None:
+        try:
+            written = self._store(group)
+        except Exception as failure:
+            if len(group) > 1:  # one bad write must not fail its neighbours
+                for write in group:
+                    self._commit([write])
+                return
+            logger.exception("a write failed")
+            self._metrics.failures.labels("write").inc()
+            group[0].future.set_exception(failure)
+            return
+        for write, result in zip(group, written, strict=True):
+            write.future.set_result(result)
+
+    def _store(self, group: list[_Write]) -> list[Written]:
+        began = time.perf_counter()
+        asked = {o["request_id"] for w in group for o in w.outcomes if o["request_id"]}
+        shown = self._log.slots_of(sorted(asked)) if asked else {}
+        joined = [join(write.outcomes, shown) for write in group]
+        rejected = [write.rejected + late for write, (_, late) in zip(group, joined, strict=True)]
+        outcomes = [row for rows, _ in joined for row in rows]
+        appended = self._log.append(
+            [row for write in group for row in write.requests],
+            [row for write in group for row in write.slots],
+            [*(row for write in group for row in write.impressions), *outcomes],
+            [
+                reject.row(write.now)
+                for write, rejects in zip(group, rejected, strict=True)
+                for reject in rejects
+            ],
+        )
+        committed = time.perf_counter()
+        self._metrics.seconds.labels("commit").observe(committed - began)
+        self._metrics.commits.observe(sum(len(w.requests) + len(w.outcomes) for w in group))
+        unclaimed = set(appended.events)
+        new = []
+        results = []
+        for write, (rows, _), rejects in zip(group, joined, rejected, strict=True):
+            fresh = []
+            for row in rows:
+                if row["event_id"] in unclaimed:
+                    unclaimed.discard(row["event_id"])
+                    fresh.append(row)
+            new += fresh
+            known = all(row["request_id"] in appended.requests for row in write.requests)
+            results.append(Written(len(fresh), len(rows) - len(fresh), rejects, known))
+        if new:
+            try:
+                self._committed(new)
+            except Exception:
+                logger.exception("the online store did not take the live history")
+                self._metrics.failures.labels("push").inc()
+            self._metrics.seconds.labels("push").observe(time.perf_counter() - committed)
+        return results
