@@ -1,0 +1,139 @@
+"""Every source against a plain computation of what it claims."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.schema import DAY, ITEM_FEATURES
+from tests.training import market
+from training.recommender import Recommender
+from training.retrieve import SOURCES, unite
+from training.sources.build import ReleaseError, Sources
+from training.sources.fresh import fresh_scores
+from training.sources.neighbours import Neighbours, build_neighbours
+from training.sources.popularity import popularity_scores
+from training.sources.recent import recent_items
+
+
+def test_neighbours_are_the_shrunk_cosines_of_a_plain_computation() -> None:
+    users, items = market.events()
+    ages = np.linspace(60.0, 0.0, len(users))
+    found = build_neighbours(users, items, ages, 50, count=50, shrinkage=1.5, half_life_days=30.0)
+    matrix = np.zeros((40, 50))
+    events_of = {user: int((users == user).sum()) for user in range(40)}
+    for user, item, age in zip(users, items, ages, strict=True):
+        matrix[user, item] += 0.5 ** (age / 30.0) / np.log2(2.0 + events_of[user])
+    for item in range(50):
+        for other in range(50):
+            if item == other:
+                continue
+            a, b = matrix[:, item], matrix[:, other]
+            expected = a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + 1.5)
+            place = np.flatnonzero(found.items[item] == other)
+            actual = found.weights[item, place[0]] if len(place) else 0.0
+            assert actual == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+def test_only_the_strongest_neighbours_are_kept_strongest_first() -> None:
+    users, items = market.events()
+    every = build_neighbours(users, items, np.zeros(600), 50, 49, 1.0, 30.0)
+    few = build_neighbours(users, items, np.zeros(600), 50, 5, 1.0, 30.0)
+    np.testing.assert_array_equal(few.items, every.items[:, :5])
+    assert (np.diff(few.weights, axis=1) <= 0).all()
+
+
+def test_an_item_nobody_chose_is_new_and_so_is_one_appended_later() -> None:
+    users, items = market.events()
+    found = build_neighbours(users, items, np.zeros(600), 50, 5, 1.0, 30.0)
+    new = found.new_items(60)
+    assert new[50:].all()
+    np.testing.assert_array_equal(np.flatnonzero(~new), np.unique(items))
+
+
+def test_a_log_without_events_has_no_neighbours() -> None:
+    nothing = np.zeros(0, dtype=np.int32)
+    found = build_neighbours(nothing, nothing, np.zeros(0), 0, 5, 1.0, 30.0)
+    assert found.matrix(7).nnz == 0
+
+
+def test_the_newest_history_entry_weighs_most_and_weights_sum_to_one() -> None:
+    rows = recent_items(market.histories([[1, 2, 3], [], [4]]), 2, 1.0, 10).toarray()
+    np.testing.assert_allclose(rows[0, [1, 2, 3]], [0.0, 1 / 3, 2 / 3], rtol=1e-6)
+    assert rows[1].sum() == 0.0
+    assert rows[2, 4] == 1.0
+
+
+def test_popularity_orders_by_the_window_and_breaks_ties_by_the_longest_one() -> None:
+    requests = market.requests([[], []])
+    days, longest = (ITEM_FEATURES.index(f"item_events_{d}d") for d in (3, 30))
+    scores = popularity_scores(requests, 3)
+    for row in range(2):
+        table = requests.item_features[requests.snapshot[row]]
+        expected = sorted(range(60), key=lambda i: (-table[i, days], -table[i, longest], i))
+        np.testing.assert_array_equal(np.argsort(-scores[row], kind="stable"), expected)
+
+
+def test_fresh_items_are_the_newest_and_unknown_ages_are_not_fresh() -> None:
+    created = np.array([0, market.NOW - DAY, market.NOW - 3 * DAY, market.NOW - 9 * DAY])
+    scores = fresh_scores(created, np.array([market.NOW]), days=6.0)
+    np.testing.assert_allclose(scores[0], [0.0, 5 / 6, 0.5, 0.0], rtol=1e-6)
+
+
+def test_content_prefers_the_topic_of_the_history(tmp_path: Path) -> None:
+    catalogue = market.catalogue()
+    release = Recommender.load(market.save_sources(tmp_path, catalogue), catalogue)
+    scores = release.source_scores(market.requests([[0, 4, 8]]))["content"][0]
+    profile = 0.0
+    for place, item in enumerate([0, 4, 8]):
+        profile = profile + 0.5 ** ((2 - place) / 5.0) * catalogue.text[item].astype(np.float64)
+    weight = sum(0.5 ** (age / 5.0) for age in range(3))
+    np.testing.assert_allclose(scores, catalogue.text @ profile / weight, rtol=1e-4, atol=1e-5)
+    assert scores[np.arange(60) % 4 == 0].min() > scores[np.arange(60) % 4 != 0].max()
+
+
+def test_the_union_holds_the_best_of_each_source_and_says_which() -> None:
+    random = np.random.default_rng(5)
+    scores = {name: random.random((3, 60), dtype=np.float32) + 0.1 for name in SOURCES}
+    eligible = random.random((3, 60)) < 0.7
+    found = unite(scores, eligible, per_source=6)
+    for row in range(3):
+        expected = {}
+        for bit, name in enumerate(SOURCES):
+            order = sorted(np.flatnonzero(eligible[row]), key=lambda i: -scores[name][row, i])
+            for item in order[:6]:
+                expected[int(item)] = expected.get(int(item), 0) | 1 << bit
+        present = found.items[row] >= 0
+        pairs = zip(found.items[row][present], found.sources[row][present], strict=True)
+        assert {int(i): int(s) for i, s in pairs} == expected
+
+
+def test_a_source_that_says_nothing_about_an_item_does_not_retrieve_it() -> None:
+    scores = {"neighbours": np.zeros((1, 9), dtype=np.float32)}
+    scores["neighbours"][0, 4] = 0.1
+    found = unite(scores, np.ones((1, 9), dtype=np.bool_), per_source=5)
+    assert found.items.tolist() == [[4]]
+
+
+def test_sources_survive_disk(tmp_path: Path) -> None:
+    before = market.sources(market.catalogue())
+    before.save(tmp_path)
+    after = Sources.load(tmp_path)
+    assert after.settings == before.settings
+    np.testing.assert_array_equal(after.neighbours.items, before.neighbours.items)
+    np.testing.assert_array_equal(after.neighbours.weights, before.neighbours.weights)
+
+
+def test_settings_of_another_version_are_refused_by_name(tmp_path: Path) -> None:
+    market.sources(market.catalogue()).save(tmp_path)
+    text = (tmp_path / "sources.json").read_text()
+    (tmp_path / "sources.json").write_text(text.replace("half_life", "halving"))
+    with pytest.raises(ReleaseError, match="halving"):
+        Sources.load(tmp_path)
+
+
+def test_neighbours_have_the_same_matrix_after_the_catalogue_grew() -> None:
+    neighbours: Neighbours = market.sources(market.catalogue()).neighbours
+    np.testing.assert_array_equal(
+        neighbours.matrix(50).toarray(), neighbours.matrix(70).toarray()[:50, :50]
+    )
