@@ -1,0 +1,78 @@
+"""Load a release in this process and see whether it does what it did when it was made.
+
+python -m serving.check data/release            # one line for people; exit status 1 if it fails
+python -m serving.check data/release --json     # numbers
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from features.catalogue import Catalogue
+from serving import golden
+from serving.release import Release, ReleaseError
+
+#: Scores are float32: what another CPU's rounding may change, and nothing more.
+TOLERANCE = 1e-4
+
+
+def check(folder: Path, rounds: int = 5) -> dict[str, float]:
+    """Numbers of a release: `load_seconds`, `golden_requests`, `golden_difference` (infinite where
+    candidates differ), `rank_p50_ms`, `rank_p99_ms` (one request at a time), `megabytes`, `files`.
+
+    Raises ReleaseError if it does not verify or does not load.
+    """
+    began = time.perf_counter()
+    release = Release.open(folder)
+    recommender = release.load(Catalogue.from_table(release.items))
+    known = golden.read(folder)
+    ranked = recommender.rank(known.requests)
+    loaded = time.perf_counter() - began
+    count = len(known.requests)
+    singles = [golden.one(known.requests, row) for row in range(count)]
+    seconds = []
+    for request in singles * rounds:
+        started = time.perf_counter()
+        recommender.rank(request)
+        seconds.append(time.perf_counter() - started)
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3 if seconds else (np.nan, np.nan)
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {
+        "load_seconds": loaded,
+        "golden_requests": float(count),
+        "golden_difference": golden.difference(known, recommender, ranked),
+        "rank_p50_ms": float(p50),
+        "rank_p99_ms": float(p99),
+        "megabytes": sum(path.stat().st_size for path in paths) / 1e6,
+        "files": float(len(paths)),
+    }
+
+
+def passes(numbers: dict[str, float]) -> bool:
+    """Were there golden requests, and were they reproduced?"""
+    return numbers["golden_requests"] > 0 and numbers["golden_difference"] <= TOLERANCE
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    try:
+        numbers = check(folder)
+    except ReleaseError as error:
+        sys.exit(f"{error}")
+    if "--json" in sys.argv:
+        print(json.dumps(numbers))
+    else:
+        print(
+            f"{numbers['golden_requests']:.0f} golden requests, largest difference "
+            f"{numbers['golden_difference']:.2g}; a request takes {numbers['rank_p50_ms']:.1f} ms, "
+            f"{numbers['megabytes']:.1f} MB"
+        )
+    if not passes(numbers):
+        sys.exit("the golden requests were not reproduced")
+
+
+if __name__ == "__main__":
+    main()

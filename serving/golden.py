@@ -1,0 +1,124 @@
+"""Golden requests: a few real ones with the scores that the trained parts gave, kept in a release.
+
+A fresh process that loads the release must reproduce them: what was gated is what is served.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+from features.ragged import Histories, Ragged
+from features.requests import Requests
+from training.recommender import Ranked, Recommender
+
+COUNT: Final = 16
+_ARRAYS: Final = "golden.safetensors"
+_SCORES: Final = "golden.json"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Requests, and for each its candidates (item ids) and their scores, best first."""
+
+    requests: Requests
+    candidates: list[list[str]]
+    scores: list[list[float]]
+
+
+def choose(requests: Requests, count: int = COUNT) -> Requests:
+    """At most `count` evenly spaced requests of the newest snapshot of item features."""
+    rows = np.flatnonzero(requests.snapshot == requests.snapshot.max(initial=0))
+    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)
+    chosen = requests.select(rows[places].astype(np.int64))
+    newest = requests.item_features[requests.snapshot.max(initial=0)][None]
+    return Requests(
+        **{
+            **chosen.__dict__,
+            "item_features": np.ascontiguousarray(newest),
+            "snapshot": np.zeros(len(chosen), dtype=np.int32),
+        }
+    )
+
+
+def write(folder: Path, recommender: Recommender, requests: Requests) -> None:
+    """Rank `requests` and keep them with the outcome as golden.safetensors and golden.json."""
+    arrays = {
+        "timestamps": requests.timestamps,
+        "history_offsets": requests.histories.offsets,
+        "history_items": requests.histories.items,
+        "history_types": requests.histories.event_types,
+        "history_timestamps": requests.histories.timestamps,
+        "user_features": requests.user_features,
+        "impressed_offsets": requests.impressed.offsets,
+        "impressed_items": requests.impressed.items,
+        "impressed_counts": requests.impressed_counts,
+        "item_features": requests.item_features,
+        "hidden_offsets": requests.hidden.offsets,
+        "hidden_items": requests.hidden.items,
+    }
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / _ARRAYS)
+    candidates, scores = outcome(recommender, recommender.rank(requests))
+    content = {
+        "user_ids": [str(user_id) for user_id in requests.user_ids],
+        "candidates": candidates,
+        "scores": scores,
+    }
+    (folder / _SCORES).write_text(json.dumps(content, sort_keys=True) + "\n")
+
+
+def read(folder: Path) -> Golden:
+    """The golden requests of a release."""
+    content = json.loads((folder / _SCORES).read_text())
+    a = load_file(folder / _ARRAYS)
+    requests = Requests(
+        user_ids=np.array(content["user_ids"], dtype=object),
+        timestamps=a["timestamps"],
+        histories=Histories(
+            a["history_offsets"], a["history_items"], a["history_types"], a["history_timestamps"]
+        ),
+        user_features=a["user_features"],
+        impressed=Ragged(a["impressed_offsets"], a["impressed_items"]),
+        impressed_counts=a["impressed_counts"],
+        item_features=a["item_features"],
+        snapshot=np.zeros(len(content["user_ids"]), dtype=np.int32),
+        hidden=Ragged(a["hidden_offsets"], a["hidden_items"]),
+    )
+    return Golden(requests, content["candidates"], content["scores"])
+
+
+def outcome(recommender: Recommender, ranked: Ranked) -> tuple[list[list[str]], list[list[float]]]:
+    """Candidates by id and their scores, best first; ties by index."""
+    ids = recommender.catalogue.item_ids
+    candidates, scores = [], []
+    for row_items, row_scores in zip(ranked.candidates, ranked.scores, strict=True):
+        order = np.lexsort((row_items, -row_scores))
+        order = order[row_items[order] >= 0]
+        candidates.append([str(item_id) for item_id in ids[row_items[order]]])
+        scores.append([float(score) for score in row_scores[order]])
+    return candidates, scores
+
+
+def difference(golden: Golden, recommender: Recommender, ranked: Ranked) -> float:
+    """Largest absolute difference of a score; infinite where the candidates differ."""
+    candidates, scores = outcome(recommender, ranked)
+    worst = 0.0
+    for ids, values, known_ids, known in zip(
+        candidates, scores, golden.candidates, golden.scores, strict=True
+    ):
+        if sorted(ids) != sorted(known_ids):
+            return float("inf")
+        now = dict(zip(ids, values, strict=True))
+        gaps: list[float] = [abs(now[i] - v) for i, v in zip(known_ids, known, strict=True)]
+        worst = max([worst, *gaps])
+    return worst
+
+
+def one(requests: Requests, row: int) -> Requests:
+    """A single request, as the service makes them."""
+    rows: npt.NDArray[np.int64] = np.array([row], dtype=np.int64)
+    return requests.select(rows)

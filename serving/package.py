@@ -1,0 +1,103 @@
+r"""Stage `package`: everything a service needs, as one immutable folder with a manifest of hashes.
+
+Reads data/split, data/features, data/transformer, data/candidates, data/trees, data/evaluation;
+writes data/release (see `serving.release`). The same inputs give the same bytes, hence the same id.
+
+    python -m serving.package data/split data/features data/transformer data/candidates \
+        data/trees data/evaluation data/release
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from features import params
+from features.placements import PlacementsParams
+from features.stage import replace_folder, stage_guard
+from features.training_set import load_catalogue, load_queries
+from features.windowing import Rules
+from features.windows import Windows
+from serving import golden
+from serving.policy import PolicyParams
+from serving.release import seal
+from training.fingerprint import fingerprint
+from training.recommender import Recommender
+
+
+def package(
+    split: Path,
+    features: Path,
+    transformer: Path,
+    candidates: Path,
+    trees: Path,
+    evaluation: Path,
+    release: Path,
+) -> str:
+    """Assemble the folder `release` from the stages' outputs and return the release id."""
+    content = params.read()
+    release.mkdir(parents=True, exist_ok=True)
+    for source, name in (
+        (transformer, "transformer"),
+        (candidates / "sources", "sources"),
+        (trees, "trees"),
+    ):
+        if source.exists():
+            shutil.copytree(source, release / name)
+    shutil.copyfile(split / "items.parquet", release / "items.parquet")
+    rules = Rules.read(split / "rules.json")
+    _write(
+        release / "policy.json",
+        {
+            "policy": asdict(params.build(PolicyParams, "policy", content["policy"])),
+            "placements": asdict(
+                params.build(PlacementsParams, "placements", content["placements"])
+            ),
+            "history_length": rules.history_length,
+        },
+    )
+    _write(
+        release / "lineage.json",
+        {
+            "data": hash_folder(split),
+            "features": hash_folder(features),
+            "evaluation": hash_folder(evaluation),
+            "fingerprint": fingerprint(Path(), content),
+            "params": content,
+            "windows": asdict(Windows.read(split / "windows.json")),
+        },
+    )
+    recommender = Recommender.load(release, load_catalogue(split))
+    queries = load_queries(split, features, "judge", "organic")
+    golden.write(release, recommender, golden.choose(queries.requests))
+    return seal(release)
+
+
+def hash_folder(folder: Path) -> str:
+    """SHA-256 of the names and bytes of all files below `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def main() -> None:
+    *sources, release = (Path(argument) for argument in sys.argv[1:])
+    with stage_guard(), replace_folder(release) as temporary:
+        split, features, transformer, candidates, trees, evaluation = sources
+        identity = package(split, features, transformer, candidates, trees, evaluation, temporary)
+    print(f"release {identity}")
+
+
+if __name__ == "__main__":
+    main()
