@@ -64,5 +64,5 @@ def parcels(market: Market, user: int, actions: Actions, request_id: str) -> lis
 
 def duplicated(market: Market, users: Ints, numbers: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which events of today are sent twice: each with chance `duplicate_share`."""
-    drawn = uniforms(market.params.seed, Stream.DUPLICATE, users, market.day, numbers)
+    drawn = uniforms(market.params.seed, Stream.DUPLICATE, market.day, users, numbers)
     return drawn < market.params.duplicate_share

@@ -70,7 +70,7 @@ def bootstrap_slates(market: Market, sessions: Sessions, rows: Ints) -> tuple[In
     params, users = market.params, sessions.users[rows]
     scores = np.log1p(market.today.popularity) / params.history_temperature
     items = np.arange(len(market.items))[None, :]
-    drawn = uniforms(params.seed, Stream.POLICY, users[:, None], market.day, sessions.round, items)
+    drawn = uniforms(params.seed, Stream.POLICY, market.day, sessions.round, users[:, None], items)
     unseen = ~sessions.seen[rows]
     keys = np.where(unseen, scores - np.log(-np.log(drawn)), -np.inf)
     top = np.argpartition(-keys, params.slate_size - 1, axis=1)[:, : params.slate_size]

@@ -86,7 +86,7 @@ class Market:
     def visitors(self) -> Ints:
         """Indices of the accounts that visit today, ascending: each with its return chance."""
         everyone = np.arange(len(self.users))
-        drawn = uniforms(self.params.seed, Stream.RETURN, everyone, self.day)
+        drawn = uniforms(self.params.seed, Stream.RETURN, self.day, everyone)
         return np.flatnonzero(drawn < self.return_probability())
 
     def return_probability(self) -> Floats:

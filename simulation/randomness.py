@@ -41,15 +41,21 @@ class Stream(IntEnum):
 def uniforms(seed: int, stream: Stream, *keys: Ints | int) -> Floats:
     """Numbers in (0, 1), one per element of the keys' broadcast shape.
 
-    A splitmix64 hash (Steele et al., 2014) of the seed, the stream and the keys.
+    A splitmix64 hash (Steele et al., 2014) of the seed, the stream and the keys. An integer and
+    an array of it give the same numbers; integers first is faster.
     """
+    state: int | npt.NDArray[np.uint64] = _mixed(seed * 1_000_003 + int(stream))
     with np.errstate(over="ignore"):
-        state = _mix(np.asarray([seed * 1_000_003 + int(stream)], dtype=np.uint64))
         for key in keys:
-            state = _mix(state ^ (np.asarray(key).astype(np.uint64) + _GOLDEN))
+            if isinstance(state, int) and isinstance(key, int):
+                state = _mixed(state ^ ((key + _GOLDEN) & _MASK))
+            else:
+                added = np.asarray(key).astype(np.uint64) + np.uint64(_GOLDEN)
+                state = _mix(np.atleast_1d(np.uint64(state) ^ added))
     shape = np.broadcast_shapes(*(np.shape(key) for key in keys))
-    unit = ((state >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return np.broadcast_to(unit, (*shape,) if shape else (1,))
+    words = np.atleast_1d(np.asarray(state, dtype=np.uint64)) >> np.uint64(11)
+    unit = (words.astype(np.float64) + 0.5) * 2.0**-53
+    return unit.reshape(shape) if shape else unit
 
 
 def generator(seed: int, stream: Stream, *keys: int) -> np.random.Generator:
@@ -57,11 +63,19 @@ def generator(seed: int, stream: Stream, *keys: int) -> np.random.Generator:
     return np.random.default_rng([seed, int(stream), *keys])
 
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_GOLDEN, _MASK = 0x9E3779B97F4A7C15, 0xFFFF_FFFF_FFFF_FFFF
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def _mixed(state: int) -> int:
+    state = (state + _GOLDEN) & _MASK
+    state = ((state ^ (state >> 30)) * _FIRST) & _MASK
+    state = ((state ^ (state >> 27)) * _SECOND) & _MASK
+    return state ^ (state >> 31)
 
 
 def _mix(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    state = state + _GOLDEN
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    state = state + np.uint64(_GOLDEN)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(_FIRST)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(_SECOND)
     return state ^ (state >> np.uint64(31))

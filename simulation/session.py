@@ -107,7 +107,7 @@ class Sessions:
     def _continue(self, rows: Ints, clicked: Ints) -> None:
         params, users = self.market.params, self.users[rows]
         chance = behaviour.continuation(clicked, params.continuation, params.disappointment)
-        drawn = uniforms(params.seed, Stream.CONTINUE, users, self.market.day, self.round)
+        drawn = uniforms(params.seed, Stream.CONTINUE, self.market.day, self.round, users)
         bots = self.market.users.bot[users]
         self.active[rows] = (drawn < np.where(bots, 0.9, chance)) & (self.round + 1 < params.rounds)
         pace = np.where(bots, BOT_HASTE, 1.0)
@@ -131,7 +131,7 @@ class _Turn:
         places = place + np.arange(count)[None, :]
         users = self.users[:, None]
         return uniforms(
-            self.params.seed, stream, users, self.market.day, self.sessions.round, places
+            self.params.seed, stream, self.market.day, self.sessions.round, users, places
         )
 
     def look_at(self, slates: Ints) -> Ints:
@@ -194,8 +194,8 @@ class _Turn:
             row, item = block["row"].astype(np.int64), block["item"].astype(np.int64)
             slot = block["slot"].astype(np.int64)
             drawn = uniforms(
-                self.params.seed, Stream.PURCHASE, self.users[row], self.market.day,
-                self.sessions.round, slot,
+                self.params.seed, Stream.PURCHASE, self.market.day, self.sessions.round,
+                self.users[row], slot,
             )  # fmt: skip
             chance = self.params.purchase * behaviour.attraction(self.logits[row, item])
             chance[self.bots[row]] = 0.0
@@ -219,10 +219,10 @@ class _Turn:
         users, day, turn = self.users[row], self.market.day, self.sessions.round
         seed = self.params.seed
         pace = np.where(self.bots[row], BOT_HASTE, 1.0)
-        seconds = columns["seconds"] + uniforms(seed, Stream.JITTER, users, day, turn, slot)
+        seconds = columns["seconds"] + uniforms(seed, Stream.JITTER, day, turn, users, slot)
         timestamp = self.sessions.time[self.rows[row]] + (seconds * SECOND * pace).astype(np.int64)
-        late = uniforms(seed, Stream.DELAY, users, day, turn, slot) < self.params.late_share
-        wait = uniforms(seed, Stream.DELAY, users, day, turn, slot, 1)
+        late = uniforms(seed, Stream.DELAY, day, turn, users, slot) < self.params.late_share
+        wait = uniforms(seed, Stream.DELAY, day, turn, users, slot, 1)
         hours = -np.log(wait) * self.params.late_hours
         delay = np.where(late, hours * HOUR, wait * SECOND).astype(np.int64)
         order = np.lexsort((slot, timestamp, row))

@@ -66,7 +66,7 @@ def drifted(params: WorldParams, tastes: Floats, day: int) -> Floats:
 
 def session_starts(params: WorldParams, users: Ints, day: int) -> Ints:
     """Offset into the day of each session, µs: 00:30 to 22:30, most in the evening."""
-    early, late = (uniforms(params.seed, Stream.START, users, day, draw) for draw in (0, 1))
+    early, late = (uniforms(params.seed, Stream.START, day, draw, users) for draw in (0, 1))
     part_of_day = np.maximum(early, late)
     return (30 * MINUTE + part_of_day * 22 * HOUR).astype(np.int64) % DAY
 

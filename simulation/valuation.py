@@ -66,7 +66,7 @@ def take(market: Market, count: int) -> Snapshot:
     sample is part of the larger.
     """
     humans = market.users.humans
-    drawn = uniforms(market.params.seed, Stream.SAMPLE, humans, market.day)
+    drawn = uniforms(market.params.seed, Stream.SAMPLE, market.day, humans)
     keys = np.log(drawn) / market.return_probability()[humans]
     users = np.sort(humans[np.argsort(-keys, kind="stable")[:count]])
     logits = market.today.current_logits(users, market.satiation[users])
