@@ -6,6 +6,7 @@ writes the same bytes, and removes files that a run which never advanced left be
 """
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,21 @@ def ingest_feedback(engine: sa.Engine, workspace: Workspace, fence: Fence | None
         workspace.add(touched)
         offsets.advance(engine, EVENTS, batch["offset"][-1].as_py(), fence)
         events += batch.num_rows
+
+
+def ingest_folder(workspace: Workspace, folder: Path) -> Ingested:
+    """Add a folder that is a log already (`events/dt=…`, `items/dt=…`, `users/`)."""
+    parts = sorted(path for path in folder.rglob("part-*.parquet"))
+    for part in parts:
+        target = workspace.log / part.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            shutil.copyfile(part, target)
+    workspace.add(sorted({workspace.log / part.parent.relative_to(folder) for part in parts}))
+    rows = dict.fromkeys(("events", "items", "users"), 0)
+    for part in parts:
+        rows[part.relative_to(folder).parts[0]] += pq.read_metadata(part).num_rows
+    return Ingested(rows["events"], rows["items"], workspace.data_version())
 
 
 def _drain_items(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> int:

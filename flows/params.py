@@ -15,7 +15,7 @@ class RetrainParams:
     window, that starts a retrain."""
 
     decay: float = 0.3
-    """Relative fall of the click-through rate, last day against the week before, that starts one."""
+    """Fall of the click-through rate, last day against the week before, that starts a retrain."""
 
     keep: int = 10
     """Releases kept besides every past champion."""

@@ -5,37 +5,31 @@ like any worker would.
 """
 
 import math
-import subprocess
-import sys
-import time
 
 import numpy as np
 
 from flows.rollout import Rollout
+from serving.check import TOLERANCE, passes
+from serving.release_checks import release_checks as measure
 from training.evidence import Evidence
 from training.gate import Check
 from training.judging import Judged
 
 MAX_MEGABYTES = 500.0
-TOLERANCE = 1e-9
+MAX_MILLISECONDS = 200.0
+EXACT = 1e-9
 
 
 def release_checks(
     rollout: Rollout, release: str, evidence: Evidence, judged: Judged
 ) -> list[Check]:
     """Checks of the published copy of `release`; `judged`: that copy on the judge window."""
-    folder = rollout.fetch(release)
-    megabytes = sum(path.stat().st_size for path in folder.rglob("*")) / 1e6
+    numbers = measure(rollout.fetch(release))
     return [
         reproduces(evidence, judged),
-        loads(folder.as_posix()),
-        Check(
-            "release.size",
-            megabytes <= MAX_MEGABYTES,
-            megabytes,
-            MAX_MEGABYTES,
-            f"the release holds {megabytes:.1f} MB, at most {MAX_MEGABYTES:.0f} MB allowed",
-        ),
+        reproduces_golden(numbers),
+        latency(numbers),
+        size(numbers),
     ]
 
 
@@ -46,28 +40,56 @@ def reproduces(evidence: Evidence, judged: Judged) -> Check:
         return Check("release.parity", None, None, None, "no training-time score to compare with")
     users, inverse = np.unique(judged.users, return_inverse=True)
     values = judged.metrics[evidence.metric]
-    mean = float((np.bincount(inverse, values) / np.bincount(inverse)).mean()) if len(users) else 0.0
-    difference = abs(mean - known.mean)
-    passed = math.isfinite(difference) and difference <= TOLERANCE
-    reason = f"packaged {evidence.metric} {mean:.6f}, in training {known.mean:.6f}"
-    return Check("release.parity", passed, difference, TOLERANCE, reason, harmful=not passed)
-
-
-def loads(folder: str) -> Check:
-    """Does a fresh process load it and reproduce its golden scores?"""
-    started = time.monotonic()
-    result = subprocess.run(
-        [sys.executable, "-m", "serving.check", folder], capture_output=True, text=True, timeout=120
+    mean = (
+        float((np.bincount(inverse, values) / np.bincount(inverse)).mean()) if len(users) else 0.0
     )
-    seconds = time.monotonic() - started
-    passed = result.returncode == 0
-    last = (result.stdout if passed else result.stderr).strip().splitlines()[-1:]
-    reason = last[0] if last else f"exit status {result.returncode}"
+    difference = abs(mean - known.mean)
+    passed = math.isfinite(difference) and difference <= EXACT
+    reason = f"packaged {evidence.metric} {mean:.6f}, in training {known.mean:.6f}"
+    return Check("release.parity", passed, difference, EXACT, reason, harmful=not passed)
+
+
+def reproduces_golden(numbers: dict[str, float]) -> Check:
+    """Does a fresh process load it and give the golden requests the scores of training?"""
+    difference = numbers.get("golden_difference")
+    if difference is None:
+        reason = "a fresh process could not load the release"
+        return Check("release.golden", False, None, TOLERANCE, reason, harmful=True)
+    passed = passes(numbers)
     return Check(
-        "release.loads",
+        "release.golden",
         passed,
-        seconds,
-        None,
-        f"in a fresh process: {reason}",
+        difference if math.isfinite(difference) else None,
+        TOLERANCE,
+        f"{numbers['golden_requests']:.0f} golden requests in a fresh process, "
+        f"largest difference {difference:.2g}",
         harmful=not passed,
+    )
+
+
+def latency(numbers: dict[str, float]) -> Check:
+    """Does one request at a time rank fast enough?"""
+    value = numbers.get("rank_p99_ms", math.nan)
+    if not math.isfinite(value):
+        return Check("release.latency", None, None, MAX_MILLISECONDS, "latency was not measured")
+    return Check(
+        "release.latency",
+        value <= MAX_MILLISECONDS,
+        value,
+        MAX_MILLISECONDS,
+        f"99 % of requests rank within {value:.1f} ms, at most {MAX_MILLISECONDS:.0f} ms allowed",
+    )
+
+
+def size(numbers: dict[str, float]) -> Check:
+    """Is it small enough to be fetched by every worker?"""
+    value = numbers.get("megabytes", math.nan)
+    if not math.isfinite(value):
+        return Check("release.size", None, None, MAX_MEGABYTES, "size was not measured")
+    return Check(
+        "release.size",
+        value <= MAX_MEGABYTES,
+        value,
+        MAX_MEGABYTES,
+        f"the release holds {value:.1f} MB, at most {MAX_MEGABYTES:.0f} MB allowed",
     )

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
 from features.params import load
-from features.settings import Settings
 from flows import environment, gating, ingest, stages, workspace
 from flows.lease import lease, wall_clock
 from flows.params import RetrainParams
-from flows.rollout import Rollout
-from serving.database import connect
+from flows.rollout import Rollout, installation
 from serving.fences import Fence
 
 
@@ -44,8 +43,8 @@ def retrain(
     reason: for the log; overrides: dotted keys of params.yaml; now: µs, the real clock by default
     (simulations have their own). Raises Busy when a retrain is running: it will run once more.
     """
-    settings = Settings()
-    rollout = Rollout(settings, connect(settings.database))
+    rollout = installation()
+    get_run_logger().info("retrain: %s", reason)
     while True:
         with lease(rollout.engine, "retrain") as held:
             outcome = run_once(rollout, held.fence, overrides or {}, now or wall_clock())
@@ -53,9 +52,7 @@ def retrain(
             return outcome
 
 
-def run_once(
-    rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: int
-) -> Outcome:
+def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: int) -> Outcome:
     """The steps, in order. Each one is idempotent; the fence stops a run that lost its lease."""
     settings, engine, outcome = rollout.settings, rollout.engine, Outcome()
     clock = StepClock(outcome.seconds)

@@ -2,20 +2,33 @@
 
 import shutil
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from features.schema import DAY
 from features.settings import Settings
+from features.windows import Windows
 from flows.workspace import Workspace
 from serving import channels, release, verdicts
 from serving.channels import Channel
+from serving.database import connect
 from serving.fences import Fence
+
+if TYPE_CHECKING:
+    from features.online import OnlineStore
 
 CHANNEL = "champion"
 MODEL = "rondo"
+
+
+@cache
+def installation() -> "Rollout":
+    """The one that the environment names; one database engine and online store a process."""
+    settings = Settings()
+    return Rollout(settings, connect(settings.database))
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,13 @@ class Rollout:
     def reports(self) -> Path:
         """Folder of the verdict pages."""
         return self.settings.root / "verdicts"
+
+    @cached_property
+    def online(self) -> "OnlineStore":
+        """The online feature store (imports Feast: seconds, once a process)."""
+        from features.online import OnlineStore
+
+        return OnlineStore(self.settings)
 
     def fetch(self, identity: str) -> Path:
         """A verified local copy of a release. Raises ReleaseError."""
@@ -61,9 +81,9 @@ class Rollout:
 
     def materialise(self, workspace: Workspace) -> None:
         """Bring the online store up to the newest snapshot of `data/features`."""
-        from features.online import OnlineStore
-
-        OnlineStore(self.settings).materialise(workspace.root / "data" / "features")
+        data = workspace.root / "data"
+        end = Windows.read(data / "split" / "windows.json").judge_end
+        self.online.materialise(data / "features", end // DAY * DAY + DAY)
 
     def retain(self, keep: int) -> list[str]:
         """Delete all but the newest `keep` releases and every past champion; returns the deleted.

@@ -32,7 +32,12 @@ def publish(release: str, verdict: Verdict, evidence: Evidence, folder: Path) ->
 
 def markdown(release: str, verdict: Verdict, evidence: Evidence) -> str:
     """The verdict as Markdown tables."""
-    lines = [f"# {verdict.decision}: release `{release}`", "", "| check | | reason |", "|---|---|---|"]
+    lines = [
+        f"# {verdict.decision}: release `{release}`",
+        "",
+        "| check | | reason |",
+        "|---|---|---|",
+    ]
     lines += [f"| {c.name} | {MARKS[c.passed]} | {c.reason} |" for c in verdict.checks]
     names = list(next(iter(evidence.metrics.values()), {}))
     lines += ["", "| system | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]

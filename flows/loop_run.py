@@ -1,0 +1,182 @@
+"""What both kinds of run share: servers, service, retrains told line by line, the report."""
+
+import contextlib
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from features.settings import Settings
+from flows import processes
+from flows.console import Console
+from flows.memory import PeakMemory
+from flows.processes import Supervised
+from flows.retrain import Outcome, retrain
+from flows.rollout import CHANNEL, Rollout, installation
+from serving import catalogue_feed, channels
+from training.gate import Check
+
+MARKS = {True: "✓", False: "✗", None: "?"}
+SYNC_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run. overrides: dotted keys of params.yaml; people: valued each day."""
+
+    settings: Settings
+    seed: int
+    control: bool
+    data: Path | None
+    days: int
+    people: int
+    overrides: dict[str, object]
+    reports: Path
+
+
+@dataclass
+class Run:
+    """A run under way, and what its report will hold."""
+
+    plan: Plan
+    console: Console
+    rollout: Rollout
+    prefect: Supervised
+    prefect_port: int
+    service_port: int
+    releases: list[dict[str, Any]] = field(default_factory=list)
+    days: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.service_port}"
+
+    def wait_for_prefect(self) -> None:
+        with self.console.step("prefect", "prefect") as step:
+            processes.wait_for_prefect(self.prefect, self.prefect_port)
+            step.text = f"server at {processes.api_url(self.prefect_port)}"
+
+    @contextmanager
+    def serving(self) -> Iterator[Supervised]:
+        """The service in the clock of its requests; not awaited."""
+        environment = {"RONDO_CLOCK": "request", "RONDO_HOME": str(self.rollout.settings.root)}
+        root = self.rollout.settings.root
+        with processes.service(root, self.service_port, environment) as service:
+            yield service
+
+    def retrain(self, reason: str, overrides: dict[str, object], now: int) -> Outcome:
+        """Retrain and say what came of it."""
+        with self.console.step("retrain", "retrain") as step:
+            outcome = retrain(reason, overrides, now)
+            step.text = " ".join(f"{name} {s:.1f}" for name, s in outcome.seconds.items())
+        for name, seconds in outcome.seconds.items():
+            steps = self.console.steps
+            steps[f"retrain.{name}"] = steps.get(f"retrain.{name}", 0.0) + seconds
+        self.releases.append(
+            {
+                "release": outcome.release,
+                "verdict": outcome.decision,
+                "reasons": list(outcome.reasons),
+            }
+        )
+        self._tell(outcome)
+        return outcome
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Lines on data, models, verdict and release."""
+        say, judgement, ingested = self.console.line, outcome.judgement, outcome.ingested
+        if ingested is not None:
+            say(
+                f"ingest       {ingested.events} events, {ingested.items} item versions from the "
+                f"feedback log; data version {ingested.version[:12]}", 1,
+            )  # fmt: skip
+        if judgement is not None:
+            evidence = judgement.evidence
+            name = evidence.metric
+            mean = {system: m[name].mean for system, m in evidence.metrics.items()}
+            say(
+                f"transformer  {name} {mean.get('transformer', float('nan')):.4f}, "
+                f"recency-popularity {mean['popularity']:.4f}", 1,
+            )  # fmt: skip
+            alone = evidence.differences.get("transformer")
+            say(f"trees        {name} {mean['served']:.4f}, minus transformer alone {alone}", 1)
+            say(f"gate         {outcome.decision}", 1)
+            for check in judgement.verdict.checks:
+                if check.passed is not True or not self.days:
+                    say(f"  {describe(check)}", 1)
+        champion = channels.read(self.rollout.engine, CHANNEL)
+        now_served = "nobody yet" if champion is None else champion.release[:12]
+        say(f"release      {outcome.release[:12]}; champion {now_served} at {self.url}", 1)
+
+    def wait_until_in_step(self, service: Supervised) -> None:
+        """Until the service serves the champion, today's items and the newest features."""
+        with self.console.step("service", "service") as step:
+            service.wait_until_answers(f"{self.url}/readyz", timeout=120.0)
+            champion = channels.read(self.rollout.engine, CHANNEL)
+            wanted = (
+                champion.generation if champion else None,
+                catalogue_feed.last_sequence(self.rollout.engine),
+                self.rollout.online.snapshot(),
+            )
+            deadline = time.monotonic() + SYNC_SECONDS
+            while (found := _status(self.url)) != wanted:
+                if time.monotonic() > deadline:
+                    raise processes.ProcessFailed(
+                        f"the service stays at {found}, not {wanted}; see {service.log}"
+                    )
+                time.sleep(0.1)
+            step.text = f"{self.url} serves generation {wanted[0]}"
+
+
+def run(plan: Plan) -> None:
+    """Run the plan from an empty state and write the report."""
+    from flows import loop_report
+
+    began, console, memory = time.monotonic(), Console(), PeakMemory()
+    port = processes.free_port()
+    with contextlib.ExitStack() as stack:
+        prefect = stack.enter_context(processes.prefect_server(plan.settings.root, port))
+        state = Run(plan, console, installation(), prefect, port, processes.free_port())
+        if plan.data is None:
+            from flows.market import play
+
+            play(state)
+        else:
+            from flows.replay import replay
+
+            replay(state)
+    content = {
+        "wall_seconds": round(time.monotonic() - began, 2),
+        "peak_rss_mb": round(memory.stop(), 1),
+        "seed": plan.seed,
+        "control": plan.control,
+        "releases": state.releases,
+        "days": state.days,
+        "steps": {name: round(seconds, 2) for name, seconds in console.steps.items()},
+    }
+    path = loop_report.write(content, plan.reports)
+    console.line(
+        f"{console.elapsed():>6}        done in {content['wall_seconds']:.0f} s, "
+        f"peak memory {content['peak_rss_mb']:.0f} MB; report: {path}"
+    )
+
+
+def describe(check: Check) -> str:
+    """One line on a check."""
+    return f"{MARKS[check.passed]} {check.name}: {check.reason}"
+
+
+def _status(url: str) -> tuple[int | None, int, int] | None:
+    request = urllib.request.Request(
+        f"{url}/status", b"{}", {"Content-Type": "application/json"}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5.0) as response:
+            status = json.load(response)
+    except OSError:
+        return None
+    return status["generation"], status["catalogue_sequence"], status["features_at"]
