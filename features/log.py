@@ -21,7 +21,7 @@ def connect() -> duckdb.DuckDBPyConnection:
             "preserve_insertion_order": True,
         },
     )
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return connection
 
 

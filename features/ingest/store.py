@@ -1,0 +1,128 @@
+"""Validated rows as day-partitioned Parquet: written under a temporary name, then renamed.
+
+Storing a range again writes the same bytes: duplicates are looked for in earlier ranges only.
+"""
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.ingest.validate import Validated, validate_events, validate_items
+from features.schema import DAY, USER
+
+_RANGE = re.compile(r"part-(\d{12})-(\d{12})\.parquet$")
+
+#: With more partitions than this the files are not synced one by one.
+BULK = 64
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a range: rows = stored + quarantined, always.
+
+    partitions: the files written, relative to the folder; reasons: quarantined rows by reason.
+    """
+
+    rows: int
+    stored: int
+    quarantined: int
+    partitions: tuple[str, ...]
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+def store_events(table: pa.Table, folder: Path, first_offset: int, now: int) -> Report:
+    """Validate events (see `validate_events`) and add them to the log in `folder`.
+
+    The table is the range [first_offset, first_offset + rows); an event goes to the partition of
+    the day on which it was received. Events of earlier ranges are not stored again.
+    """
+    known = known_ids(folder, first_offset)
+    validated = validate_events(table, now, first_offset, known)
+    return _store(validated, folder, "events", first_offset, table.num_rows)
+
+
+def store_items(table: pa.Table, folder: Path, first_offset: int, now: int) -> Report:
+    """Validate item versions (see `validate_items`) and add them to the log in `folder`."""
+    validated = validate_items(table, now, first_offset)
+    return _store(validated, folder, "items", first_offset, table.num_rows)
+
+
+def store_users(table: pa.Table, folder: Path, first_offset: int = 0) -> Report:
+    """Add users (`schema.USER`); a row without `user_id`, or a second one, is quarantined."""
+    seen: set[str] = set()
+    rows, reasons = [], []
+    for row in table.to_pylist():
+        reason = None
+        if not row.get("user_id"):
+            reason = "user_id is missing"
+        elif row["user_id"] in seen:
+            reason = "duplicate"
+        reasons.append(reason)
+        if reason is None:
+            seen.add(row["user_id"])
+            rows.append({name: row.get(name) for name in USER.names})
+    name = _name(first_offset, table.num_rows)
+    if rows:
+        write_whole(pa.Table.from_pylist(rows, schema=USER), folder / "users" / name)
+    bad = Counter(reason for reason in reasons if reason)
+    files = (f"users/{name}",) if rows else ()
+    return Report(table.num_rows, len(rows), table.num_rows - len(rows), files, dict(bad))
+
+
+def known_ids(folder: Path, first_offset: int) -> pa.ChunkedArray:
+    """Event ids that ranges before `first_offset` have stored."""
+    files = [
+        str(path)
+        for path in sorted(folder.glob("events/dt=*/part-*.parquet"))
+        if (match := _RANGE.search(path.name)) and int(match.group(1)) < first_offset
+    ]
+    if not files:
+        return pa.chunked_array([], pa.string())
+    table: pa.Table = duckdb.read_parquet(files).select("event_id").to_arrow_table()
+    return table["event_id"]
+
+
+def write_whole(table: pa.Table, path: Path, durable: bool = True) -> None:
+    """A Parquet file that is there completely or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _store(validated: Validated, folder: Path, kind: str, first_offset: int, rows: int) -> Report:
+    valid, quarantine = validated.valid, validated.quarantine
+    name = _name(first_offset, rows)
+    days = valid["received_at"].cast(pa.int64()).to_numpy() // DAY
+    order = np.argsort(days, kind="stable")
+    by_day = valid.take(pa.array(order)).combine_chunks()
+    present, starts, counts = np.unique(days[order], return_index=True, return_counts=True)
+    partitions = [f"{kind}/dt={np.datetime64(int(day), 'D')}/{name}" for day in present]
+    for partition, start, count in zip(partitions, starts, counts, strict=True):
+        # A bulk import that a power cut interrupts is run again; nobody was told that it is in.
+        durable = len(partitions) <= BULK
+        write_whole(by_day.slice(start, count), folder / partition, durable)
+    if quarantine.num_rows:
+        write_whole(quarantine, folder / "quarantine" / kind / name)
+    return Report(
+        rows=rows,
+        stored=valid.num_rows,
+        quarantined=quarantine.num_rows,
+        partitions=tuple(partitions),
+        reasons=dict(sorted(Counter(quarantine["reason"].to_pylist()).items())),
+    )
+
+
+def _name(first_offset: int, rows: int) -> str:
+    return f"part-{first_offset:012d}-{first_offset + max(rows, 1) - 1:012d}.parquet"
