@@ -1,0 +1,137 @@
+"""Releases: sealed, verified, published whole, reproduced by a fresh process."""
+
+import json
+import shutil
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from serving import release, release_checks
+from serving.release import Release, ReleaseError
+from tests.serving.small import make_release
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("made") / "release"
+    return folder, make_release(folder)
+
+
+@pytest.fixture
+def copy(made: tuple[Path, str], tmp_path: Path) -> Path:
+    """A release that a test may spoil."""
+    return Path(shutil.copytree(made[0], tmp_path / "copy"))
+
+
+def test_the_same_inputs_give_the_same_id(made: tuple[Path, str], tmp_path: Path) -> None:
+    assert make_release(tmp_path / "again") == made[1]
+    assert make_release(tmp_path / "other", seed=2) != made[1]
+    assert len(made[1]) == 64
+    assert set(made[1]) <= set("0123456789abcdef")
+
+
+def test_a_changed_file_is_found(copy: Path) -> None:
+    weights = copy / "transformer" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ReleaseError, match=r"model\.safetensors was changed"):
+        Release.open(copy)
+
+
+@pytest.mark.parametrize("name", ["items.parquet", "trees/model.txt"])
+def test_a_missing_file_is_named(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(ReleaseError, match=name):
+        Release.open(copy)
+
+
+def test_a_file_that_is_not_in_the_manifest_is_named(copy: Path) -> None:
+    (copy / "extra.json").write_text("{}")
+    with pytest.raises(ReleaseError, match=r"extra\.json"):
+        release.verify(copy)
+
+
+def test_a_pickle_can_be_no_part_of_a_release(copy: Path) -> None:
+    (copy / "model.pkl").write_bytes(b"\x80\x04.")
+    with pytest.raises(ReleaseError, match=r"model\.pkl"):
+        release.seal(copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["model.pkl"] = {"sha256": "0" * 64, "bytes": 3}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ReleaseError, match=r"model\.pkl"):
+        release.verify(copy)
+
+
+def test_a_folder_without_manifest_is_no_release(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match=r"no manifest\.json"):
+        Release.open(tmp_path)
+
+
+def test_publishing_twice_changes_nothing(made: tuple[Path, str], tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    assert release.publish(made[0], store) == made[1]
+    first = (Path(store) / made[1] / "manifest.json").stat().st_ino
+    assert release.publish(made[0], store) == made[1]
+    assert (Path(store) / made[1] / "manifest.json").stat().st_ino == first
+    assert [path.name for path in Path(store).iterdir()] == [made[1]]
+    fetched = release.fetch(made[1], store, tmp_path / "cache")
+    assert fetched.id == made[1]
+    assert fetched.policy.temperature == 0.5
+
+
+def test_an_object_store_is_copied_to_a_verified_cache(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
+    store = f"memory://{tmp_path.name}"
+    identity = release.publish(made[0], store)
+    assert release.stored(store) == [identity]
+    fetched = release.fetch(identity, store, tmp_path / "cache")
+    assert fetched.path == tmp_path / "cache" / identity
+    release.remove(identity, store)
+    assert release.stored(store) == []
+    assert release.fetch(identity, store, tmp_path / "cache").id == identity  # from the cache
+    with pytest.raises(ReleaseError, match="holds no release"):
+        release.fetch(identity, store, tmp_path / "other")
+
+
+def test_a_spoiled_object_in_a_store_never_reaches_the_cache(
+    made: tuple[Path, str], tmp_path: Path
+) -> None:
+    store = f"memory://{tmp_path.name}"
+    identity = release.publish(made[0], store)
+    filesystem, root = fsspec.core.url_to_fs(store)
+    filesystem.pipe_file(f"{root}/{identity}/policy.json", b"{}")
+    with pytest.raises(ReleaseError, match=r"policy\.json was changed"):
+        release.fetch(identity, store, tmp_path / "cache")
+    assert not (tmp_path / "cache" / identity).exists()
+
+
+def test_a_release_under_a_false_name_is_refused(made: tuple[Path, str], tmp_path: Path) -> None:
+    false = "0" * 64
+    shutil.copytree(made[0], tmp_path / false)
+    with pytest.raises(ReleaseError, match=f"not {false}"):
+        release.fetch(false, str(tmp_path), tmp_path / "cache")
+
+
+def test_a_fresh_process_reproduces_the_golden_scores(made: tuple[Path, str]) -> None:
+    numbers = release_checks.release_checks(made[0])
+    assert numbers["loads"] == 1.0
+    assert numbers["golden_requests"] > 0
+    assert numbers["golden_difference"] == 0.0
+    assert numbers["rank_p50_ms"] > 0
+
+
+def test_other_weights_under_the_same_golden_scores_are_found(copy: Path, tmp_path: Path) -> None:
+    make_release(tmp_path / "other", seed=2)
+    shutil.copy(tmp_path / "other" / "trees" / "model.txt", copy / "trees" / "model.txt")
+    release.seal(copy)
+    numbers = release_checks.release_checks(copy)
+    assert numbers["loads"] == 0.0
+    assert numbers["golden_difference"] > 0.01
+
+
+def test_a_broken_release_has_no_number_but_that_it_does_not_load(copy: Path) -> None:
+    (copy / "items.parquet").unlink()
+    assert release_checks.release_checks(copy) == {"loads": 0.0}
