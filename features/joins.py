@@ -53,20 +53,25 @@ def feast_join(entities: pa.Table, features: Path, view: str, names: tuple[str, 
     return table.sort_by("row").select([*entities.column_names, *names])
 
 
-def query_users(split: Path, features: Path) -> pa.Table:
-    """The user's features at every query of `data/split`: column `query`, then
+def users_at(user_ids: pa.ChunkedArray, timestamps: pa.ChunkedArray, features: Path) -> pa.Table:
+    """The user's batch features at each moment (int64, µs): column `query` (the row number), then
     QUERY_USER_COLUMNS."""
-    queries = pq.read_table(split / "queries.parquet")
-    user_ids = pq.read_table(split / "users.parquet")["user_id"]
     entities = pa.table(
         {
-            "row": queries["query"].cast(pa.int64()),
-            "user_id": user_ids.take(queries["user"]),
-            "event_timestamp": queries["timestamp"].cast(TIMESTAMP),
+            "row": pa.array(range(len(user_ids)), pa.int64()),
+            "user_id": user_ids,
+            "event_timestamp": timestamps.cast(TIMESTAMP),
         }
     )
     table = point_in_time(entities, features, "user_activity", QUERY_USER_COLUMNS)
     return table.select(["row", *QUERY_USER_COLUMNS]).rename_columns(["query", *QUERY_USER_COLUMNS])
+
+
+def query_users(split: Path, features: Path) -> pa.Table:
+    """`users_at` for every query of `data/split`, in the order of their numbers."""
+    queries = pq.read_table(split / "queries.parquet")
+    user_ids = pq.read_table(split / "users.parquet")["user_id"]
+    return users_at(user_ids.take(queries["user"]), queries["timestamp"], features)
 
 
 def item_snapshots(split: Path, features: Path, snapshots: list[int]) -> pa.Table:

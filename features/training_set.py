@@ -6,6 +6,7 @@ daily snapshot before the request, as the online store would have held it.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,21 +73,26 @@ def load_queries(split: Path, features: Path, window: str, kind: str) -> Queries
     """The queries of `window` ("rank" or "judge") and `kind` ("organic" or "slate")."""
     selected = (pc.field("window") == window) & (pc.field("kind") == kind)
     queries = pq.read_table(split / "queries.parquet").filter(selected)
-    return build_queries(
-        queries=queries,
-        events=pq.read_table(
-            split / "events.parquet",
-            columns=["user", "item", "event_type", "timestamp", "received_at"],
-        ),
-        hidden=pq.read_table(split / "hidden.parquet"),
-        user_ids=np.array(
-            pq.read_table(split / "users.parquet")["user_id"].to_pylist(), dtype=object
-        ),
-        item_ids=pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"],
-        query_users=pq.read_table(features / "query_users.parquet"),
-        item_snapshots=pq.read_table(features / "item_snapshots.parquet"),
-        history_length=Rules.read(split / "rules.json").history_length,
-    )
+    query_users = pq.read_table(features / "query_users.parquet")
+    return build_queries(queries=queries, query_users=query_users, **_tables(split, features))
+
+
+def queries_at(split: Path, features: Path, queries: pa.Table, query_users: pa.Table) -> Queries:
+    """Other queries over the same log: `queries` and `query_users` as for `build_queries`."""
+    return build_queries(queries=queries, query_users=query_users, **_tables(split, features))
+
+
+def _tables(split: Path, features: Path) -> dict[str, Any]:
+    columns = ["user", "item", "event_type", "timestamp", "received_at"]
+    user_ids = pq.read_table(split / "users.parquet")["user_id"].to_pylist()
+    return {
+        "events": pq.read_table(split / "events.parquet", columns=columns),
+        "hidden": pq.read_table(split / "hidden.parquet"),
+        "user_ids": np.array(user_ids, dtype=object),
+        "item_ids": pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"],
+        "item_snapshots": pq.read_table(features / "item_snapshots.parquet"),
+        "history_length": Rules.read(split / "rules.json").history_length,
+    }
 
 
 def build_queries(
@@ -119,7 +125,11 @@ def build_queries(
     hidden_rows, hidden_offsets = Timeline.from_table(hidden).before(
         users, timestamps, max(hidden.num_rows, 1)
     )
-    row_of = pc.index_in(queries["query"], value_set=query_users["query"])
+    row_of = pc.index_in(
+        queries["query"].cast(pa.int64()), value_set=query_users["query"].cast(pa.int64())
+    )
+    if row_of.null_count:
+        raise ValueError(f"{row_of.null_count} queries have no row in query_users")
     query_users = query_users.take(row_of)
     impressed, impressed_counts = impressed_rows(query_users, item_ids)
     moments, item_features = snapshot_arrays(item_snapshots, len(item_ids))

@@ -31,9 +31,11 @@ def index_ids(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-#: Rows of `schema.ITEM` in index order: the newest version of each item. An item known only from
-#: events is available from its first event on.
+#: Rows of `schema.ITEM` in index order: of each item the newest version that was known by the last
+#: event (of one announced later, its first). An item known only from events is available from its
+#: first event on.
 ITEMS_IN_ORDER = """
+    WITH last_event AS (SELECT make_timestamptz(max(received_at)) AS moment FROM raw_events)
     SELECT item_id, title, description, categories, price,
            coalesce(available, true) AS available,
            CASE WHEN known THEN created_at ELSE make_timestamptz(first_event) END AS created_at,
@@ -41,9 +43,12 @@ ITEMS_IN_ORDER = """
            coalesce(received_at, make_timestamptz(first_event)) AS received_at
     FROM item_index
     LEFT JOIN (
-        SELECT *, true AS known FROM raw_items
+        SELECT raw_items.*, true AS known FROM raw_items, last_event
         QUALIFY row_number() OVER (
-            PARTITION BY item_id ORDER BY received_at DESC, part DESC, title, price
+            PARTITION BY item_id
+            ORDER BY received_at > moment,
+                     CASE WHEN received_at > moment THEN received_at END,
+                     received_at DESC, part DESC, title, price
         ) = 1
     ) USING (item_id)
     LEFT JOIN (

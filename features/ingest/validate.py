@@ -48,7 +48,7 @@ def validate_events(
         known_ids = pa.chunked_array([], pa.string())
     connection.register("known", pa.table({"event_id": known_ids}))
     integral = (
-        "position IS NOT NULL AND (NOT regexp_full_match(position, '[0-9]+') "
+        "position IS NOT NULL AND (NOT regexp_full_match(position, '[0-9]+([.]0*)?') "
         "OR TRY_CAST(position AS INTEGER) IS NULL)"
     )
     connection.execute(

@@ -1,0 +1,115 @@
+"""Do the values that were served equal those that training would compute for the same moment?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.joins import users_at
+from features.ragged import Ints
+from features.requests import Requests
+from features.training_set import queries_at
+
+
+@dataclass(frozen=True)
+class Parity:
+    """requests: how many were compared; mismatches: by part, how many requests differ in it."""
+
+    requests: int
+    mismatches: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """Share of requests that differ in the worst part; NaN without requests."""
+        if self.requests == 0:
+            return float("nan")
+        return max(self.mismatches.values()) / self.requests
+
+
+def offline_requests(
+    split: Path, features: Path, user_ids: Sequence[str], timestamps: Sequence[int]
+) -> Requests:
+    """What training would know of `user_ids` at `timestamps` (µs), from `data/split` and
+    `data/features` that were built later. Raises ValueError for a user who is not in the log, or
+    a time before the first snapshot."""
+    known = pq.read_table(split / "users.parquet")["user_id"]
+    users = pc.index_in(pa.array(user_ids, pa.string()), value_set=known)
+    if users.null_count:
+        raise ValueError(f"{users.null_count} of {len(user_ids)} users are not in the log")
+    moments = pa.chunked_array([pa.array(timestamps, pa.int64())])
+    empty = pa.array([[]] * len(user_ids), pa.list_(pa.int32()))
+    queries = pa.table(
+        {
+            "query": pa.array(range(len(user_ids)), pa.int64()),
+            "user": users,
+            "timestamp": moments,
+            "targets": empty,
+            "shown": empty,
+        }
+    )
+    ids = pa.chunked_array([pa.array(user_ids, pa.string())])
+    return queries_at(split, features, queries, users_at(ids, moments, features)).requests
+
+
+def compare(served: Requests, offline: Requests, tolerance: float = 1e-5) -> Parity:
+    """Compare two views of the same requests over the same catalogue, row by row.
+
+    Parts: user_features and item_features (relative tolerance, NaN equals NaN), impressed, history
+    (items, event types and times; events of one moment in any order), hidden (as a set).
+    """
+    count = len(served)
+    different = {
+        "user_features": _differs(served.user_features, offline.user_features, tolerance),
+        "item_features": _item_differs(served, offline, tolerance),
+        "impressed": _rows_differ(_impressed(served), _impressed(offline)),
+        "history": _rows_differ(_histories(served), _histories(offline)),
+        "hidden": _rows_differ(_hidden(served), _hidden(offline)),
+    }
+    return Parity(count, {name: int(rows.sum()) for name, rows in different.items()})
+
+
+def _differs(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], tolerance: float
+) -> npt.NDArray[np.bool_]:
+    equal = np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+    return ~equal.reshape(len(a), -1).all(axis=1)
+
+
+def _item_differs(served: Requests, offline: Requests, tolerance: float) -> npt.NDArray[np.bool_]:
+    pairs, rows = np.unique(
+        np.stack([served.snapshot, offline.snapshot]), axis=1, return_inverse=True
+    )
+    differs = _differs(served.item_features[pairs[0]], offline.item_features[pairs[1]], tolerance)
+    result: npt.NDArray[np.bool_] = differs[rows.reshape(-1)]
+    return result
+
+
+def _rows_differ(a: list[list[Any]], b: list[list[Any]]) -> npt.NDArray[np.bool_]:
+    return np.array([x != y for x, y in zip(a, b, strict=True)], dtype=np.bool_)
+
+
+def _impressed(requests: Requests) -> list[list[Any]]:
+    pairs = list(zip(requests.impressed.items, requests.impressed_counts, strict=True))
+    return [sorted(row) for row in _cut(pairs, requests.impressed.offsets)]
+
+
+def _histories(requests: Requests) -> list[list[Any]]:
+    h = requests.histories
+    rows = list(zip(h.timestamps, h.items, h.event_types, strict=True))
+    return [sorted(row) for row in _cut(rows, h.offsets)]
+
+
+def _hidden(requests: Requests) -> list[list[Any]]:
+    rows = _cut(list(requests.hidden.items), requests.hidden.offsets)
+    return [sorted(set(row)) for row in rows]
+
+
+def _cut(rows: list[Any], offsets: Ints) -> list[list[Any]]:
+    return [rows[start:end] for start, end in pairwise(offsets)]
