@@ -18,7 +18,6 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +32,7 @@ from features.windowing import Rules
 from features.windows import Windows
 from training.transformer import artefact, trainer
 from training.transformer.config import RunOptions, TransformerParams
-from training.transformer.data import Tokens, tokens_from
+from training.transformer.data import FitError, Tokens, tokens_from
 from training.transformer.scorer import Scorer
 from training.transformer.tail import (
     Tail,
@@ -91,53 +90,60 @@ def evaluate(
     }
 
 
-def main() -> None:
-    split, out, metrics_path = (Path(argument) for argument in sys.argv[1:4])
-    params, options, settings = load(TransformerParams, "fit"), RunOptions(), Settings()
-    # Lightning starts the other processes of a node by running this command again.
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
-    with stage_guard() if first else nullcontext():
-        began = time.perf_counter()
-        repeats = Rules.read(split / "rules.json").repeats
-        catalogue = Catalogue.from_table(pq.read_table(split / "items.parquet"))
-        tokens, organic = read_tokens(split, repeats)
-        train, tail = split_tail(tokens, organic, params.tail_share, params.tail_queries)
-        allowed = candidates(tail, catalogue.created_at, repeats)
-        checkpoints = checkpoint_folder(split, params, options, settings.root)
-        fitted = trainer.fit(
-            train,
-            tail,
-            allowed,
-            catalogue.text,
-            params,
-            options,
-            checkpoints,
-            settings.root / "tensorboard" if options.tensorboard else None,
-        )
-        if not fitted.is_first:
-            return
-        seconds = time.perf_counter() - began
-        with replace_folder(out) as folder:
-            artefact.save(
-                folder, fitted.config, fitted.weights, fitted.vocabulary, catalogue.item_ids
-            )
-            metrics: dict[str, Any] = evaluate(folder, catalogue, tokens, tail, allowed)
-        metrics |= {
-            "epochs": len(fitted.ndcg),
-            "best_epoch": fitted.best + 1,
-            "tokens": len(train),
-            "items": fitted.config.vocabulary,
-            "parameters": sum(weight.numel() for weight in fitted.weights.values()),
-        }
-        metrics_path.parent.mkdir(parents=True, exist_ok=True)
-        metrics_path.write_text(json.dumps(metrics, indent=2) + "\n")
-        shutil.rmtree(checkpoints)
-    rate = len(train) * len(fitted.ndcg) / seconds
+def fit(
+    split: Path,
+    out: Path,
+    metrics_path: Path,
+    params: TransformerParams,
+    options: RunOptions,
+    settings: Settings,
+) -> None:
+    """Train on `split`, write the model to the folder `out` and the metrics to a JSON file.
+
+    Raises FitError where the data cannot train a model; nothing is written then.
+    """
+    began = time.perf_counter()
+    repeats = Rules.read(split / "rules.json").repeats
+    catalogue = Catalogue.from_table(pq.read_table(split / "items.parquet"))
+    tokens, organic = read_tokens(split, repeats)
+    train, tail = split_tail(tokens, organic, params.tail_share, params.tail_queries)
+    allowed = candidates(tail, catalogue.created_at, repeats)
+    checkpoints = checkpoint_folder(split, params, options, settings.root)
+    logs = settings.root / "tensorboard" if options.tensorboard else None
+    fitted = trainer.fit(train, tail, allowed, catalogue.text, params, options, checkpoints, logs)
+    if not fitted.is_first:
+        return
+    seconds = time.perf_counter() - began
+    with replace_folder(out) as folder:
+        artefact.save(folder, fitted.config, fitted.weights, fitted.vocabulary, catalogue.item_ids)
+        metrics = evaluate(folder, catalogue, tokens, tail, allowed)
+    counts = {
+        "epochs": len(fitted.ndcg),
+        "best_epoch": fitted.best + 1,
+        "tokens": len(train),
+        "items": fitted.config.vocabulary,
+        "parameters": sum(weight.numel() for weight in fitted.weights.values()),
+    }
+    metrics_path.parent.mkdir(parents=True, exist_ok=True)
+    metrics_path.write_text(json.dumps({**metrics, **counts}, indent=2) + "\n")
+    shutil.rmtree(checkpoints)
     print(
         f"fit: ndcg@10 {metrics['ndcg@10']:.4f} on the tail, recency-popularity "
         f"{metrics['popularity_ndcg@10']:.4f}; {len(fitted.ndcg)} epochs of {len(train)} events, "
-        f"{seconds:.1f} s, {rate:.0f} events/s"
+        f"{seconds:.1f} s, {len(train) * len(fitted.ndcg) / seconds:.0f} events/s"
     )
+
+
+def main() -> None:
+    split, out, metrics_path = (Path(argument) for argument in sys.argv[1:4])
+    params = load(TransformerParams, "fit")
+    # Lightning starts the other processes of a node by running this command again.
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    with stage_guard() if first else nullcontext():
+        try:
+            fit(split, out, metrics_path, params, RunOptions(), Settings())
+        except FitError as error:
+            sys.exit(f"fit: {error}")
 
 
 if __name__ == "__main__":

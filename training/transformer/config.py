@@ -1,4 +1,4 @@
-"""What the transformer is (`params.yaml`, section `fit`) and how a run computes it (environment)."""
+"""What the transformer is (section `fit`) and how a run computes it (environment)."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -26,9 +26,9 @@ class Shape:
 
 
 SHAPES: Final[dict[Size, Shape]] = {
-    "tiny": Shape(64, 2, 2, 3e-3),
-    "small": Shape(128, 3, 4, 2e-3),
-    "base": Shape(256, 6, 8, 1e-3),
+    "tiny": Shape(64, 2, 2, 5e-3),
+    "small": Shape(128, 3, 4, 3e-3),
+    "base": Shape(256, 6, 8, 1.5e-3),
     "large": Shape(512, 12, 8, 5e-4),
     "xl": Shape(1024, 24, 16, 2.5e-4),
 }
@@ -44,19 +44,19 @@ class TransformerParams:
     seed: int = 1
     """Initial weights, order of batches, dropout."""
 
-    max_epochs: int = 12
+    max_epochs: int = 6
     """Passes over the fit window; the learning rate falls to zero over this many."""
 
     patience: int = 2
     """Epochs without a better tail before stopping."""
 
-    batch_tokens: int = 2048
+    batch_tokens: int = 1024
     """Token slots in one optimiser step, over all devices together."""
 
     max_length: int = 128
     """Events of a history that the model looks at, newest kept."""
 
-    dropout: float = 0.2
+    dropout: float = 0.3
     """Share of activations zeroed in training."""
 
     id_dropout: float = 0.1
@@ -71,7 +71,7 @@ class TransformerParams:
     tail_share: float = 0.05
     """Newest share of the fit window's events, kept out of training to decide when to stop."""
 
-    tail_queries: int = 1000
+    tail_queries: int = 600
     """At most this many moments of the tail are ranked after each epoch."""
 
     def __post_init__(self) -> None:

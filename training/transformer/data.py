@@ -26,7 +26,8 @@ def interval_buckets(microseconds: Ints) -> Ints:
     0 is kept for "unknown", which the caller assigns.
     """
     seconds = np.maximum(microseconds // SECOND, 0)
-    return np.minimum(np.frexp(seconds.astype(np.float64))[1] + 1, INTERVALS - 1)
+    magnitude = np.frexp(seconds.astype(np.float64))[1].astype(np.int64)
+    return np.asarray(np.minimum(magnitude + 1, INTERVALS - 1))
 
 
 @dataclass(frozen=True)

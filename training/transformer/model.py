@@ -1,7 +1,7 @@
 """The network: item representations, packed causal attention, scores by dot product."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -81,7 +81,8 @@ class Block(nn.Module):
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         gate, value = self.gate_and_value(self.hidden_norm(x)).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * value)
+        mixed: Tensor = self.down(F.silu(gate) * value)
+        return mixed
 
     def _drop(self, x: Tensor) -> Tensor:
         return dropout(x, self.dropout) if self.training else x
@@ -146,17 +147,19 @@ class Transformer(nn.Module):
         mask = attention_mask(batch.windows)
         for block in self.blocks:
             x = block(x, mask)
-        return self.norm(x.flatten(0, 1)[batch.contexts])
+        states: Tensor = self.norm(x.flatten(0, 1)[batch.contexts])
+        return states
 
     def embed(self, inputs: Inputs, table: Tensor) -> Tensor:
         """Input vectors [rows, length, size]."""
-        return (
+        x: Tensor = (
             F.embedding(inputs.items - BOS, table) * self.scale
             + self.event_types(inputs.event_types)
             + self.intervals(inputs.intervals)
             + self.gaps(inputs.gaps)
             + self.positions(inputs.positions)
         )
+        return x
 
     def last_states(self, inputs: Inputs, table: Tensor, ends: Tensor) -> Tensor:
         """Hidden states [rows, size] at `ends` (int64 [rows]) of left-aligned single windows."""
@@ -166,7 +169,8 @@ class Transformer(nn.Module):
         mask = None
         if len(ends) > 1:
             mask = (torch.arange(x.shape[1], device=x.device) <= ends[:, None])[:, None, None]
-        return self.norm(self.blocks[-1].last(x, ends, mask))
+        states: Tensor = self.norm(cast(Block, self.blocks[-1]).last(x, ends, mask))
+        return states
 
 
 def attention_mask(windows: Tensor) -> Tensor:

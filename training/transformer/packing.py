@@ -74,9 +74,7 @@ def cut_windows(offsets: Ints, max_length: int, random: np.random.Generator) -> 
     begin = np.where(number == 0, 0, first[user] + (number - 1) * max_length)
     end = np.minimum(first[user] + number * max_length, lengths[user])
     keep = end > begin
-    return Windows(
-        (offsets[user] + begin)[keep], (end - begin)[keep], (number == 0)[keep]
-    )
+    return Windows((offsets[user] + begin)[keep], (end - begin)[keep], (number == 0)[keep])
 
 
 def pack(sizes: Ints, row_length: int) -> tuple[Ints, Ints]:
@@ -128,7 +126,8 @@ class Epoch:
 
     @property
     def rows_per_step(self) -> int:
-        return max(self.world, self.batch_tokens // self.row_length // self.world * self.world)
+        """Rows of one optimiser step, the same for any number of devices that it can feed."""
+        return max(self.world, self.batch_tokens // self.row_length)
 
     @property
     def steps(self) -> int:
@@ -154,12 +153,12 @@ class Epoch:
         return windows, random.permutation(int(rows.max()) + 1)[rows], slots
 
     def _batch(self, windows: Windows, rows: Ints, slots: Ints, chosen: Ints, step: int) -> Batch:
-        length, share = self.row_length, self.rows_per_step // self.world
+        length = self.row_length
         row = rows[chosen] - step * self.rows_per_step
         total = self._targets(windows, chosen)[0].size
-        mine = row // share == self.rank
-        chosen, row = chosen[mine], row[mine] - self.rank * share
-        height = share if self.world > 1 else int(row.max()) + 1
+        mine = row % self.world == self.rank
+        chosen, row = chosen[mine], row[mine] // self.world
+        height = int(row.max(initial=0)) + 1
         base = row * length + slots[chosen]
         targets, contexts, owner = self._targets(windows, chosen)
         window = np.repeat(np.arange(len(chosen)), windows.lengths[chosen])
@@ -170,7 +169,9 @@ class Epoch:
         tokens = self.tokens
         previous = np.where(first, 0, tokens.gaps[np.maximum(event - 1, 0)])
 
-        def rows_of(values: npt.NDArray[np.integer], start: npt.NDArray[np.integer] | int) -> Tensor:
+        def rows_of(
+            values: npt.NDArray[np.integer], start: npt.NDArray[np.integer] | int
+        ) -> Tensor:
             flat = np.zeros(height * length, dtype=np.int64)
             flat[slot] = values
             flat[base] = start
@@ -186,9 +187,7 @@ class Epoch:
         return Batch(
             inputs,
             windows=rows_of(window + 1, np.arange(1, len(chosen) + 1)),
-            contexts=torch.from_numpy(
-                base[owner] + contexts - windows.starts[chosen][owner] + 1
-            ),
+            contexts=torch.from_numpy(base[owner] + contexts - windows.starts[chosen][owner] + 1),
             targets=torch.from_numpy(tokens.items[targets].astype(np.int64)),
             total=torch.tensor(total),
         )

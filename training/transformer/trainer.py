@@ -1,5 +1,6 @@
 """Runs the training: devices, stopping, checkpoints. The only module that sets up Lightning."""
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
@@ -24,13 +25,20 @@ from training.transformer.tail import Tail, tail_ndcg
 
 CHECKPOINT = "resume.ckpt"
 
+#: Of Lightning's own making, or about choices made here on purpose.
+KNOWN_WARNINGS = (
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # lightning calls torch's old name
+    ".*does not have many workers",  # there is no loader: batches are gathered in place
+)
+
 
 @dataclass(frozen=True)
 class Fitted:
     """What a training run yields.
 
-    is_first: this process is the one that writes the output; weights: state of the best epoch; vocabulary: int32 [items with an id], catalogue index;
-    ndcg: `ndcg@10` on the tail after each epoch; best: its position.
+    is_first: this process is the one that writes the output; weights: state of the best epoch;
+    vocabulary: int32 [items with an id], catalogue index; ndcg: `ndcg@10` on the tail after each
+    epoch; best: its position.
     """
 
     is_first: bool
@@ -44,19 +52,17 @@ class Fitted:
 class EpochBatches:
     """The batches of the trainer's current epoch, for this process's share of the devices."""
 
-    def __init__(self, epoch: Epoch, module: SequenceModule) -> None:
+    def __init__(self, epoch: Epoch, module: SequenceModule, keep: "KeepBest") -> None:
         self.epoch = epoch
         self.module = module
+        self.keep = keep
 
     def __iter__(self) -> Iterator[Batch]:
+        # A resumed trainer asks for batches before its own count of epochs is right.
         trainer = self.module.trainer
+        epoch = len(self.keep.ndcg)
         return iter(
-            replace(
-                self.epoch,
-                epoch=trainer.current_epoch,
-                rank=trainer.global_rank,
-                world=trainer.world_size,
-            )
+            replace(self.epoch, epoch=epoch, rank=trainer.global_rank, world=trainer.world_size)
         )
 
 
@@ -91,9 +97,7 @@ class KeepBest(lightning.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.ndcg, self.weights = state_dict["ndcg"], state_dict["weights"]
 
-    def on_train_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         self._stop_if_old(trainer)
 
     def on_train_epoch_end(
@@ -111,7 +115,7 @@ class KeepBest(lightning.Callback):
             }
         self._stop_if_old(trainer)
         temporary = self.checkpoint.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary)
+        trainer.save_checkpoint(temporary, weights_only=False)
         if trainer.is_global_zero:
             temporary.replace(self.checkpoint)
         trainer.strategy.barrier()
@@ -146,7 +150,7 @@ def fit(
     folder or None. Raises FitError if the data has fewer than two items, its content is not
     finite, or the loss diverges.
     """
-    vocabulary, _ = np.unique(train.items, return_index=True)
+    vocabulary = np.unique(train.items)
     if len(vocabulary) < 2:
         raise FitError("the fit window has a single item: nothing to choose between")
     if not np.isfinite(text).all():
@@ -183,8 +187,15 @@ def fit(
         params.patience,
         checkpoints / CHECKPOINT,
     )
-    _run(module, EpochBatches(epoch, module), keep, params, options, logs)
-    return Fitted(module.trainer.is_global_zero, config, keep.weights, torch.from_numpy(vocabulary), keep.ndcg, keep.best)
+    _run(module, EpochBatches(epoch, module, keep), keep, params, options, logs)
+    return Fitted(
+        module.trainer.is_global_zero,
+        config,
+        keep.weights,
+        torch.from_numpy(vocabulary),
+        keep.ndcg,
+        keep.best,
+    )
 
 
 def _run(
@@ -195,6 +206,9 @@ def _run(
     options: RunOptions,
     logs: Path | None,
 ) -> None:
+    for message in KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = lightning.Trainer(
         accelerator=options.accelerator,
         devices=options.devices,

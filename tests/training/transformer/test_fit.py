@@ -1,0 +1,168 @@
+"""The stage as the pipeline runs it: a process of its own in a workspace."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from features.settings import Settings
+from tests.training.transformer.synthetic import (
+    OPTIONS,
+    PARAMS,
+    events,
+    item_table,
+    write_params,
+    write_split,
+)
+from training.fit import fit
+from training.transformer.config import TransformerParams
+from training.transformer.data import FitError
+
+ITEMS = 40
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A split of a chain of items, and `params.yaml`."""
+    write_split(tmp_path / "data" / "split", events(300, ITEMS, 20), item_table(ITEMS))
+    write_params(tmp_path)
+    return tmp_path
+
+
+def start(workspace: Path, home: str, **options: str) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "RONDO_HOME": str(workspace / home),
+        "RONDO_TRAIN_ACCELERATOR": "cpu",
+        "RONDO_TRAIN_THREADS": "1",
+        "RONDO_TRAIN_TENSORBOARD": "false",
+        **{f"RONDO_TRAIN_{name.upper()}": value for name, value in options.items()},
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "training.fit", "data/split", "out/model", "out/fit.json"],
+        cwd=workspace,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+def digest(workspace: Path) -> str:
+    weights = (workspace / "out" / "model" / "model.safetensors").read_bytes()
+    return sha256(weights + (workspace / "out" / "fit.json").read_bytes()).hexdigest()
+
+
+def test_a_run_killed_between_epochs_resumes_to_the_same_weights(workspace: Path) -> None:
+    write_params(workspace, dataclasses.replace(PARAMS, max_epochs=12, patience=12))
+    finish(start(workspace, "unbroken"))
+    unbroken = digest(workspace)
+
+    killed = start(workspace, "killed")
+    checkpoints = workspace / "killed" / "checkpoints"
+    deadline = time.monotonic() + 100
+    while not list(checkpoints.glob("*/resume.ckpt")):
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert list(checkpoints.glob("*/resume.ckpt")), "the run ended before it was killed"
+
+    output = finish(start(workspace, "killed"))
+    assert "12 epochs" in output
+    assert digest(workspace) == unbroken
+    assert not list(checkpoints.iterdir())
+
+
+def test_two_processes_train_together_to_a_working_model(workspace: Path) -> None:
+    output = finish(start(workspace, "ddp", devices="2", strategy="ddp"))
+    metrics = json.loads((workspace / "out" / "fit.json").read_text())
+    assert metrics["epochs"] == 3
+    assert metrics["ndcg@10"] > metrics["popularity_ndcg@10"], output
+
+
+def run(folder: Path, params: TransformerParams = PARAMS) -> dict[str, float]:
+    out = folder / "metrics" / "fit.json"
+    fit(folder / "split", folder / "transformer", out, params, OPTIONS, Settings())
+    metrics: dict[str, float] = json.loads(out.read_text())
+    return metrics
+
+
+def test_the_model_beats_popularity_where_order_matters(tmp_path: Path) -> None:
+    write_split(tmp_path / "split", events(300, ITEMS, 20), item_table(ITEMS))
+    metrics = run(tmp_path, dataclasses.replace(PARAMS, max_epochs=6, patience=6))
+    assert metrics["ndcg@10"] > 2 * metrics["popularity_ndcg@10"]
+
+
+def test_events_after_the_fit_window_do_not_touch_the_weights(tmp_path: Path) -> None:
+    columns = events(100, ITEMS, 20)
+    end = int(np.quantile(columns["timestamp"], 0.8))
+    write_split(tmp_path / "split", columns, item_table(ITEMS), fit_end=end)
+    run(tmp_path, dataclasses.replace(PARAMS, max_epochs=1))
+    first = load_file(tmp_path / "transformer" / "model.safetensors")
+
+    late = columns["timestamp"] >= end
+    columns["item"] = np.where(late, (columns["item"] + 7) % ITEMS, columns["item"])
+    write_split(tmp_path / "split", columns, item_table(ITEMS), fit_end=end)
+    run(tmp_path, dataclasses.replace(PARAMS, max_epochs=1))
+    second = load_file(tmp_path / "transformer" / "model.safetensors")
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_an_empty_fit_window_is_explained(tmp_path: Path) -> None:
+    columns = {name: values[:0] for name, values in events(3, ITEMS, 5).items()}
+    write_split(tmp_path / "split", columns, item_table(ITEMS))
+    with pytest.raises(FitError, match="no events"):
+        run(tmp_path)
+    assert not (tmp_path / "transformer").exists()
+
+
+def test_a_single_item_is_explained(tmp_path: Path) -> None:
+    columns = events(30, ITEMS, 10)
+    columns["item"][:] = 0
+    write_split(tmp_path / "split", columns, item_table(1))
+    with pytest.raises(FitError, match="single item"):
+        run(tmp_path)
+
+
+def test_one_user_is_enough_to_train(tmp_path: Path) -> None:
+    columns = events(1, 400, 2)
+    columns = {
+        "user": np.zeros(200, dtype=np.int32),
+        "item": np.arange(200, dtype=np.int32),
+        "event_type": np.resize(columns["event_type"], 200),
+        "timestamp": columns["timestamp"][0] + np.arange(200) * 60_000_000,
+    }
+    write_split(tmp_path / "split", columns, item_table(200))
+    assert run(tmp_path, dataclasses.replace(PARAMS, max_epochs=1))["epochs"] == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_without_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.transformer import config
+
+    hot = dataclasses.replace(config.SHAPES["tiny"], learning_rate=1e30)
+    monkeypatch.setitem(config.SHAPES, "tiny", hot)
+    write_split(tmp_path / "split", events(100, ITEMS, 20), item_table(ITEMS))
+    with pytest.raises(FitError, match="not finite"):
+        run(tmp_path)
+    assert not (tmp_path / "transformer").exists()
