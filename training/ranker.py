@@ -1,4 +1,4 @@
-"""LightGBM trees over the rank features, as saved in a release."""
+"""The linear prior and the LightGBM trees that correct it, as saved in a release."""
 
 import json
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
+from training.prior import Prior
 from training.rank_features import FEATURES
 from training.sources.build import ReleaseError
 
@@ -17,23 +18,29 @@ FEATURES_FILE = "features.json"
 
 @dataclass(frozen=True)
 class Ranker:
-    """A booster and the feature names, in order, that it was trained on."""
+    """score = prior + trees.
+
+    features: the names, in order, that the booster was trained on.
+    """
 
     booster: lightgbm.Booster
+    prior: Prior
     features: tuple[str, ...]
 
     @staticmethod
     def load(folder: Path) -> "Ranker":
         """Raises ReleaseError when the trees want a feature that this code does not compute."""
         names = tuple(json.loads((folder / FEATURES_FILE).read_text()))
-        unknown = [name for name in names if name not in FEATURES]
+        prior = Prior.load(folder)
+        unknown = [name for name in (*names, *prior.inputs) if name not in FEATURES]
         if unknown:
             raise ReleaseError(f"{folder}: unknown features {', '.join(unknown)}")
-        return Ranker(lightgbm.Booster(model_file=str(folder / MODEL_FILE)), names)
+        return Ranker(lightgbm.Booster(model_file=str(folder / MODEL_FILE)), prior, names)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MODEL_FILE).write_text(self.booster.model_to_string())
+        self.prior.save(folder)
         (folder / FEATURES_FILE).write_text(json.dumps(self.features, indent=2) + "\n")
 
     def columns(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -48,5 +55,5 @@ class Ranker:
         """float32 [rows] for features [rows, len(FEATURES)]."""
         if not len(features):
             return np.zeros(0, dtype=np.float32)
-        raw = self.booster.predict(self.columns(features), num_threads=threads)
-        return np.asarray(raw, dtype=np.float32)
+        correction = self.booster.predict(self.columns(features), num_threads=threads)
+        return np.asarray(self.prior.scores(features) + correction, dtype=np.float32)

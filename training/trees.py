@@ -1,18 +1,22 @@
 """Stage `trees`: LightGBM LambdaRank over the rank window's candidates.
 
-Reads data/candidates; writes data/trees (`model.txt`, `features.json`) and metrics.
+Reads data/candidates; writes data/trees (`model.txt`, `features.json`, `prior.json`) and metrics.
 
     python -m training.trees data/candidates data/trees data/metrics/trees.json
 
 Burges, "From RankNet to LambdaRank to LambdaMART" (2010). Slates are groups of their own; the
 place of an item in its slate goes into LightGBM's `position` field, which learns a bias for each
 place and removes it (Hu et al., "Unbiased LambdaMART", 2019). Organic groups share place 0.
+
+The trees start from a linear prior (`training/prior.py`): with few groups they alone fall behind
+the transformer, from there they rarely do. Sources' scores may only raise a candidate (monotone).
 """
 
 import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import lightgbm
 import numpy as np
@@ -22,8 +26,24 @@ import pyarrow.parquet as pq
 
 from features.params import load
 from features.stage import replace_folder, stage_guard
+from training.prior import Prior, fit_prior
 from training.rank_features import FEATURES
 from training.ranker import Ranker
+
+#: A higher value never lowers a candidate.
+RISING: Final = frozenset(
+    {
+        "transformer_score",
+        "transformer_z",
+        "transformer_log_probability",
+        "neighbours_score",
+        "neighbours_z",
+        "content_score",
+        "content_z",
+        "popularity_score",
+        "popularity_z",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -54,14 +74,18 @@ class TreeParams:
     feature_fraction: float = 0.5
     """Share of the features that each tree may use."""
 
+    prior_reg: float = 10.0
+    """Pull of the linear prior towards the transformer alone, in groups' worth of evidence."""
+
     tail: float = 0.2
     """Share of the organic groups, the newest, that decides when to stop."""
 
     slate_weight: float = 0.2
     """Weight of a slate's candidates beside an organic group's; 0 leaves slates out."""
 
-    threads: int = 2
-    """Fixed, so that sums have one order."""
+    threads: int = 1
+    """Fixed, so that sums have one order; the data is small, and two threads that share a busy
+    machine wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +98,15 @@ class Groups:
     weight: npt.NDArray[np.float32]
     sizes: npt.NDArray[np.int64]
 
-    def dataset(self, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-        """As LightGBM takes it."""
+    def dataset(self, prior: Prior, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+        """As LightGBM takes it, starting from the prior's scores."""
         return lightgbm.Dataset(
             self.features,
             label=self.label,
             group=self.sizes,
             weight=self.weight,
             position=self.position,
+            init_score=prior.scores(self.features),
             reference=reference,
             feature_name=list(FEATURES),
             free_raw_data=False,
@@ -107,38 +132,53 @@ def groups(table: pa.Table, rows: npt.NDArray[np.bool_], params: TreeParams) -> 
 
 
 def fit(table: pa.Table, params: TreeParams) -> tuple[Ranker, dict[str, float]]:
-    """Trees and their metrics. The tail decides how many; then all of the window is used.
+    """Prior, trees and their metrics. The tail decides how many trees; then all data is used.
 
     Raises ValueError when there is no organic group to learn from.
     """
     slate = _is_slate(table)
-    times = table["timestamp"].to_numpy()
     if slate.all():
         raise ValueError("no organic query of the rank window had its target retrieved")
-    cut = np.quantile(_group_times(table, ~slate), 1.0 - params.tail, method="higher")
+    times = table["timestamp"].to_numpy()
     usable = ~slate | (params.slate_weight > 0)
-    head = groups(table, usable & (times < cut), params)
-    tail = groups(table, ~slate & (times >= cut), params)
-    settings = _settings(params)
-    trees = params.max_trees // 3
-    best = {"trees": float(trees)}
-    if len(head.sizes) and len(tail.sizes):
-        training = head.dataset()
-        booster = lightgbm.train(
-            settings,
-            training,
-            num_boost_round=params.max_trees,
-            valid_sets=[tail.dataset(training)],
-            callbacks=[lightgbm.early_stopping(params.patience, verbose=False)],
-        )
-        trees = max(booster.best_iteration, 1)
-        best = {"trees": float(trees), "tail_ndcg@10": booster.best_score["valid_0"]["ndcg@10"]}
-    everything = groups(table, usable, params)
-    booster = lightgbm.train(settings, everything.dataset(), num_boost_round=trees)
-    return Ranker(booster, FEATURES), best | {
-        "organic_groups": float(len(_group_times(table, ~slate))),
-        "slate_groups": float(len(_group_times(table, slate))),
-    }
+    starts = _group_times(table, ~slate)
+    cut = np.quantile(starts, 1.0 - params.tail, method="higher")
+    trees, best = params.max_trees // 10, {}
+    early = times < cut
+    if (early & ~slate).any() and (~early & ~slate).any():
+        trees, best = _count_trees(table, early, slate, usable, params)
+    prior = _prior(groups(table, ~slate, params), params)
+    data = groups(table, usable, params).dataset(prior)
+    booster = lightgbm.train(_settings(params), data, num_boost_round=trees)
+    weights = dict(zip((f"prior_{name}" for name in prior.inputs), prior.weight, strict=True))
+    counts = {"organic_groups": len(starts), "slate_groups": len(_group_times(table, slate))}
+    return Ranker(booster, prior, FEATURES), {"trees": trees} | best | counts | weights
+
+
+def _count_trees(
+    table: pa.Table,
+    early: npt.NDArray[np.bool_],
+    slate: npt.NDArray[np.bool_],
+    usable: npt.NDArray[np.bool_],
+    params: TreeParams,
+) -> tuple[int, dict[str, float]]:
+    """How many trees serve the tail best, learned from what came before it."""
+    prior = _prior(groups(table, early & ~slate, params), params)
+    data = groups(table, early & usable, params).dataset(prior)
+    tail = groups(table, ~early & ~slate, params).dataset(prior, data)
+    booster = lightgbm.train(
+        _settings(params),
+        data,
+        num_boost_round=params.max_trees,
+        valid_sets=[tail],
+        callbacks=[lightgbm.early_stopping(params.patience, verbose=False)],
+    )
+    tail_ndcg = float(booster.best_score["valid_0"]["ndcg@10"])
+    return max(booster.best_iteration, 1), {"tail_ndcg@10": tail_ndcg}
+
+
+def _prior(organic: Groups, params: TreeParams) -> Prior:
+    return fit_prior(organic.features, organic.label, organic.sizes, params.prior_reg)
 
 
 def _is_slate(table: pa.Table) -> npt.NDArray[np.bool_]:
@@ -146,8 +186,9 @@ def _is_slate(table: pa.Table) -> npt.NDArray[np.bool_]:
 
 
 def _group_times(table: pa.Table, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    query, first = np.unique(table["query"].to_numpy()[rows], return_index=True)
-    return np.asarray(table["timestamp"].to_numpy()[rows][first][: len(query)], dtype=np.int64)
+    """Timestamp of each group among `rows`, int64 [groups]."""
+    _, first = np.unique(table["query"].to_numpy()[rows], return_index=True)
+    return np.asarray(table["timestamp"].to_numpy()[rows][first], dtype=np.int64)
 
 
 def _settings(params: TreeParams) -> dict[str, object]:
@@ -163,6 +204,7 @@ def _settings(params: TreeParams) -> dict[str, object]:
         "feature_fraction": params.feature_fraction,
         "seed": params.seed,
         "num_threads": params.threads,
+        "monotone_constraints": [int(name in RISING) for name in FEATURES],
         "deterministic": True,
         "force_row_wise": True,
         "verbosity": -1,
@@ -177,7 +219,10 @@ def main(candidates: Path, out: Path, metrics_path: Path) -> None:
         ranker.save(folder)
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     metrics_path.write_text(json.dumps(metrics, indent=2) + "\n")
-    print(f"trees: {metrics}")
+    print(
+        f"trees: {metrics['trees']} trees on {metrics['organic_groups']} organic groups and "
+        f"{metrics['slate_groups']} slates"
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from features.requests import Requests
 from tests.training import market
 from training.metrics.ndcg import ndcg
+from training.prior import Prior
 from training.rank_features import FEATURES
 from training.ranker import Ranker
 from training.recommender import Recommender, ReleaseError
@@ -29,7 +30,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     best = (wanted.reshape(40, 10) == wanted.reshape(40, 10).max(axis=1, keepdims=True)).ravel()
     data = lightgbm.Dataset(rows, best.astype(int), group=[10] * 40, feature_name=list(FEATURES))
     settings = {"objective": "lambdarank", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5}
-    Ranker(lightgbm.train(settings, data, 20), FEATURES).save(folder / "trees")
+    prior = Prior(("content_z",), (0.0,), (1.0,), (0.5,))
+    Ranker(lightgbm.train(settings, data, 20), prior, FEATURES).save(folder / "trees")
     return folder
 
 
