@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from features.aggregates import item_activity, user_activity
 from features.log import connect, write
+from features.quiet import quiet
 from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 from features.windows import Windows
 
@@ -18,6 +19,7 @@ def snapshot_times(windows: Windows) -> list[int]:
     return list(range(windows.fit_end // DAY * DAY, windows.judge_end // DAY * DAY + 2 * DAY, DAY))
 
 
+@quiet()
 def write_activity(split: Path, out: Path, snapshots: list[int]) -> None:
     """`user_activity.parquet` and `item_activity.parquet` in `out`, as of each snapshot."""
     engine = ibis.duckdb.connect(threads=1)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.asof import asof_join
+from features.quiet import quiet
 from features.schema import ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 from features.store import open_store
 
@@ -35,6 +36,7 @@ def point_in_time(
     return feast_join(entities, features, view, names)
 
 
+@quiet()
 def feast_join(entities: pa.Table, features: Path, view: str, names: tuple[str, ...]) -> pa.Table:
     """The same by Feast's `get_historical_features`."""
     if entities.num_rows == 0:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from features.catalogue import Catalogue
 from features.merge import UserHistory, merge
+from features.quiet import quiet
 from features.ragged import Histories, Ragged, offsets_of
 from features.schema import ITEM_FEATURES, USER_FEATURES
 from features.settings import Settings
@@ -120,8 +121,6 @@ class OnlineStore:
         """Replace the live history of each user; now: µs. Pushing the same again is harmless."""
         import pandas as pd
 
-        from features.store import quiet
-
         if not rows:
             return
         moment = pd.Timestamp(now, unit="us", tz="UTC")
@@ -145,7 +144,7 @@ class OnlineStore:
         By default those of the last snapshot, which has a row for every user and item known by
         then, so that nothing older is needed. Returns the time of the snapshot now held, µs.
         """
-        from features.store import open_store, quiet, registry_lock
+        from features.store import open_store, registry_lock
 
         moments = pq.read_table(features / "item_activity.parquet", columns=["event_timestamp"])
         times = moments["event_timestamp"].cast(pa.int64()).to_numpy()
@@ -171,7 +170,7 @@ class OnlineStore:
         store.write_to_online_store("item_activity", pd.DataFrame([row]))
 
     def _open(self) -> "FeatureStore":
-        from features.store import open_store, quiet
+        from features.store import open_store
 
         with quiet():
             return open_store(self._root, None, self._redis)

@@ -79,7 +79,8 @@ def _differs(
     a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], tolerance: float
 ) -> npt.NDArray[np.bool_]:
     equal = np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
-    return ~equal.reshape(len(a), -1).all(axis=1)
+    rows: npt.NDArray[np.bool_] = np.all(equal.reshape(len(a), -1), axis=1)
+    return np.logical_not(rows)
 
 
 def _item_differs(served: Requests, offline: Requests, tolerance: float) -> npt.NDArray[np.bool_]:

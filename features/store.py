@@ -1,10 +1,7 @@
 """The Feast store, configured by settings instead of by a YAML file."""
 
 import contextlib
-import io
 import sqlite3
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 from feast import FeatureStore, RepoConfig
@@ -55,12 +52,3 @@ def open_store(
 def registry_lock(root: Path) -> FileLock:
     """Held by whoever writes the registry file, which Feast replaces in place."""
     return FileLock(root / "registry.lock", timeout=60)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Feast prints its progress, and Ibis calls what DuckDB deprecates: neither is for our user."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore", DeprecationWarning)
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
