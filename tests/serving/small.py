@@ -17,6 +17,7 @@ from serving import golden
 from serving.policy import PolicyParams
 from serving.release import seal
 from tests.training import market
+from training.prior import Prior
 from training.rank_features import FEATURES
 from training.ranker import Ranker
 from training.recommender import Recommender
@@ -65,7 +66,9 @@ def make_release(
         catalogue.item_ids,
     )
     if trees:
-        Ranker(_booster(seed), FEATURES).save(folder / "trees")
+        Ranker(_booster(seed), Prior(("content_z",), (0.0,), (1.0,), (0.5,)), FEATURES).save(
+            folder / "trees"
+        )
     pq.write_table(table, folder / "items.parquet")
     rules = {
         "policy": asdict(policy or PolicyParams()),

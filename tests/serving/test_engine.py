@@ -1,0 +1,241 @@
+"""The recommend pipeline on a real release, a real online store and a real log."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+
+from features.merge import UserHistory
+from features.online import OnlineStore
+from features.schema import ITEM_FEATURES
+from features.settings import Settings
+from serving import catalogue_feed, channels, context, release
+from serving.engine import Conflict, Engine
+from serving.live import Follower, Live, empty, with_feed, with_release
+from serving.log import FeedbackLog
+from serving.metrics import Metrics
+from serving.models import FeedbackInput, HistoryEntry, RecommendInput
+from serving.policy import PolicyParams, propensity
+from serving.release import Release
+from serving.signing import Signer
+from serving.writer import Writer
+from tests.serving.small import CLICK, NOW, click, make_release
+
+SIGNER = Signer(b"key")
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Release]:
+    folder = tmp_path_factory.mktemp("releases")
+    diverse = PolicyParams(temperature=0.5, epsilon=0.2, diversity=0.5)
+    make_release(folder / "a", policy=diverse)
+    make_release(folder / "b", seed=2)
+    return Release.open(folder / "a"), Release.open(folder / "b")
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory: pytest.TempPathFactory) -> OnlineStore:
+    return OnlineStore(Settings(home=tmp_path_factory.mktemp("online")))
+
+
+@pytest.fixture
+def live(releases: tuple[Release, Release]) -> Live:
+    return with_release(empty(), releases[0], None)
+
+
+class Kit:
+    """An engine over its own database; `live` may be replaced."""
+
+    def __init__(self, live: Live, online: OnlineStore, database: sa.Engine) -> None:
+        self.live = live
+        self.log = FeedbackLog(database)
+        metrics = Metrics(CollectorRegistry())
+        self.writer = Writer(self.log, lambda _: None, metrics)
+        ids = (f"server-{n}" for n in range(1000))
+        self.engine = Engine(
+            lambda: self.live, online, self.log, self.writer, SIGNER, lambda: next(ids), metrics
+        )
+
+    def recommend(self, now: int = NOW, **asked: object) -> dict[str, object]:
+        question = RecommendInput.model_validate({"user_id": "u", **asked})
+        return asyncio.run(self.engine.recommend(question, now)).model_dump()
+
+
+@pytest.fixture
+def kit(live: Live, online: OnlineStore, sqlite: sa.Engine) -> Iterator[Kit]:
+    kit = Kit(live, online, sqlite)
+    yield kit
+    kit.writer.close()
+
+
+def test_a_slate_is_in_the_log_with_its_impressions_before_it_is_answered(kit: Kit) -> None:
+    answer = kit.recommend(k=5)
+    assert answer["source"] == "trees"
+    assert answer["fallback"] is None
+    assert answer["release"] == kit.live.release_id
+    table = kit.log.read(0, 100)
+    assert table["item_id"].to_pylist() == [item["item_id"] for item in answer["items"]]
+    assert table["propensity"].to_pylist() == [item["propensity"] for item in answer["items"]]
+    assert table["event_id"].to_pylist() == [f"server-0:{n}" for n in range(5)]
+    assert set(table["event_type"].to_pylist()) == {"impression"}
+    assert set(table["request_id"].to_pylist()) == {"server-0"}
+    assert SIGNER.verify(answer["request_id"]) == "server-0"
+
+
+def test_the_logged_context_gives_the_logged_propensities_exactly(kit: Kit) -> None:
+    history = [HistoryEntry(item_id=f"i{n}", timestamp=NOW - 50 + n) for n in (5, 9, 13)]
+    explored = 0
+    for n in range(20):
+        kit.recommend(k=8, request_id=f"r{n}", history=history, exclude=["i1", "unknown"])
+        request, slots = kit.log.request(f"r{n}")
+        logged = context.decode(request["context"])
+        again = logged.propensities([slot["item_id"] for slot in slots], kit.live.catalogue)
+        assert again.tolist() == [slot["propensity"] for slot in slots]
+        explored += sum(slot["reasons"] == "exploration" for slot in slots)
+        assert logged.history_items == ["i5", "i9", "i13"]
+        assert not {"i1", "i3", "i5", "i9", "i13"} & {slot["item_id"] for slot in slots}
+    assert explored > 0
+
+
+def test_another_release_can_be_asked_for_its_propensity_of_a_logged_slate(
+    kit: Kit, releases: tuple[Release, Release]
+) -> None:
+    answer = kit.recommend(k=4, history=[HistoryEntry(item_id="i8", timestamp=NOW - 9)])
+    logged = context.decode(kit.log.request("server-0")[0]["context"])
+    catalogue = kit.live.catalogue
+    features = kit.live.item_features[None]
+    requests = context.requests_of([logged], catalogue, features, np.array([0]))
+    slate = np.array([[catalogue.index[item["item_id"]] for item in answer["items"]]], np.int32)
+    by_release = []
+    for which in releases:
+        recommender = which.load(catalogue)
+        ranked = recommender.rank(requests, logged.repeats)
+        eligible = recommender.eligible(requests, logged.repeats).sum(axis=1)
+        assert eligible[0] == logged.eligible
+        by_release.append(
+            propensity(
+                ranked.scores,
+                ranked.candidates,
+                eligible,
+                slate,
+                which.policy,
+                catalogue.categories,
+            )[0]
+        )
+    own, other = by_release
+    assert own.tolist() == [item["propensity"] for item in answer["items"]]
+    assert other.tolist() != own.tolist()
+    assert (other > 0).all()
+
+
+def test_the_same_request_id_gives_the_same_slate_even_from_another_release(
+    kit: Kit, releases: tuple[Release, Release]
+) -> None:
+    first = kit.recommend(request_id="mine")
+    kit.live = with_release(kit.live, releases[1], None)
+    assert kit.recommend(now=NOW + 5, request_id="mine") == first
+    assert kit.log.last_offset() == len(first["items"])
+    with pytest.raises(Conflict, match="another question"):
+        kit.recommend(request_id="mine", k=3)
+
+
+def test_a_pushed_click_changes_the_next_slate(kit: Kit, online: OnlineStore) -> None:
+    before = kit.recommend(user_id="clicker", request_id="one")
+    item = before["items"][0]["item_id"]
+    pushed = UserHistory(items=[item], event_types=[CLICK], timestamps=[NOW + 1], hidden=["i20"])
+    online.push_history({"clicker": pushed}, NOW + 1)
+    after = kit.recommend(now=NOW + 2, user_id="clicker", request_id="two", k=100)
+    shown = {entry["item_id"] for entry in after["items"]}
+    assert item not in shown
+    assert "i20" not in shown
+    same_moment = kit.recommend(now=NOW + 1, user_id="clicker", request_id="three", k=100)
+    assert item in {entry["item_id"] for entry in same_moment["items"]}
+
+
+def test_outcomes_inherit_from_the_logged_slot(kit: Kit) -> None:
+    answer = kit.recommend(k=3)
+    item = answer["items"][2]
+    events = [click("u", item["item_id"], NOW + 1, "c") | {"request_id": answer["request_id"]}]
+    sent = FeedbackInput(events=events * 2)
+    output = asyncio.run(kit.engine.feedback(sent, NOW + 2))
+    assert (output.accepted, output.duplicates, output.rejected) == (1, 1, [])
+    row = kit.log.read(3, 1).to_pylist()[0]
+    assert row["position"] == 2
+    assert row["propensity"] == item["propensity"]
+    assert row["release"] == kit.live.release_id
+
+
+def test_every_smaller_system_answers_and_says_so(
+    kit: Kit, releases: tuple[Release, Release], tmp_path: Path
+) -> None:
+    make_release(tmp_path / "no-trees", trees=False)
+    kit.live = with_release(empty(), Release.open(tmp_path / "no-trees"), None)
+    answer = kit.recommend()
+    assert (answer["source"], answer["fallback"]) == ("transformer", "no trees")
+
+    kit.live = replace(with_release(empty(), releases[0], None), recommender=None)
+    features = np.zeros_like(kit.live.item_features)
+    features[:, ITEM_FEATURES.index("item_events_7d")] = np.arange(len(features)) % 50
+    kit.live = replace(kit.live, item_features=features)
+    answer = kit.recommend()
+    assert (answer["source"], answer["fallback"]) == ("recency-popular", "no release")
+
+    kit.live = replace(kit.live, item_features=np.full_like(features, np.nan))
+    answer = kit.recommend()
+    assert (answer["source"], len(answer["items"])) == ("catalogue", 10)
+
+    kit.live = empty()
+    assert kit.recommend()["items"] == []
+
+
+def test_more_slots_than_eligible_items_gives_each_item_once(kit: Kit) -> None:
+    shown = [item["item_id"] for item in kit.recommend(k=100)["items"]]
+    assert sorted(shown) == sorted(f"i{n}" for n in range(60) if n != 3)
+
+
+def test_a_new_item_joins_the_catalogue_and_no_index_moves(live: Live, sqlite: sa.Engine) -> None:
+    news = [
+        {"item_id": "new", "title": "New", "received_at": NOW, "created_at": NOW},
+        {"item_id": "i0", "available": False, "received_at": NOW},
+        {"item_id": "i1", "title": "older than the release", "received_at": 0},
+    ]
+    catalogue_feed.upsert(sqlite, news)
+    later = with_feed(live, catalogue_feed.read(sqlite, 0))
+    assert later.catalogue.item_ids[:60].tolist() == live.catalogue.item_ids.tolist()
+    assert later.catalogue.item_ids[60] == "new"
+    assert not later.catalogue.available[0]
+    assert later.catalogue.titles[1] == live.catalogue.titles[1]
+    assert later.sequence == 3
+    assert later.recommender.catalogue is later.catalogue
+    assert later.item_features.shape == (61, len(ITEM_FEATURES))
+
+
+def test_the_follower_swaps_releases_and_keeps_serving_when_the_next_is_broken(
+    releases: tuple[Release, Release], online: OnlineStore, sqlite: sa.Engine, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "store")
+    ids = [release.publish(made.path, store) for made in releases]
+    follower = Follower(
+        sqlite,
+        online,
+        lambda identity: release.fetch(identity, store, tmp_path / "cache"),
+        "champion",
+        None,
+        Metrics(CollectorRegistry()),
+    )
+    assert follower.live.release_id is None
+    channels.move(sqlite, "champion", ids[0], 0, None, now=1)
+    follower.poll()
+    assert (follower.live.release_id, follower.live.generation) == (ids[0], 1)
+    (Path(store) / ids[1] / "policy.json").write_text("{}")
+    channels.move(sqlite, "champion", ids[1], 1, None, now=2)
+    follower.poll()
+    assert follower.live.release_id == ids[0]
+    channels.rollback(sqlite, "champion", now=3)
+    follower.poll()
+    assert (follower.live.release_id, follower.live.generation) == (ids[0], 3)
