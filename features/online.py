@@ -60,7 +60,7 @@ class OnlineStore:
         from feast.protos.feast.types.Value_pb2 import Value
 
         self._key, self._value = EntityKey, Value
-        self._root = settings.root / "feast"
+        self.root = settings.root / "feast"
         self._redis = settings.redis_url.get_secret_value() if settings.redis_url else None
         self._length = history_length
         self._reader, self._writer = self._open(), self._open()
@@ -151,8 +151,8 @@ class OnlineStore:
         newest = int(times[times <= (end if end is not None else times.max())].max())
         since = newest if start is None else min(start, newest)
         with self._writing, quiet():
-            store = open_store(self._root, features, self._redis)
-            with registry_lock(self._root):
+            store = open_store(self.root, features, self._redis)
+            with registry_lock(self.root):
                 for view in BATCH_VIEWS:
                     store.materialize(
                         start_date=_moment(since) - timedelta(seconds=1),
@@ -173,7 +173,7 @@ class OnlineStore:
         from features.store import open_store
 
         with quiet():
-            return open_store(self._root, None, self._redis)
+            return open_store(self.root, None, self._redis)
 
     def _entity(self, key: str, value: str) -> Any:
         return self._key(join_keys=[key], entity_values=[self._value(string_val=value)])

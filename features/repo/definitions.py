@@ -76,19 +76,20 @@ def definitions(folder: Path) -> Definitions:
         schema=_numbers(ITEM_FEATURES),
         source=_file(folder, "item_activity"),
     )
+    history = _file(folder, "user_history")
     user_history = FeatureView(
         name="user_history",
         entities=[user],
         ttl=_FOREVER,
         schema=_HISTORY,
-        source=_file(folder, "user_history"),
+        source=history,
     )
     live_history = FeatureView(
         name="live_history",
         entities=[user],
         ttl=_FOREVER,
         schema=_HISTORY,
-        source=PushSource(name="live_events", batch_source=_file(folder, "user_history")),
+        source=PushSource(name="live_events", batch_source=history),
     )
     return Definitions(
         user=user,
