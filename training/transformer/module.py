@@ -7,7 +7,8 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from training.transformer.config import TransformerParams
 from training.transformer.data import FitError
@@ -16,6 +17,8 @@ from training.transformer.packing import Batch
 
 FINAL_RATE = 0.05
 """Share of the peak learning rate that is left after the last epoch."""
+
+MAX_GRADIENT_NORM = 1.0
 
 CHECK_EVERY = 50
 """Steps between looks at the loss, which make a GPU wait."""
@@ -74,13 +77,15 @@ class SequenceModule(lightning.LightningModule):
             )
 
     def configure_optimizers(self) -> Any:
-        parameters = list(self.model.parameters())
+        decayed: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in self.model.named_parameters():
+            (decayed if name.endswith(".weight") and "norm" not in name else others).append(
+                parameter
+            )
         groups = [
-            {
-                "params": [p for p in parameters if p.dim() > 1],
-                "weight_decay": self.params.weight_decay,
-            },
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+            {"params": decayed, "weight_decay": self.params.weight_decay},
+            {"params": others, "weight_decay": 0.0},
         ]
         rate = self.params.shape.learning_rate
         optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
@@ -89,6 +94,13 @@ class SequenceModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        sharded = self.trainer.strategy.model
+        if isinstance(sharded, FullyShardedDataParallel):
+            sharded.clip_grad_norm_(MAX_GRADIENT_NORM)
+        else:
+            nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
 
     def _rate(self, step: int) -> float:
         """Linear warm-up, then a half cosine down to FINAL_RATE."""

@@ -71,6 +71,7 @@ class KeepBest(lightning.Callback):
 
     def __init__(
         self,
+        config: ModelConfig,
         tail: Tail,
         allowed: npt.NDArray[np.bool_],
         text: Tensor,
@@ -78,6 +79,7 @@ class KeepBest(lightning.Callback):
         patience: int,
         checkpoint: Path,
     ) -> None:
+        self.config = config
         self.tail = tail
         self.allowed = allowed
         self.text = text
@@ -105,14 +107,14 @@ class KeepBest(lightning.Callback):
     ) -> None:
         assert isinstance(pl_module, SequenceModule)
         pl_module.raise_if_diverged()
-        self.ndcg.append(trainer.strategy.broadcast(self._rank_tail(pl_module)))
+        # Under FSDP all processes together gather the weights, for the first one.
+        state = trainer.strategy.lightning_module_state_dict()
+        weights = {name.removeprefix("model."): value.float() for name, value in state.items()}
+        ndcg = self._rank_tail(weights, pl_module.device) if trainer.is_global_zero else 0.0
+        self.ndcg.append(trainer.strategy.broadcast(ndcg))
         pl_module.log("tail_ndcg@10", self.ndcg[-1], prog_bar=True, rank_zero_only=True)
         if self.best == len(self.ndcg) - 1:
-            state = trainer.strategy.lightning_module_state_dict()
-            self.weights = {
-                name.removeprefix("model."): value.detach().cpu().float().clone()
-                for name, value in state.items()
-            }
+            self.weights = {name: value.cpu().clone() for name, value in weights.items()}
         self._stop_if_old(trainer)
         temporary = self.checkpoint.with_suffix(".tmp")
         trainer.save_checkpoint(temporary, weights_only=False)
@@ -124,13 +126,13 @@ class KeepBest(lightning.Callback):
         if self.ndcg and len(self.ndcg) - 1 - self.best >= self.patience:
             trainer.should_stop = True
 
-    def _rank_tail(self, module: SequenceModule) -> float:
-        model = module.model.eval()
+    def _rank_tail(self, weights: dict[str, Tensor], device: torch.device) -> float:
+        model = Transformer(self.config).to(device).eval()
+        model.load_state_dict(weights)
         with torch.inference_mode():
-            table = model.table(self.text.to(module.device), self.known.to(module.device))
+            table = model.table(self.text.to(device), self.known.to(device))
             states = encode(model, table, self.tail.histories, self.tail.timestamps)
             scores = (states @ table[STARTS:].T).float().cpu().numpy()
-        model.train()
         return tail_ndcg(scores, self.tail, self.allowed)
 
 
@@ -180,6 +182,7 @@ def fit(
     )
     checkpoints.mkdir(parents=True, exist_ok=True)
     keep = KeepBest(
+        config,
         tail,
         allowed,
         content,
@@ -206,8 +209,6 @@ def _run(
     options: RunOptions,
     logs: Path | None,
 ) -> None:
-    for message in KNOWN_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = lightning.Trainer(
         accelerator=options.accelerator,
@@ -216,7 +217,6 @@ def _run(
         strategy=options.strategy,
         precision=options.precision,
         max_epochs=params.max_epochs,
-        gradient_clip_val=1.0,
         callbacks=[keep],
         logger=TensorBoardLogger(logs, name="fit") if logs else False,
         enable_checkpointing=False,
@@ -226,4 +226,7 @@ def _run(
         log_every_n_steps=10,
     )
     path = keep.checkpoint if keep.checkpoint.exists() else None
-    trainer.fit(module, batches, ckpt_path=path, weights_only=True)
+    with warnings.catch_warnings():
+        for message in KNOWN_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        trainer.fit(module, batches, ckpt_path=path, weights_only=True)

@@ -70,8 +70,16 @@ def digest(workspace: Path) -> str:
 
 
 def test_a_run_killed_between_epochs_resumes_to_the_same_weights(workspace: Path) -> None:
-    write_params(workspace, dataclasses.replace(PARAMS, max_epochs=12, patience=12))
-    finish(start(workspace, "unbroken"))
+    params = dataclasses.replace(PARAMS, max_epochs=12, patience=12)
+    write_params(workspace, params)
+    options = OPTIONS, Settings(home=workspace / "unbroken")
+    fit(
+        workspace / "data/split",
+        workspace / "out/model",
+        workspace / "out/fit.json",
+        params,
+        *options,
+    )
     unbroken = digest(workspace)
 
     killed = start(workspace, "killed")
