@@ -217,7 +217,7 @@ def main(
         judged,
         queries,
         catalogue,
-        recommender.tables.new,
+        recommender.sources.neighbours.new_items(len(catalogue)),
         windows,
         fingerprint(Path(), read()),
         data_checks(split),

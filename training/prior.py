@@ -28,7 +28,7 @@ INPUTS: Final = (
     "category_recent",
     "text_last",
     "item_trend",
-    "is_new",
+    "item_unseen",
     "impressed",
 )
 

@@ -1,4 +1,9 @@
-"""What the trees see of a candidate. One function for training, judging and serving."""
+"""What the trees see of a candidate. One function for training, judging and serving.
+
+No feature says how stale the model is. "Has no trained id" means an item of hours in the rank
+window but of days when judged or served, so trees that learn from it fail later; `item_unseen` (no
+event in 30 days, as last materialised) means the same at all times.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +26,7 @@ _CONTEXT: Final = (
     "transformer_log_probability",
     "item_trend",
     "item_age_days",
-    "is_new",
+    "item_unseen",
     "price",
     "price_to_mean",
     "price_to_recent",
@@ -45,12 +50,11 @@ Values = npt.NDArray[np.float32]
 class ItemTables:
     """A catalogue as the sources and features need it, prepared once.
 
-    neighbours: float32 sparse [catalogue, catalogue]; new: bool [catalogue], unknown to training.
+    neighbours: float32 sparse [catalogue, catalogue].
     """
 
     catalogue: Catalogue
     neighbours: sparse.csr_matrix
-    new: npt.NDArray[np.bool_]
 
     @cached_property
     def text_columns(self) -> Values:
@@ -144,10 +148,13 @@ def _item_context(
     shown = np.zeros((len(requests), len(tables.catalogue)), dtype=np.float32)
     shown[requests.impressed.rows, requests.impressed.items] = requests.impressed_counts
     ages = (requests.timestamps[:, None] - created[items]) / (24 * HOUR)
+    month = activity[:, :, ITEM_FEATURES.index("item_events_30d")]
+    known = created[items] > 0
+    days = np.where(known, np.clip(ages, 1.0, 7.0), 7.0)
     return {
-        "item_trend": np.log1p(day) - np.log1p(week / 7.0),
-        "item_age_days": np.where(created[items] > 0, ages, np.nan),
-        "is_new": tables.new[items].astype(np.float32),
+        "item_trend": np.log1p(day) - np.log1p(week / days),
+        "item_age_days": np.where(known, ages, np.nan),
+        "item_unseen": (np.nan_to_num(month) == 0).astype(np.float32),
         "price": tables.catalogue.price[items],
         "price_to_mean": tables.log_price[items] - log_mean[:, None],
         "impressed": np.take_along_axis(shown, items, axis=1),

@@ -111,7 +111,6 @@ class Recommender:
         return ItemTables(
             self.catalogue,
             self.sources.neighbours.matrix(len(self.catalogue)),
-            self.sources.neighbours.new_items(len(self.catalogue)),
         )
 
     def eligible(self, requests: Requests, repeats: bool = False) -> npt.NDArray[np.bool_]:

