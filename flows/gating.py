@@ -20,6 +20,7 @@ from features.params import load
 from features.requests import Queries
 from features.training_set import load_catalogue, load_queries
 from flows import verdict_report
+from flows.ingest import quarantine_share
 from flows.release_checks import release_checks
 from flows.rollout import Rollout
 from flows.workspace import Workspace
@@ -96,6 +97,7 @@ def gather(
     checks of the packaged release."""
     data = workspace.root / "data"
     evidence = Evidence.from_json((data / "evaluation" / "evidence.json").read_text())
+    evidence = evidence.with_data(quarantine_share=quarantine_share(workspace))
     catalogue = load_catalogue(data / "split")
     queries = load_queries(data / "split", data / "features", "judge", "organic")
     challenger = Recommender.load(rollout.fetch(release), catalogue)
@@ -108,8 +110,14 @@ def gather(
     scored = {name: _rescored(window, rollout, name) for name in past}
     champion = channels.read(engine, CHANNEL)
     if champion is not None and champion.release != release:
+        rescored = scored.get(champion.release)
+        earlier = [
+            Evidence.from_json(json.dumps(record.evidence))
+            for record in verdicts.latest(engine, PAST_RELEASES)
+            if record.evidence is not None and record.release != release
+        ]
         evidence = _with_champion(
-            engine, evidence, window, judged, scored.get(champion.release), champion, confidence
+            engine, evidence, window, judged, rescored, champion, earlier, confidence
         )
     return compare_past(evidence, judged, scored, BOOTSTRAP_SEED, confidence), checks
 
@@ -147,6 +155,7 @@ def _with_champion(
     challenger: Judged,
     judged: Judged | None,
     champion: Channel,
+    earlier: list[Evidence],
     confidence: float,
 ) -> Evidence:
     """Evidence with the champion beside it, or unchanged (the gate holds) when it is unknown."""
@@ -154,11 +163,6 @@ def _with_champion(
     if judged is None or record is None or record.evidence is None:
         return evidence
     own = Evidence.from_json(json.dumps(record.evidence))
-    earlier = [
-        Evidence.from_json(json.dumps(other.evidence))
-        for other in verdicts.latest(engine, PAST_RELEASES)
-        if other.evidence is not None and other.decision != "promote"
-    ]
     return compare(
         evidence,
         challenger,

@@ -1,14 +1,16 @@
-"""The consumer of the feedback log: from its stored offset to a version of `data/log`.
+"""From sources to a version of `data/log`: the feedback log, files and databases, a ready-made log.
 
-Read a range of the outbox, write it as Parquet by day of arrival, `dvc add` the days, then advance
-the offset. A kill between any two of these is harmless: the next run reads the same range again,
-writes the same bytes, and removes files that a run which never advanced left behind.
+Each consumer has a stored offset: read a range, store it by day of arrival, `dvc add` the days,
+then advance. A kill between any two of these is harmless: the next run reads the range again,
+writes the same bytes, and removes what a run that never advanced left behind.
 """
 
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,96 +19,147 @@ import sqlalchemy as sa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from features import schema
+from features.ingest import (
+    IngestParams,
+    Report,
+    Source,
+    read_source,
+    store_events,
+    store_items,
+    store_users,
+)
+from features.params import load
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets
 from serving.fences import Fence
 from serving.log import FeedbackLog
 
-EVENTS, ITEMS = "ingest.events", "ingest.items"
-BATCH = 200_000
-PART = re.compile(r"part-(\d+)-(\d+)-feedback\.parquet")
+EVENTS, ITEMS, FILES = "ingest.events", "ingest.items", "ingest.files"
+BATCH: Final = 200_000
+
+#: Offsets of the feedback log start here in the log, after those of all files.
+FEEDBACK_BASE: Final = 100_000_000_000
+_PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What a run stored: rows, and the version of the whole log after it."""
+    """What a run read: rows stored and quarantined, and the version of the whole log after it."""
 
     events: int
     items: int
+    quarantined: int
     version: str
 
 
 @task(cache_policy=NO_CACHE)
 def ingest_feedback(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> Ingested:
     """Bring `data/log` up to the end of the outbox and of the catalogue feed."""
-    log = FeedbackLog(engine)
-    items = _drain_items(engine, workspace, fence)
+    reports = [_drain_items(engine, workspace, fence)]
     events = 0
     while True:
         after = offsets.read(engine, EVENTS)
-        batch = log.read(after, BATCH)
+        batch = FeedbackLog(engine).read(after, BATCH)
         if batch.num_rows == 0:
-            return Ingested(events, items, workspace.data_version())
-        forget_after(workspace.log / "events", after)
-        touched = write_parts(batch, "offset", schema.EVENT, workspace.log / "events")
-        workspace.add(touched)
+            quarantined = sum(report.quarantined for report in reports)
+            return Ingested(events, reports[0].stored, quarantined, workspace.data_version())
+        forget_after(workspace.log, "events", FEEDBACK_BASE + after)
+        report = store_events(
+            batch.drop_columns("offset"), workspace.log, FEEDBACK_BASE + after + 1, _newest(batch)
+        )
+        workspace.add(folders(workspace, [report]))
         offsets.advance(engine, EVENTS, batch["offset"][-1].as_py(), fence)
-        events += batch.num_rows
+        reports.append(report)
+        events += report.stored
 
 
-def ingest_folder(workspace: Workspace, folder: Path) -> Ingested:
+def ingest_source(
+    engine: sa.Engine,
+    workspace: Workspace,
+    source: Path | str | Source,
+    now: int,
+    fence: Fence | None = None,
+) -> Ingested:
+    """Add a file, a folder, a database by URL, or what was read from one. `now` in µs.
+
+    Bringing the same source again quarantines its rows as duplicates. Raises IngestError for one
+    that cannot be read.
+    """
+    if not isinstance(source, Source):
+        params = load(IngestParams, "ingest", workspace.root / "params.yaml")
+        source = read_source(source, params.mapping)
+    first = offsets.read(engine, FILES)
+    for kind in ("events", "items"):
+        forget_after(workspace.log, kind, first - 1, below=FEEDBACK_BASE)
+    events = store_events(source.events, workspace.log, first, now)
+    items = store_items(source.items, workspace.log, first, now)
+    users = store_users(source.users, workspace.log, first)
+    reports = [events, items, users]
+    workspace.add(folders(workspace, reports))
+    offsets.advance(engine, FILES, first + max(report.rows for report in reports), fence)
+    quarantined = sum(report.quarantined for report in reports)
+    return Ingested(events.stored, items.stored, quarantined, workspace.data_version())
+
+
+def ingest_log(workspace: Workspace, folder: Path) -> Ingested:
     """Add a folder that is a log already (`events/dt=…`, `items/dt=…`, `users/`)."""
-    parts = sorted(path for path in folder.rglob("part-*.parquet"))
+    parts = sorted(folder.rglob("part-*.parquet"))
+    rows = dict.fromkeys(("events", "items", "users"), 0)
     for part in parts:
         target = workspace.log / part.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             shutil.copyfile(part, target)
-    workspace.add(sorted({workspace.log / part.parent.relative_to(folder) for part in parts}))
-    rows = dict.fromkeys(("events", "items", "users"), 0)
-    for part in parts:
         rows[part.relative_to(folder).parts[0]] += pq.read_metadata(part).num_rows
-    return Ingested(rows["events"], rows["items"], workspace.data_version())
+    workspace.add(sorted({workspace.log / part.parent.relative_to(folder) for part in parts}))
+    return Ingested(rows["events"], rows["items"], 0, workspace.data_version())
 
 
-def _drain_items(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> int:
+def quarantine_share(workspace: Workspace) -> float:
+    """Share of all event rows ever read into the log that were quarantined."""
+    stored, bad = (
+        sum(pq.read_metadata(path).num_rows for path in workspace.log.glob(pattern))
+        for pattern in ("events/dt=*/part-*.parquet", "quarantine/events/part-*.parquet")
+    )
+    return bad / (stored + bad) if stored + bad else 0.0
+
+
+def folders(workspace: Workspace, reports: Iterable[Report]) -> list[Path]:
+    """The folders of the log that reports have written to."""
+    found = {
+        (workspace.log / partition).parent for report in reports for partition in report.partitions
+    }
+    if any(report.quarantined for report in reports):
+        found.add(workspace.log / "quarantine")
+    return sorted(folder for folder in found if folder.exists())
+
+
+def forget_after(log: Path, kind: str, offset: int, below: int | None = None) -> None:
+    """Remove files of ranges that begin after `offset` (and `below`): a run that was killed before
+    it advanced wrote them, and the range may be cut differently now."""
+    for pattern in (f"{kind}/dt=*/*", f"quarantine/{kind}/*"):
+        for path in log.glob(pattern):
+            match = _PART.fullmatch(path.name)
+            first = int(match[1]) if match else offset + 1  # a half-written file has no number
+            if first > offset and (below is None or first < below):
+                path.unlink()
+
+
+def _drain_items(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> Report:
     after = offsets.read(engine, ITEMS)
     news = catalogue_feed.read(engine, after)
     if news.num_rows == 0:
-        return 0
-    forget_after(workspace.log / "items", after)
-    workspace.add(write_parts(news, "sequence", schema.ITEM, workspace.log / "items"))
+        return Report(0, 0, 0, ())
+    forget_after(workspace.log, "items", FEEDBACK_BASE + after)
+    report = store_items(
+        news.drop_columns("sequence"), workspace.log, FEEDBACK_BASE + after + 1, _newest(news)
+    )
+    workspace.add(folders(workspace, [report]))
     offsets.advance(engine, ITEMS, news["sequence"][-1].as_py(), fence)
-    return int(news.num_rows)
+    return report
 
 
-def write_parts(rows: pa.Table, number: str, columns: pa.Schema, folder: Path) -> list[Path]:
-    """Write rows as `dt=<day of received_at>/part-<first>-<last>-feedback.parquet`, sorted.
-
-    number: the column that numbers the rows. Returns the folders written to. Each file appears
-    whole, and the same rows always give the same bytes.
-    """
-    days = pc.strftime(rows["received_at"], format="%Y-%m-%d")
-    keys = ["timestamp", "event_id"] if "event_id" in columns.names else ["received_at", "item_id"]
-    touched = []
-    for day in sorted(set(days.to_pylist())):
-        part = rows.filter(pc.equal(days, day))
-        first, last = pc.min(part[number]).as_py(), pc.max(part[number]).as_py()
-        target = folder / f"dt={day}"
-        target.mkdir(parents=True, exist_ok=True)
-        ordered = part.sort_by([(key, "ascending") for key in [*keys, number]])
-        temporary = target / f".{first:012d}.tmp"
-        pq.write_table(ordered.select(columns.names).cast(columns), temporary)
-        temporary.rename(target / f"part-{first:012d}-{last:012d}-feedback.parquet")
-        touched.append(target)
-    return touched
-
-
-def forget_after(folder: Path, offset: int) -> None:
-    """Remove files of ranges beyond `offset`: a run that was killed before it advanced wrote them,
-    and the range may be cut differently now."""
-    for path in folder.glob("dt=*/*"):
-        match = PART.fullmatch(path.name)
-        if path.suffix == ".tmp" or (match and int(match.group(1)) > offset):
-            path.unlink()
+def _newest(rows: pa.Table) -> int:
+    """The clock of a range of rows: its last arrival, so that a replay judges it the same."""
+    newest: int = pc.max(rows["received_at"].cast(pa.int64())).as_py()
+    return newest

@@ -50,6 +50,8 @@ class Run:
     service_port: int
     releases: list[dict[str, Any]] = field(default_factory=list)
     days: list[dict[str, Any]] = field(default_factory=list)
+    totals: dict[str, Any] = field(default_factory=dict)
+    """On real data: metric to what holds over all waves together."""
 
     @property
     def url(self) -> str:
@@ -91,8 +93,8 @@ class Run:
         say, judgement, ingested = self.console.line, outcome.judgement, outcome.ingested
         if ingested is not None:
             say(
-                f"ingest       {ingested.events} events, {ingested.items} item versions from the "
-                f"feedback log; data version {ingested.version[:12]}", 1,
+                f"ingest       {ingested.events} events, {ingested.items} items, "
+                f"{ingested.quarantined} quarantined; data version {ingested.version[:12]}", 1,
             )  # fmt: skip
         if judgement is not None:
             evidence = judgement.evidence
@@ -156,6 +158,7 @@ def run(plan: Plan) -> None:
         "control": plan.control,
         "releases": state.releases,
         "days": state.days,
+        "pooled": state.totals,
         "steps": {name: round(seconds, 2) for name, seconds in console.steps.items()},
     }
     path = loop_report.write(content, plan.reports)

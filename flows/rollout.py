@@ -101,13 +101,18 @@ class Rollout:
         return doomed
 
 
+def tag(identity: str) -> str:
+    """The name of a release in Bento's model store, whose versions have at most 63 characters."""
+    return f"{MODEL}:{identity[:40]}"
+
+
 def save_model(identity: str, folder: Path) -> None:
     """A copy in Bento's model store; a second time changes nothing."""
     import bentoml
 
     if _model(identity) is not None:
         return
-    with bentoml.models.create(f"{MODEL}:{identity}") as model:
+    with bentoml.models.create(tag(identity)) as model:
         shutil.copytree(folder, model.path, dirs_exist_ok=True)
 
 
@@ -116,7 +121,7 @@ def delete_model(identity: str) -> None:
     import bentoml
 
     if _model(identity) is not None:
-        bentoml.models.delete(f"{MODEL}:{identity}")
+        bentoml.models.delete(tag(identity))
 
 
 def _model(identity: str) -> Any:
@@ -124,6 +129,6 @@ def _model(identity: str) -> Any:
     from bentoml.exceptions import NotFound
 
     try:
-        return bentoml.models.get(f"{MODEL}:{identity}")
+        return bentoml.models.get(tag(identity))
     except NotFound:
         return None

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
@@ -59,8 +60,10 @@ class Workspace:
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.WARNING)
-        with chdir(self.root), Repo() as repo:
-            yield repo
+        with chdir(self.root), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            with Repo() as repo:
+                yield repo
 
     def add(self, folders: Sequence[Path]) -> None:
         """`dvc add` of new or grown folders below `log`; the first time, of `log` itself."""

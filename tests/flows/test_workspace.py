@@ -8,9 +8,6 @@ import yaml
 
 from flows.workspace import Workspace, prepare
 
-#: A library of DVC's.
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")
-
 PIPELINE = """
 stages:
   split:

@@ -1,0 +1,203 @@
+"""Judging releases on the next wave of real events, as the service would have answered them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.catalogue import Catalogue
+from features.online import OnlineStore
+from features.ragged import Histories, Ragged, offsets_of
+from features.requests import Queries, Requests
+from features.schema import EVENT_CODES, POSITIVE
+from features.training_set import Timeline
+from serving.release import Release
+from training.bootstrap import interval
+from training.judging import Judged, judge_scores
+from training.recommender import Recommender
+
+SYSTEMS: Final = ("served", "transformer", "frozen", "popularity")
+METRICS: Final = ("ndcg@10", "recall@10")
+K: Final = 10
+QUERIES_PER_USER: Final = 5
+
+
+@dataclass(frozen=True)
+class History:
+    """Positive events so far, of all users, in no order.
+
+    user_ids, item_ids: object [n]; types: int8 [n]; timestamps: int64 [n], µs.
+    """
+
+    user_ids: npt.NDArray[np.object_]
+    item_ids: npt.NDArray[np.object_]
+    types: npt.NDArray[np.int8]
+    timestamps: npt.NDArray[np.int64]
+
+    @staticmethod
+    def of(events: pa.Table) -> "History":
+        kinds = np.array([str(kind) for kind in events["event_type"].to_pylist()], dtype=object)
+        kept = np.isin(kinds.astype(str), [str(kind) for kind in POSITIVE])
+        return History(
+            np.array(events["user_id"].to_pylist(), dtype=object)[kept],
+            np.array(events["item_id"].to_pylist(), dtype=object)[kept],
+            np.array([EVENT_CODES[kind] for kind in kinds[kept]], dtype=np.int8),
+            events["timestamp"].cast(pa.int64()).to_numpy()[kept],
+        )
+
+    def extended(self, events: pa.Table) -> "History":
+        """With a later wave."""
+        other = History.of(events)
+        return History(
+            np.concatenate([self.user_ids, other.user_ids]),
+            np.concatenate([self.item_ids, other.item_ids]),
+            np.concatenate([self.types, other.types]),
+            np.concatenate([self.timestamps, other.timestamps]),
+        )
+
+
+@dataclass(frozen=True)
+class WaveJudged:
+    """Every system on one wave. user_ids: object [queries]."""
+
+    user_ids: npt.NDArray[np.object_]
+    judged: dict[str, Judged]
+
+    @property
+    def queries(self) -> int:
+        return len(self.user_ids)
+
+    @property
+    def users(self) -> int:
+        return len(set(self.user_ids))
+
+    def means(self, metric: str) -> dict[str, float]:
+        """User-averaged, by system."""
+        return {name: _by_user(self.user_ids, j.metrics[metric])[1].mean().item()
+                for name, j in self.judged.items()}  # fmt: skip
+
+    def summary(self, metric: str, seed: int) -> dict[str, Any]:
+        """Means, and the paired differences with their intervals."""
+        return pooled([self], metric, seed)
+
+
+def pooled(waves: Sequence[WaveJudged], metric: str, seed: int) -> dict[str, Any]:
+    """Means by system and differences to served over all waves: each user counts once a wave,
+    users are resampled with all their waves."""
+    users, values = [], {system: [] for system in SYSTEMS}  # type: ignore[var-annotated]
+    for wave in waves:
+        for system in SYSTEMS:
+            names, means = _by_user(wave.user_ids, wave.judged[system].metrics[metric])
+            values[system].append(means)
+        users.append(names)
+    codes = np.unique(np.concatenate(users), return_inverse=True)[1].astype(np.int64)
+    columns = {system: np.concatenate(parts) for system, parts in values.items()}
+    result: dict[str, Any] = {system: float(column.mean()) for system, column in columns.items()}
+    for other in SYSTEMS[1:]:
+        found = interval(columns["served"] - columns[other], codes, seed)
+        result[f"served_minus_{other}"] = {
+            "mean": found.mean,
+            "low": found.low,
+            "high": found.high,
+        }
+    return result
+
+
+def judge_wave(
+    history: History, wave: pa.Table, online: OnlineStore, served: Release | None, frozen: Release
+) -> WaveJudged:
+    """Every system on the queries of `wave`; without a served release, popularity is served."""
+    newest = served or frozen
+    catalogue = Catalogue.from_table(newest.items)
+    queries = wave_queries(history, wave, catalogue, online, newest.history_length)
+    requests = queries.requests
+    judge = {}
+    for name, release in (("served", served), ("frozen", frozen)):
+        if release is not None:
+            recommender = release.load(catalogue)
+            ranked = recommender.rank(requests, threads=2)
+            judge[name] = judge_scores(queries, ranked.scores, K, ranked.candidates)
+    current = Recommender.load(newest.path, catalogue)
+    judge["popularity"] = judge_scores(queries, current.popularity_scores(requests), K)
+    judge["transformer"] = judge_scores(queries, current.transformer_scores(requests), K)
+    judge.setdefault("served", judge["popularity"])
+    return WaveJudged(requests.user_ids, judge)
+
+
+def wave_queries(
+    history: History, wave: pa.Table, catalogue: Catalogue, online: OnlineStore, length: int
+) -> Queries:
+    """The queries of a wave: its items not yet in the user's history, by user and moment; at most
+    QUERIES_PER_USER, evenly spaced. Items that the catalogue does not know cannot be hit."""
+    known = history.extended(wave)
+    new = History.of(wave)
+    names, codes = np.unique(known.user_ids.astype(str), return_inverse=True)
+    index = catalogue.index
+    items = np.array([index.get(item, -1) for item in known.item_ids], dtype=np.int32)
+    order = np.lexsort((items, known.timestamps, codes))
+    timeline = Timeline(codes[order], known.timestamps[order], known.timestamps[order])
+    wave_codes = np.searchsorted(names, new.user_ids.astype(str))
+    chosen = evenly(wave_codes, new.timestamps)
+    users, moments = chosen[:, 0], chosen[:, 1]
+    rows, offsets = timeline.before(users, moments, length)
+    past = order[rows]
+    seen = items[past] >= 0
+    owner = np.repeat(np.arange(len(users)), np.diff(offsets))
+    histories = Histories(
+        offsets_of(np.bincount(owner[seen], minlength=len(users))),
+        items[past][seen],
+        known.types[past][seen],
+        known.timestamps[past][seen],
+    )
+    new_items = np.array([index.get(item, -1) for item in new.item_ids], dtype=np.int32)
+    targets: dict[tuple[int, int], set[int]] = {}
+    for code, moment, item in zip(wave_codes, new.timestamps, new_items, strict=True):
+        targets.setdefault((int(code), int(moment)), set()).add(int(item))
+    lists = [
+        sorted(targets[int(user), int(moment)] - {-1} - set(_of(histories, row)))
+        for row, (user, moment) in enumerate(zip(users, moments, strict=True))
+    ]
+    online_rows = online.read([str(name) for name in names[users]], catalogue)
+    requests = Requests(
+        user_ids=names[users].astype(object),
+        timestamps=moments,
+        histories=histories,
+        user_features=online_rows.user_features,
+        impressed=online_rows.impressed,
+        impressed_counts=online_rows.impressed_counts,
+        item_features=online.read_items(catalogue)[None],
+        snapshot=np.zeros(len(users), dtype=np.int32),
+        hidden=online_rows.hidden,
+    )
+    empty = Ragged.from_lists([[] for _ in lists])
+    queries = Queries(requests, Ragged.from_lists(lists), users.astype(np.int64), empty)
+    return queries.select(np.flatnonzero([len(targets) > 0 for targets in lists]))
+
+
+def evenly(users: npt.NDArray[np.int64], moments: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Distinct (user, moment) pairs, int64 [n, 2]; of a user with more than QUERIES_PER_USER,
+    evenly spaced ones."""
+    pairs = np.unique(np.stack([users, moments], axis=1), axis=0)
+    kept = []
+    for user in np.unique(pairs[:, 0]):
+        own = np.flatnonzero(pairs[:, 0] == user)
+        count = min(len(own), QUERIES_PER_USER)
+        kept.extend(own[np.linspace(0, len(own) - 1, count).round().astype(int)])
+    return pairs[np.array(kept, dtype=np.int64)]
+
+
+def _of(histories: Histories, row: int) -> list[int]:
+    items: list[int] = histories.items[histories.offsets[row] : histories.offsets[row + 1]].tolist()
+    return items
+
+
+def _by_user(
+    user_ids: npt.NDArray[np.object_], values: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64]]:
+    names, inverse, counts = np.unique(
+        user_ids.astype(str), return_inverse=True, return_counts=True
+    )
+    return names, np.bincount(inverse, weights=values) / counts
