@@ -101,7 +101,12 @@ def gather(
     catalogue = load_catalogue(data / "split")
     queries = load_queries(data / "split", data / "features", "judge", "organic")
     challenger = Recommender.load(rollout.fetch(release), catalogue)
-    window = Window(queries, catalogue, challenger.tables.new, int(evidence.metric.split("@")[1]))
+    window = Window(
+        queries,
+        catalogue,
+        challenger.sources.neighbours.new_items(len(catalogue)),
+        int(evidence.metric.split("@")[1]),
+    )
     judged = window.judge(challenger)
     checks = release_checks(rollout, release, evidence, judged)
     past = promoted_before(engine, release)
