@@ -1,6 +1,7 @@
 """The online store on a real Feast SQLite store (and on Redis, where there is one)."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -198,10 +199,16 @@ def test_served_values_equal_the_offline_values_of_the_same_moment(
     assert compare(behind, offline).share >= 3 / len(users)
 
 
+@pytest.mark.servers
 def test_redis_holds_the_same_rows(store: OnlineStore, built: Built, tmp_path: Path) -> None:
-    url = os.environ.get("RONDO_TEST_REDIS")
+    url = os.environ.get("RONDO_TEST_REDIS_URL")
     if not url:
-        pytest.skip("set RONDO_TEST_REDIS=host:port to test on a Redis")
+        pytest.skip("set RONDO_TEST_REDIS_URL=host:port to test on a Redis")
+    host, port = url.split(",")[0].rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError as error:
+        pytest.skip(f"no Redis at {url}: {error}")
     redis = OnlineStore(Settings(home=tmp_path / "redis", redis_url=SecretStr(url)))
     redis.materialise(built.features)
     store.materialise(built.features)
