@@ -53,7 +53,7 @@ class WorldParams:
     base: float = -2.4
     """Attraction of a fresh, average item for a person indifferent to it, logits."""
 
-    half_life: float = 3.0
+    half_life: float = 4.0
     """Days in which the odds of an ageing item halve."""
 
     oldest: float = 3.0
