@@ -46,3 +46,27 @@ def prepare(settings: Settings, *, override: bool = False) -> None:
     if parts[0] != folder:
         os.environ["PATH"] = os.pathsep.join([folder, *parts])
     settings.root.mkdir(parents=True, exist_ok=True)
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Errors that say what is wrong and what to do: shown as one line, without a stack trace."""
+    from features.ingest import IngestError
+    from features.params import ParamsError
+    from flows.lease import Busy
+    from flows.processes import ProcessFailed
+    from flows.workspace import WorkspaceError
+    from serving.channels import ChannelMoved
+    from serving.database import SchemaVersionError
+    from serving.fences import Fenced
+
+    return (
+        IngestError,
+        ParamsError,
+        Busy,
+        ProcessFailed,
+        WorkspaceError,
+        ChannelMoved,
+        SchemaVersionError,
+        Fenced,
+        LookupError,
+    )

@@ -55,12 +55,19 @@ class Lease:
 
 
 @contextmanager
-def lease(engine: sa.Engine, name: str, clock: Clock = wall_clock) -> Iterator[Lease]:
-    """Hold `name` for the block, renewed in the background. Raises Busy when it is taken."""
+def lease(
+    engine: sa.Engine, name: str, clock: Clock = wall_clock, ask_again: bool = True
+) -> Iterator[Lease]:
+    """Hold `name` for the block, renewed in the background.
+
+    Raises Busy when it is taken; with `ask_again` its holder will then run once more.
+    """
     holder = this_process()
-    fence = acquire(engine, name, holder, clock())
+    fence = acquire(engine, name, holder, clock(), ask_again)
     if fence is None:
-        raise Busy(f"lease '{name}' is held by {read(engine, name)}: it will run once more")
+        found = read(engine, name)
+        then = ", which will run once more" if ask_again else ""
+        raise Busy(f"a {name} is running in {found.holder if found else 'another process'}{then}")
     done = threading.Event()
     beat = threading.Thread(target=_heartbeat, args=(engine, fence, clock, done), daemon=True)
     beat.start()
@@ -73,8 +80,11 @@ def lease(engine: sa.Engine, name: str, clock: Clock = wall_clock) -> Iterator[L
         held.again = release(engine, fence)
 
 
-def acquire(engine: sa.Engine, name: str, holder: str, now: int) -> Fence | None:
-    """The lease with a new number, or None (and `again` set) when a living holder has it."""
+def acquire(
+    engine: sa.Engine, name: str, holder: str, now: int, ask_again: bool = True
+) -> Fence | None:
+    """The lease with a new number, or None when a living holder has it, which is then asked to run
+    `again`."""
     table = tables.leases
     with writing(engine) as connection:
         query = sa.select(table).where(table.c.name == name).with_for_update()
@@ -86,7 +96,8 @@ def acquire(engine: sa.Engine, name: str, holder: str, now: int) -> Fence | None
             return Fence(name, 1)
         change = sa.update(table).where(table.c.name == name)
         if row.holder is not None and row.expires_at > now and not gone(row.holder):
-            connection.execute(change.values(again=True))
+            if ask_again:
+                connection.execute(change.values(again=True))
             return None
         number = row.fence + 1
         connection.execute(

@@ -47,18 +47,20 @@ def main() -> None:
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
     from flows.loop_run import Plan, run
 
-    run(
-        Plan(
-            settings=Settings(),
-            seed=arguments.seed,
-            control=arguments.control,
-            data=arguments.data,
-            days=arguments.days,
-            people=arguments.people,
-            overrides=dict(parse(text) for text in arguments.set),
-            reports=arguments.reports.absolute(),
-        )
+    plan = Plan(
+        settings=Settings(),
+        seed=arguments.seed,
+        control=arguments.control,
+        data=arguments.data,
+        days=arguments.days,
+        people=arguments.people,
+        overrides=dict(parse(text) for text in arguments.set),
+        reports=arguments.reports.absolute(),
     )
+    try:
+        run(plan)
+    except environment.expected_errors() as error:
+        sys.exit(f"make loop: {error}")
 
 
 def clean(root: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from features.params import load
-from flows import environment, ingest, valuation, workspace
+from flows import ingest, valuation
 from flows.loop_run import Run
 from flows.rollout import CHANNEL
 from flows.stages import output_to
@@ -55,11 +55,8 @@ def play(run: Run) -> None:
 
 
 def _workspace(run: Run, overrides: dict[str, object]) -> Workspace:
-    settings = run.rollout.settings
     with run.console.step("workspace", "workspace") as step:
-        place = workspace.prepare(
-            settings.root / "workspace", environment.CHECKOUT, settings.remote, overrides
-        )
+        place = run.rollout.workspace(overrides)
         step.text = str(place.root)
     return place
 

@@ -101,6 +101,18 @@ def prefect_server(root: Path, port: int) -> Iterator[Supervised]:
         server.stop()
 
 
+@contextmanager
+def some_prefect_server(root: Path) -> Iterator[None]:
+    """The server at PREFECT_API_URL if it answers, else one of our own for the block."""
+    if answers(f"{os.environ.get('PREFECT_API_URL', api_url(4200))}/health"):
+        yield
+        return
+    port = free_port()
+    with prefect_server(root, port) as server:
+        wait_for_prefect(server, port)
+        yield
+
+
 def wait_for_prefect(server: Supervised, port: int) -> None:
     """Raises ProcessFailed when it does not come up within two minutes."""
     server.wait_until_answers(f"{api_url(port)}/health", timeout=120.0)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from features.ingest import IngestParams, Source, read_source
 from features.params import load
-from flows import environment, ingest, workspace
+from flows import ingest
 from flows.console import Advance
 from flows.loop_run import Run
 from flows.rollout import CHANNEL
@@ -63,12 +63,10 @@ def cut(source: Source, waves: int = WAVES, replayed: float = REPLAYED) -> Waves
 
 def replay(run: Run) -> None:
     """Bootstrap on the history; then judge, replay and retrain, wave by wave."""
-    settings, plan = run.rollout.settings, run.plan
+    plan = run.plan
     assert plan.data is not None
     with run.console.step("workspace", "workspace") as step:
-        place = workspace.prepare(
-            settings.root / "workspace", environment.CHECKOUT, settings.remote, plan.overrides
-        )
+        place = run.rollout.workspace(plan.overrides)
         step.text = str(place.root)
     with run.console.step("ingest", "ingest") as step:
         params = load(IngestParams, "ingest", place.root / "params.yaml")

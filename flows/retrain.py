@@ -15,8 +15,9 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from features.params import load
-from flows import environment, gating, ingest, stages, workspace
-from flows.lease import lease, wall_clock
+from features.settings import Settings
+from flows import environment, gating, ingest, stages
+from flows.lease import Busy, lease, wall_clock
 from flows.params import RetrainParams
 from flows.rollout import Rollout, installation
 from serving.fences import Fence
@@ -41,13 +42,19 @@ def retrain(
     """Retrain once, and once more if somebody asked meanwhile.
 
     reason: for the log; overrides: dotted keys of params.yaml; now: µs, the real clock by default
-    (simulations have their own). Raises Busy when a retrain is running: it will run once more.
+    (simulations have their own). When a retrain is running already it will run once more, and
+    this one is done, with an empty outcome.
     """
+    environment.prepare(Settings())
     rollout = installation()
     get_run_logger().info("retrain: %s", reason)
     while True:
-        with lease(rollout.engine, "retrain") as held:
-            outcome = run_once(rollout, held.fence, overrides or {}, now or wall_clock())
+        try:
+            with lease(rollout.engine, "retrain") as held:
+                outcome = run_once(rollout, held.fence, overrides or {}, now or wall_clock())
+        except Busy as busy:
+            get_run_logger().info("%s", busy)
+            return Outcome(decision="busy")
         if not held.again:
             return outcome
 
@@ -56,9 +63,7 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     """The steps, in order. Each one is idempotent; the fence stops a run that lost its lease."""
     settings, engine, outcome = rollout.settings, rollout.engine, Outcome()
     clock = StepClock(outcome.seconds)
-    place = workspace.prepare(
-        settings.root / "workspace", environment.CHECKOUT, settings.remote, overrides
-    )
+    place = rollout.workspace(overrides)
     params = load(RetrainParams, "retrain", place.root / "params.yaml")
     clock.lap("workspace")
     outcome.ingested = ingest.ingest_feedback(engine, place, fence)

@@ -1,6 +1,7 @@
 """From a packaged folder to what users get: publish, promote, materialise, retain."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,7 +12,8 @@ import sqlalchemy as sa
 from features.schema import DAY
 from features.settings import Settings
 from features.windows import Windows
-from flows.workspace import Workspace
+from flows.environment import CHECKOUT
+from flows.workspace import Workspace, prepare
 from serving import channels, release, verdicts
 from serving.channels import Channel
 from serving.database import connect
@@ -49,6 +51,10 @@ class Rollout:
         from features.online import OnlineStore
 
         return OnlineStore(self.settings)
+
+    def workspace(self, overrides: Mapping[str, Any]) -> Workspace:
+        """The retraining workspace, brought to the checkout's present state."""
+        return prepare(self.settings.root / "workspace", CHECKOUT, self.settings.remote, overrides)
 
     def fetch(self, identity: str) -> Path:
         """A verified local copy of a release. Raises ReleaseError."""

@@ -1,0 +1,120 @@
+"""The command line `rondo`: what stands, what was released, and the few things to do by hand.
+
+Errors are one line on standard error and exit status 1.
+"""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from features.settings import Settings
+from flows import environment
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate a Rondo installation.")
+
+
+@app.command()
+def status() -> None:
+    """Champion, feedback not yet ingested, and who is retraining."""
+    from flows import ingest, lease
+    from flows.rollout import CHANNEL, installation
+    from serving import channels, offsets
+    from serving.log import FeedbackLog
+
+    engine = installation().engine
+    champion = channels.read(engine, CHANNEL)
+    if champion is None:
+        print("champion    none yet: run `rondo retrain`")
+    else:
+        print(f"champion    {champion.release} (generation {champion.generation})")
+    stored, done = FeedbackLog(engine).last_offset(), offsets.read(engine, ingest.EVENTS)
+    print(f"feedback    {stored} events stored, {stored - done} not yet ingested")
+    held = lease.read(engine, "retrain")
+    if held is None or held.holder is None:
+        print("retrain     not running")
+    elif lease.gone(held.holder):
+        print(f"retrain     {held.holder} was killed; the next run takes over")
+    else:
+        again = ", will run once more" if held.again else ""
+        print(f"retrain     running in {held.holder}{again}")
+    print(f"home        {installation().settings.root}")
+
+
+@app.command()
+def releases(limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20) -> None:
+    """The newest releases with their verdicts."""
+    from flows.rollout import CHANNEL, installation
+    from serving import channels, verdicts
+
+    engine = installation().engine
+    champion = channels.read(engine, CHANNEL)
+    for record in verdicts.latest(engine, limit):
+        mark = "*" if champion and champion.release == record.release else " "
+        made = datetime.fromtimestamp(record.created_at / 1e6, UTC)
+        print(f"{mark} {record.release[:12]}  {made:%Y-%m-%d %H:%M}  {record.decision or '-'}")
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        str | None, typer.Argument(help="File, folder or database URL; default: the feedback log.")
+    ] = None,
+) -> None:
+    """Add a source, or the new feedback, to the log."""
+    from flows import ingest as consumer
+    from flows.lease import lease, wall_clock
+    from flows.rollout import installation
+
+    rollout = installation()
+    with lease(rollout.engine, "retrain", ask_again=False) as held:
+        place = rollout.workspace({})
+        if source is None:
+            stored = consumer.ingest_feedback.fn(rollout.engine, place, held.fence)
+        else:
+            where = source if "://" in source else Path(source)
+            stored = consumer.ingest_source(rollout.engine, place, where, wall_clock(), held.fence)
+    print(
+        f"{stored.events} events and {stored.items} items stored, {stored.quarantined} rows "
+        f"quarantined; data version {stored.version}"
+    )
+
+
+@app.command()
+def retrain(reason: str = "by hand") -> None:
+    """Retrain now, judge the release, and promote it if the gate says so."""
+    from flows.processes import some_prefect_server
+
+    with some_prefect_server(Settings().root):
+        from flows.loop_run import describe
+        from flows.retrain import retrain as flow
+
+        outcome = flow(reason)
+    if outcome.judgement is None:
+        print("a retrain is running already; it will run once more")
+        return
+    for check in outcome.judgement.verdict.checks:
+        print(describe(check))
+    print(f"{outcome.decision}: release {outcome.release}")
+
+
+@app.command()
+def rollback(reason: str = "rolled back by hand") -> None:
+    """Serve the champion before the current one again."""
+    from flows.lease import wall_clock
+    from flows.rollout import CHANNEL, installation
+    from serving import channels
+
+    moved = channels.rollback(installation().engine, CHANNEL, now=wall_clock(), reason=reason)
+    print(f"champion    {moved.release} (generation {moved.generation})")
+
+
+def main() -> None:
+    """Entry point: prepares the environment, turns known errors into one line."""
+    environment.prepare(Settings())
+    try:
+        app()
+    except environment.expected_errors() as error:
+        sys.exit(f"rondo: {error}")

@@ -1,0 +1,26 @@
+"""The ingest flow: feedback into the versioned log between retrains.
+
+prefect deployment run 'ingest/every-quarter'
+"""
+
+from prefect import flow
+from prefect.logging import get_run_logger
+
+from features.settings import Settings
+from flows import environment
+from flows.ingest import Ingested, ingest_feedback
+from flows.lease import Busy, lease
+from flows.rollout import installation
+
+
+@flow(name="ingest")
+def ingest() -> Ingested | None:
+    """Ingest once; None when a retrain is running, which ingests by itself."""
+    environment.prepare(Settings())
+    rollout = installation()
+    try:
+        with lease(rollout.engine, "retrain", ask_again=False) as held:
+            return ingest_feedback(rollout.engine, rollout.workspace({}), held.fence)
+    except Busy as busy:
+        get_run_logger().info("%s", busy)
+        return None

@@ -1,0 +1,163 @@
+"""The monitor flow: looks at what came in, and emits the events that start retrains.
+
+    prefect deployment run 'monitor/every-minute'
+
+It also marks retrains Crashed whose process is gone: Prefect leaves a SIGKILLed run Running.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from prefect import flow
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+
+from features.params import load
+from features.schema import DAY, POSITIVE
+from features.settings import Settings
+from flows import environment, ingest
+from flows.environment import CHECKOUT
+from flows.lease import gone, read
+from flows.params import RetrainParams
+from flows.rollout import CHANNEL, installation
+from serving import channels, offsets, tables
+from serving.database import reading
+from serving.log import FeedbackLog
+
+RESOURCE = "rondo.feedback-log"
+FEEDBACK, DRIFT, DECAY = "rondo.feedback", "rondo.drift", "rondo.decay"
+
+Counts = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What the monitor saw. new_events: since the last ingest; drift: population stability index of
+    the items' popularity, last day against the days before; decay: relative fall of the
+    click-through rate. None: too little to say."""
+
+    new_events: int
+    drift: float | None
+    decay: float | None
+
+    def events(self, params: RetrainParams) -> dict[str, float]:
+        """Events that this calls for, with the value that does."""
+        limits = {
+            FEEDBACK: (float(self.new_events), float(params.feedback)),
+            DRIFT: (self.drift, params.drift),
+            DECAY: (self.decay, params.decay),
+        }
+        return {
+            name: value
+            for name, (value, limit) in limits.items()
+            if value is not None and value >= limit
+        }
+
+
+@flow(name="monitor")
+def monitor() -> Signs:
+    """Look once."""
+    environment.prepare(Settings())
+    engine = installation().engine
+    signs = look(engine)
+    get_run_logger().info("%s", signs)
+    params = load(RetrainParams, "retrain", CHECKOUT / "params.yaml")
+    champion = channels.read(engine, CHANNEL)
+    for name, value in signs.events(params).items():
+        emit_event(
+            name,
+            resource={"prefect.resource.id": RESOURCE},
+            payload={"value": value, "champion": champion.release if champion else None},
+        )
+    bury_dead_runs(engine)
+    return signs
+
+
+def look(engine: sa.Engine) -> Signs:
+    """Read the outbox and what was ingested of it."""
+    last = FeedbackLog(engine).last_offset()
+    table = tables.events
+    with reading(engine) as connection:
+        newest = connection.execute(sa.select(sa.func.max(table.c.timestamp))).scalar_one()
+        if newest is None:
+            return Signs(0, None, None)
+        day, week = newest - DAY, newest - 8 * DAY
+        positive = [str(kind) for kind in POSITIVE]
+        query = (
+            sa.select(table.c.item_id, table.c.timestamp > day, sa.func.count())
+            .where(
+                table.c.timestamp > week,
+                table.c.event_type.in_(positive),
+                table.c.request_id.is_(None),
+            )
+            .group_by(table.c.item_id, table.c.timestamp > day)
+        )
+        counts: dict[str, list[int]] = {}
+        for item_id, is_new, count in connection.execute(query):
+            counts.setdefault(item_id, [0, 0])[bool(is_new)] += count
+        query = (
+            sa.select(table.c.event_type, table.c.timestamp > day, sa.func.count())
+            .where(
+                table.c.timestamp > week,
+                table.c.request_id.is_not(None),
+                table.c.event_type.in_(["impression", "click"]),
+            )
+            .group_by(table.c.event_type, table.c.timestamp > day)
+        )
+        slots = {(kind, bool(is_new)): count for kind, is_new, count in connection.execute(query)}
+    columns = np.array(list(counts.values()), dtype=np.float64).reshape(-1, 2)
+    return Signs(
+        new_events=last - offsets.read(engine, ingest.EVENTS),
+        drift=stability_index(columns[:, 0], columns[:, 1]),
+        decay=fall(slots),
+    )
+
+
+def stability_index(before: Counts, now: Counts, bins: int = 10, least: int = 200) -> float | None:
+    """Population stability index of items binned by their old popularity: Σ (q − p) ln(q / p).
+
+    before, now: events of each item, float64 [items]. None under `least` events on either side.
+    """
+    if before.sum() < least or now.sum() < least:
+        return None
+    order = np.argsort(-before, kind="stable")
+    running = np.cumsum(before[order]) / before.sum()
+    place = np.minimum((running * bins).astype(int), bins - 1)
+    p = np.bincount(place, before[order], minlength=bins) / before.sum()
+    q = np.bincount(place, now[order], minlength=bins) / now.sum()
+    p, q = np.maximum(p, 1e-4), np.maximum(q, 1e-4)
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def fall(slots: dict[tuple[str, bool], int], least: int = 1000) -> float | None:
+    """1 − CTR of the last day / CTR before; slots: (event type, is new) to count. None under
+    `least` impressions on either side, or without a click before."""
+    shown = {new: slots.get(("impression", new), 0) for new in (False, True)}
+    clicked = {new: slots.get(("click", new), 0) for new in (False, True)}
+    if min(shown.values()) < least or not clicked[False]:
+        return None
+    return 1.0 - (clicked[True] / shown[True]) / (clicked[False] / shown[False])
+
+
+def bury_dead_runs(engine: sa.Engine) -> int:
+    """Mark Running retrains Crashed when no living process holds the lease; returns how many."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+    from prefect.states import Crashed
+
+    held = read(engine, "retrain")
+    if held is not None and held.holder is not None and not gone(held.holder):
+        return 0
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
+            flow_run_filter=FlowRunFilter.model_validate(
+                {"state": {"type": {"any_": ["RUNNING"]}}}
+            ),
+        )
+        for run in runs:
+            state = Crashed(message="its process is gone")
+            client.set_flow_run_state(run.id, state, force=True)
+    return len(runs)
