@@ -16,7 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from features.catalogue import Catalogue
-from features.params import load
+from features.params import load, read
 from features.requests import Queries
 from features.training_set import load_catalogue, load_queries
 from flows import verdict_report
@@ -38,7 +38,14 @@ logger = logging.getLogger("rondo.gating")
 CHANNEL = "champion"
 #: Promoted releases that a new one must not be inferior to, so that small steps cannot add up.
 PAST_RELEASES = 10
-BOOTSTRAP_SEED = 1
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made: the same as in stage `evaluate`, whose section this is."""
+
+    seed: int = 1
+    confidence: float = 0.9
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,10 @@ def judge(
 ) -> Judgement:
     """The verdict on `release`, recorded under its id and shown as an artifact and as HTML."""
     champion = channels.read(engine, CHANNEL)
-    thresholds = load(GateParams, "gate", workspace.root / "params.yaml")
-    evidence, checks = gather(workspace, engine, rollout, release, thresholds.confidence)
+    parameters = workspace.root / "params.yaml"
+    thresholds = load(GateParams, "gate", parameters)
+    bootstrap = Bootstrap(**{k: v for k, v in read(parameters)["evaluate"].items() if k != "k"})
+    evidence, checks = gather(workspace, engine, rollout, release, bootstrap)
     verdict = with_checks(gate(evidence, thresholds), checks)
     verdicts.record(
         engine,
@@ -91,7 +100,7 @@ def judge(
 
 
 def gather(
-    workspace: Workspace, engine: sa.Engine, rollout: Rollout, release: str, confidence: float
+    workspace: Workspace, engine: sa.Engine, rollout: Rollout, release: str, bootstrap: Bootstrap
 ) -> tuple[Evidence, list[Check]]:
     """What `evaluate` wrote, plus the champion and past releases on the same window, plus the
     checks of the packaged release."""
@@ -122,9 +131,9 @@ def gather(
             if record.evidence is not None and record.release != release
         ]
         evidence = _with_champion(
-            engine, evidence, window, judged, rescored, champion, earlier, confidence
+            engine, evidence, window, judged, rescored, champion, earlier, bootstrap
         )
-    return compare_past(evidence, judged, scored, BOOTSTRAP_SEED, confidence), checks
+    return compare_past(evidence, judged, scored, bootstrap.seed, bootstrap.confidence), checks
 
 
 def promoted_before(engine: sa.Engine, release: str) -> list[str]:
@@ -161,7 +170,7 @@ def _with_champion(
     judged: Judged | None,
     champion: Channel,
     earlier: list[Evidence],
-    confidence: float,
+    bootstrap: Bootstrap,
 ) -> Evidence:
     """Evidence with the champion beside it, or unchanged (the gate holds) when it is unknown."""
     record = verdicts.read(engine, champion.release)
@@ -177,7 +186,7 @@ def _with_champion(
         champion.release,
         own.cutoff,
         own.fingerprint,
-        BOOTSTRAP_SEED,
-        confidence,
+        bootstrap.seed,
+        bootstrap.confidence,
         earlier,
     )

@@ -6,6 +6,7 @@ It also marks retrains Crashed whose process is gone: Prefect leaves a SIGKILLed
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,6 +146,7 @@ def bury_dead_runs(engine: sa.Engine) -> int:
     """Mark Running retrains Crashed when no living process holds the lease; returns how many."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+    from prefect.client.schemas.objects import State
     from prefect.states import Crashed
 
     held = read(engine, "retrain")
@@ -158,6 +160,6 @@ def bury_dead_runs(engine: sa.Engine) -> int:
             ),
         )
         for run in runs:
-            state = Crashed(message="its process is gone")
+            state: State[Any] = Crashed(message="its process is gone")
             client.set_flow_run_state(run.id, state, force=True)
     return len(runs)
