@@ -44,8 +44,8 @@ PAST_RELEASES = 10
 class Bootstrap:
     """How intervals are made: the same as in stage `evaluate`, whose section this is."""
 
-    seed: int = 1
-    confidence: float = 0.9
+    seed: int
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def judge(
     champion = channels.read(engine, CHANNEL)
     parameters = workspace.root / "params.yaml"
     thresholds = load(GateParams, "gate", parameters)
-    bootstrap = Bootstrap(**{k: v for k, v in read(parameters)["evaluate"].items() if k != "k"})
+    section = read(parameters)["evaluate"]
+    bootstrap = Bootstrap(section.get("seed", 1), section.get("confidence", 0.9))
     evidence, checks = gather(workspace, engine, rollout, release, bootstrap)
     verdict = with_checks(gate(evidence, thresholds), checks)
     verdicts.record(
