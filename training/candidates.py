@@ -178,7 +178,7 @@ def main(split: Path, features: Path, transformer: Path, out: Path) -> None:
         sources.save(folder / "sources")
         recommender = Recommender.assemble(catalogue, folder / "sources", transformer, None)
         table = candidate_table(recommender, organic, slates)
-        pq.write_table(table, folder / "rank.parquet")
+        pq.write_table(table, folder / "rank.parquet", compression="lz4", use_dictionary=False)
     print(f"candidates: {table.num_rows} rows, popularity of {sources.settings.popularity_days} d")
 
 

@@ -26,9 +26,6 @@ class GateParams:
     delta: float = 0.02
     """A refresh may be this much worse than the champion at the paired lower bound."""
 
-    confidence: float = 0.9
-    """Two-sided level of the intervals: 0.9 tests each bound at 5 %."""
-
     min_users: int = 100
     """Fewer judged users than this: hold."""
 

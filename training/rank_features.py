@@ -68,6 +68,11 @@ class ItemTables:
         return np.asarray(self.catalogue.categories / np.maximum(counts, 1.0), dtype=np.float32)
 
     @cached_property
+    def category_columns(self) -> Values:
+        """float32 [categories, catalogue], contiguous."""
+        return np.ascontiguousarray(self.categories.T)
+
+    @cached_property
     def log_price(self) -> Values:
         """float32 [catalogue], NaN where unknown or not positive."""
         price = self.catalogue.price
@@ -171,18 +176,17 @@ def _history_context(
     long = recent_items(histories, 200, 50.0, size)
     recent = recent_items(histories, 20, 5.0, size)
     last = recent_items(histories, 1, 1.0, size)
-    categories = tables.categories[items]
 
     def affinity(weights: sparse.csr_matrix) -> Values:
-        liked = np.asarray(weights @ tables.categories)
-        return np.where(empty[:, None], np.nan, np.einsum("ncd,nd->nc", categories, liked))
+        liked = np.asarray(weights @ tables.categories) @ tables.category_columns
+        return np.where(empty[:, None], np.nan, np.take_along_axis(liked, items, axis=1))
 
     known = np.nan_to_num(tables.log_price)
     priced = (~np.isnan(tables.log_price)).astype(np.float32)
     share = np.asarray(recent @ priced)
     recent_price = np.asarray(recent @ known) / np.where(share > 0, share, np.nan)
     last_text = np.asarray(last @ tables.catalogue.text)
-    similar = np.einsum("ncd,nd->nc", tables.catalogue.text[items], last_text)
+    similar = np.take_along_axis(last_text @ tables.text_columns, items, axis=1)
     linked = (last @ tables.neighbours).toarray()
     newest = np.full(len(requests), np.nan)
     newest[~empty] = histories.timestamps[histories.offsets[1:][~empty] - 1]

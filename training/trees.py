@@ -26,7 +26,8 @@ import pyarrow.parquet as pq
 
 from features.params import load
 from features.stage import replace_folder, stage_guard
-from training.prior import Prior, fit_prior
+from training.prior import Prior
+from training.prior_fit import fit_prior
 from training.rank_features import FEATURES
 from training.ranker import Ranker
 
