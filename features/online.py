@@ -119,24 +119,26 @@ class OnlineStore:
 
     def push_history(self, rows: Mapping[str, UserHistory], now: int) -> None:
         """Replace the live history of each user; now: µs. Pushing the same again is harmless."""
-        import pandas as pd
-
         if not rows:
             return
-        moment = pd.Timestamp(now, unit="us", tz="UTC")
-        table = pd.DataFrame(
-            {
-                "user_id": list(rows),
-                "items": [list(row.items) for row in rows.values()],
-                "event_types": [list(row.event_types) for row in rows.values()],
-                "timestamps": [list(row.timestamps) for row in rows.values()],
-                "hidden": [list(row.hidden) for row in rows.values()],
-                "event_timestamp": moment,
-                "created_timestamp": moment,
-            }
-        )
-        with self._writing, quiet():
-            self._writer.push("live_events", table)
+        moment = _moment(now)
+        data: list[Any] = [
+            (self._entity("user_id", user_id), self._live_values(row), moment, moment)
+            for user_id, row in rows.items()
+        ]
+        # The provider's write, without the data frame of `push`: a tenth of the time.
+        view = self._views["live_history"]
+        with self._writing:
+            self._writer.provider.online_write_batch(self._writer.config, view, data, None)
+
+    def _live_values(self, row: UserHistory) -> dict[str, Any]:
+        value: Any = self._value
+        return {
+            "items": value(string_list_val={"val": row.items}),
+            "event_types": value(int64_list_val={"val": row.event_types}),
+            "timestamps": value(int64_list_val={"val": row.timestamps}),
+            "hidden": value(string_list_val={"val": row.hidden}),
+        }
 
     def materialise(self, features: Path, start: int | None = None, end: int | None = None) -> int:
         """Load the newest rows in [start, end] (µs) of `data/features` at `features`.

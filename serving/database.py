@@ -16,6 +16,10 @@ from serving import tables
 BUSY_TIMEOUT_MS = 30_000
 COUNTERS = ("events", "items")
 
+_counter = tables.counters.c.name == sa.bindparam("counter")
+_LOCK = sa.select(tables.counters.c.value).where(_counter).with_for_update()
+_ADVANCE = sa.update(tables.counters).where(_counter).values(value=sa.bindparam("value"))
+
 
 class SchemaVersionError(RuntimeError):
     """The database was made by another version of Rondo."""
@@ -65,15 +69,12 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 def lock_counter(connection: sa.Connection, name: str) -> int:
     """The last number given out by `name`, locked until this transaction ends."""
-    query = sa.select(tables.counters.c.value).where(tables.counters.c.name == name)
-    return int(connection.execute(query.with_for_update()).scalar_one())
+    return int(connection.execute(_LOCK, {"counter": name}).scalar_one())
 
 
 def advance_counter(connection: sa.Connection, name: str, value: int) -> None:
     """Set a counter that this transaction has locked."""
-    connection.execute(
-        sa.update(tables.counters).where(tables.counters.c.name == name).values(value=value)
-    )
+    connection.execute(_ADVANCE, {"counter": name, "value": value})
 
 
 def _prepare(engine: sa.Engine) -> None:

@@ -28,7 +28,65 @@ HIDING = (schema.EventType.HIDE, schema.EventType.DISLIKE)
 CHUNK = 5_000
 
 OUTBOX = pa.schema([pa.field("offset", pa.int64(), nullable=False), *schema.EVENT])
-_EVENT_COLUMNS = [tables.events.c[name] for name in OUTBOX.names]
+
+# Statements are built once: building one costs as much as running it.
+_IDS: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
+_events, _requests, _slots = tables.events.c, tables.requests.c, tables.slots.c
+_KNOWN_REQUESTS = sa.select(_requests.request_id).where(_requests.request_id.in_(_IDS))
+_KNOWN_EVENTS = sa.select(_events.event_id).where(_events.event_id.in_(_IDS))
+_REQUEST = sa.select(tables.requests).where(_requests.request_id == sa.bindparam("id"))
+_SLATE = (
+    sa.select(tables.slots).where(_slots.request_id == sa.bindparam("id")).order_by(_slots.position)
+)
+_SHOWN = (
+    sa.select(
+        _slots.request_id,
+        _slots.item_id,
+        _requests.user_id,
+        _requests.placement,
+        _slots.position,
+        _slots.propensity,
+        _requests.release,
+    )
+    .join_from(tables.slots, tables.requests, _requests.request_id == _slots.request_id)
+    .where(_slots.request_id.in_(_IDS))
+)
+_INSERT = {
+    table: sa.insert(table)
+    for table in (tables.requests, tables.slots, tables.events, tables.dead_letters)
+}
+
+
+def _recent() -> sa.Select[Any]:
+    """The newest `length` positive events and the newest `length` hides of users `ids`."""
+    place = sa.func.row_number().over(
+        partition_by=(_events.user_id, _events.event_type.in_(HIDING)),
+        order_by=(_events.timestamp.desc(), _events.offset.desc()),
+    )
+    ranked = (
+        sa.select(
+            _events.user_id,
+            _events.item_id,
+            _events.event_type,
+            _events.timestamp,
+            _events.offset,
+            place.label("place"),
+        )
+        .where(
+            _events.user_id.in_(_IDS),
+            _events.event_type.in_((*schema.POSITIVE, *HIDING)),
+            _events.item_id.is_not(None),
+        )
+        .subquery()
+    ).c
+    return (
+        sa.select(ranked.user_id, ranked.item_id, ranked.event_type, ranked.timestamp)
+        .where(ranked.place <= sa.bindparam("length"))
+        .order_by(ranked.timestamp, ranked.offset)
+    )
+
+
+_RECENT = _recent()
 
 
 @dataclass(frozen=True)
@@ -75,14 +133,12 @@ class FeedbackLog:
         """
         with writing(self.engine) as connection:
             last = lock_counter(connection, "events")
-            request_ids = tables.requests.c.request_id
-            known = _present(connection, request_ids, [r["request_id"] for r in requests])
+            known = _present(connection, _KNOWN_REQUESTS, [r["request_id"] for r in requests])
             new_requests = _first_of(requests, "request_id", known)
             _insert(connection, tables.requests, new_requests)
             fresh = {row["request_id"] for row in new_requests}
             _insert(connection, tables.slots, [s for s in slots if s["request_id"] in fresh])
-            event_ids = tables.events.c.event_id
-            stored = _present(connection, event_ids, [e["event_id"] for e in events])
+            stored = _present(connection, _KNOWN_EVENTS, [e["event_id"] for e in events])
             new_events = _first_of(events, "event_id", stored)
             numbered = [
                 {name: event.get(name) for name in schema.EVENT.names} | {"offset": last + 1 + i}
@@ -98,7 +154,7 @@ class FeedbackLog:
     def read(self, after_offset: int, limit: int) -> pa.Table:
         """The next events after `after_offset`, at most `limit`: columns of OUTBOX, in order."""
         query = (
-            sa.select(*_EVENT_COLUMNS)
+            sa.select(*(_events[name] for name in OUTBOX.names))
             .where(tables.events.c.offset > after_offset)
             .order_by(tables.events.c.offset)
             .limit(limit)
@@ -130,19 +186,12 @@ class FeedbackLog:
 
     def request(self, request_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
         """A logged request and its slots in order of position, or None."""
-        requests, slots = tables.requests, tables.slots
         with reading(self.engine) as connection:
-            row = (
-                connection.execute(sa.select(requests).where(requests.c.request_id == request_id))
-                .mappings()
-                .one_or_none()
-            )
+            row = connection.execute(_REQUEST, {"id": request_id}).mappings().one_or_none()
             if row is None:
                 return None
-            shown = connection.execute(
-                sa.select(slots).where(slots.c.request_id == request_id).order_by(slots.c.position)
-            ).mappings()
-            return dict(row), [dict(slot) for slot in shown]
+            slots = connection.execute(_SLATE, {"id": request_id}).mappings()
+            return dict(row), [dict(slot) for slot in slots]
 
     def requests_between(self, start: int, end: int, limit: int) -> list[dict[str, Any]]:
         """Logged requests with start ≤ timestamp < end (µs), oldest first, for evaluation."""
@@ -158,25 +207,10 @@ class FeedbackLog:
 
     def slots_of(self, request_ids: Sequence[str]) -> dict[str, dict[str, Slot]]:
         """Request id to item id to slot, for the requests that are known."""
-        r, s = tables.requests.c, tables.slots.c
-        columns = (
-            s.request_id,
-            s.item_id,
-            r.user_id,
-            r.placement,
-            s.position,
-            s.propensity,
-            r.release,
-        )
         found: dict[str, dict[str, Slot]] = {}
         with reading(self.engine) as connection:
             for chunk in _chunks(request_ids):
-                query = (
-                    sa.select(*columns)
-                    .join_from(tables.slots, tables.requests, r.request_id == s.request_id)
-                    .where(s.request_id.in_(chunk))
-                )
-                for request_id, item_id, *slot in connection.execute(query):
+                for request_id, item_id, *slot in connection.execute(_SHOWN, {"ids": chunk}):
                     found.setdefault(request_id, {})[item_id] = Slot(*slot)
         return found
 
@@ -185,30 +219,11 @@ class FeedbackLog:
 
         Every user asked for is a key. This is what the live view of the online store holds.
         """
-        table = tables.events.c
-        place = sa.func.row_number().over(
-            partition_by=(table.user_id, table.event_type.in_(HIDING)),
-            order_by=(table.timestamp.desc(), table.offset.desc()),
-        )
-        columns = (table.user_id, table.item_id, table.event_type, table.timestamp, table.offset)
         found: dict[str, list[tuple[str, str, int]]] = {user_id: [] for user_id in user_ids}
         with reading(self.engine) as connection:
             for chunk in _chunks(user_ids):
-                ranked = (
-                    sa.select(*columns, place.label("place"))
-                    .where(
-                        table.user_id.in_(chunk),
-                        table.event_type.in_((*schema.POSITIVE, *HIDING)),
-                        table.item_id.is_not(None),
-                    )
-                    .subquery()
-                )
-                newest = (
-                    sa.select(ranked)
-                    .where(ranked.c.place <= length)
-                    .order_by(ranked.c.timestamp, ranked.c.offset)
-                )
-                for user_id, item_id, event_type, timestamp, *_ in connection.execute(newest):
+                rows = connection.execute(_RECENT, {"ids": chunk, "length": length})
+                for user_id, item_id, event_type, timestamp in rows:
                     found[user_id].append((item_id, event_type, timestamp))
         return {user_id: _history(rows) for user_id, rows in found.items()}
 
@@ -223,10 +238,10 @@ def _history(rows: list[tuple[str, str, int]]) -> UserHistory:
     )
 
 
-def _present(connection: sa.Connection, column: sa.Column[Any], values: Sequence[str]) -> set[str]:
+def _present(connection: sa.Connection, query: sa.Select[Any], ids: Sequence[str]) -> set[str]:
     found: set[str] = set()
-    for chunk in _chunks(values):
-        found.update(connection.execute(sa.select(column).where(column.in_(chunk))).scalars())
+    for chunk in _chunks(ids):
+        found.update(connection.execute(query, {"ids": chunk}).scalars())
     return found
 
 
@@ -247,7 +262,7 @@ def _first_of(rows: Sequence[Row], key: str, known: set[str]) -> list[Row]:
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     if rows:
-        connection.execute(sa.insert(table), [dict(row) for row in rows])
+        connection.execute(_INSERT[table], [dict(row) for row in rows])
 
 
 def _dead_row(row: Row) -> dict[str, Any]:

@@ -22,8 +22,10 @@ Floats = npt.NDArray[np.float64]
 Items = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
-#: Largest double below 1: keeps a rounded-up uniform inside its interval.
-_ALMOST_ONE: Final = 1.0 - 2.0**-53
+#: The largest share whose product with any total is still below that total after rounding.
+_ALMOST_ONE: Final = 1.0 - 2.0**-52
+#: Below this, what is left is weighed anew relative to its own best, before it underflows.
+_FAINT: Final = 1e-100
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def draw(
         exploits = u < exploit
         inside = np.where(exploits, u / np.where(exploit > 0, exploit, 1.0), 0.0)
         # the first column whose running total passes the draw has weight, so it is alive
-        passed = np.minimum(inside * walk.totals, np.nextafter(walk.totals, 0.0))
+        passed = np.minimum(inside, _ALMOST_ONE) * walk.totals
         column = np.minimum((walk.running <= passed[:, None]).sum(axis=1), walk.width - 1)
         chosen = np.where(exploits, candidates[rows, column], -1)
         for row in np.flatnonzero(~exploits & (walk.remaining > 0)):
@@ -167,12 +169,17 @@ class _Walk:
         )
         alive = allowed & np.isfinite(scores)
         self.logits = np.where(alive, _standardised(scores, alive) / params.temperature, -np.inf)
-        self._weigh()
+        self.weights = np.zeros(candidates.shape)
+        self._weigh(np.arange(len(candidates)))
+        self._sum()
 
-    def _weigh(self) -> None:
-        top = self.logits.max(axis=1, initial=-np.inf)
+    def _weigh(self, rows: npt.NDArray[np.int64]) -> None:
+        """Softmax weights of `rows`, relative to their best candidate."""
+        top = self.logits[rows].max(axis=1, initial=-np.inf)
         shift = np.where(np.isfinite(top), top, 0.0)
-        self.weights = np.exp(self.logits - shift[:, None])
+        self.weights[rows] = np.exp(self.logits[rows] - shift[:, None])
+
+    def _sum(self) -> None:
         # A running sum adds from left to right, so padding cannot change the total.
         self.running = np.cumsum(self.weights, axis=1)
         self.totals = self.running[:, -1] if self.width else np.zeros(len(self.logits))
@@ -187,13 +194,19 @@ class _Walk:
         explore = (1.0 - self.exploit) / np.maximum(self.remaining, 1)
         result = np.where(taken, self.exploit * softmax + explore, 0.0)
         self.logits[hit] = -np.inf
+        self.weights[hit] = 0.0
         self.remaining -= taken
         if self.profiles is not None:
             own_profile = self.profiles[np.maximum(chosen, 0)] * taken[:, None]
             others = self.profiles[np.maximum(self.candidates, 0)]
             near = np.einsum("ncf,nf->nc", others, own_profile)
             self.logits -= self.params.diversity * near
-        self._weigh()
+            self._weigh(np.arange(len(chosen)))
+        self._sum()
+        faint = np.flatnonzero(self.totals < _FAINT)
+        if len(faint):  # row by row, so that a batch gives what a single request does
+            self._weigh(faint)
+            self._sum()
         return result
 
 
