@@ -224,7 +224,7 @@ def test_redis_holds_the_same_rows(store: OnlineStore, built: Built, tmp_path: P
 def test_feast_apply_registers_the_repository(checkout: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "feast").mkdir(parents=True)
-    environment = {**os.environ, "RONDO_HOME": str(home), "FEAST_USAGE": "False"}
+    environment = {**os.environ, "RONDO_HOME": str(home), "PYTHONPATH": str(checkout)}
     feast = Path(sys.executable).with_name("feast")
     repository = checkout / "features/repo"
     for command in ("apply", "feature-services list"):
