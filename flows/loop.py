@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from features.settings import Settings
-from flows import environment
+from flows import environment, processes
 
 #: What a run starts without. The installation and `.rondo/env` stay.
 STATE = (
@@ -44,11 +44,15 @@ def main() -> None:
         )
     environment.prepare(settings)
     clean(settings.root)
+    # Prefect reads these when it is imported.
+    port = processes.free_port()
+    os.environ["PREFECT_API_URL"] = processes.api_url(port)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
     from flows.loop_run import Plan, run
 
     plan = Plan(
         settings=Settings(),
+        prefect_port=port,
         seed=arguments.seed,
         control=arguments.control,
         data=arguments.data,

@@ -26,9 +26,11 @@ SYNC_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run. overrides: dotted keys of params.yaml; people: valued each day."""
+    """What to run. prefect_port: where PREFECT_API_URL points; overrides: dotted keys of params.yaml;
+    people: valued each day."""
 
     settings: Settings
+    prefect_port: int
     seed: int
     control: bool
     data: Path | None
@@ -46,7 +48,6 @@ class Run:
     console: Console
     rollout: Rollout
     prefect: Supervised
-    prefect_port: int
     service_port: int
     releases: list[dict[str, Any]] = field(default_factory=list)
     days: list[dict[str, Any]] = field(default_factory=list)
@@ -59,8 +60,8 @@ class Run:
 
     def wait_for_prefect(self) -> None:
         with self.console.step("prefect", "prefect") as step:
-            processes.wait_for_prefect(self.prefect, self.prefect_port)
-            step.text = f"server at {processes.api_url(self.prefect_port)}"
+            processes.wait_for_prefect(self.prefect, self.plan.prefect_port)
+            step.text = f"server at {processes.api_url(self.plan.prefect_port)}"
 
     @contextmanager
     def serving(self) -> Iterator[Supervised]:
@@ -139,10 +140,10 @@ def run(plan: Plan) -> None:
     from flows import loop_report
 
     began, console, memory = time.monotonic(), Console(), PeakMemory()
-    port = processes.free_port()
+    port = plan.prefect_port
     with contextlib.ExitStack() as stack:
         prefect = stack.enter_context(processes.prefect_server(plan.settings.root, port))
-        state = Run(plan, console, installation(), prefect, port, processes.free_port())
+        state = Run(plan, console, installation(), prefect, processes.free_port())
         if plan.data is None:
             from flows.market import play
 

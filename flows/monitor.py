@@ -124,8 +124,8 @@ def stability_index(before: Counts, now: Counts, bins: int = 10, least: int = 20
     if before.sum() < least or now.sum() < least:
         return None
     order = np.argsort(-before, kind="stable")
-    running = np.cumsum(before[order]) / before.sum()
-    place = np.minimum((running * bins).astype(int), bins - 1)
+    above = (np.cumsum(before[order]) - before[order]) / before.sum()
+    place = np.minimum((above * bins).astype(int), bins - 1)
     p = np.bincount(place, before[order], minlength=bins) / before.sum()
     q = np.bincount(place, now[order], minlength=bins) / now.sum()
     p, q = np.maximum(p, 1e-4), np.maximum(q, 1e-4)

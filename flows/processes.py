@@ -86,8 +86,8 @@ def free_port() -> int:
 def prefect_server(root: Path, port: int) -> Iterator[Supervised]:
     """A Prefect server on `port`, ended when the block ends.
 
-    Sets PREFECT_API_URL for this process: enter before the first flow. Does not wait until the
-    server answers; see `wait_for_prefect`.
+    Sets PREFECT_API_URL for this process, which prefect reads when it is imported: enter before.
+    Does not wait until the server answers; see `wait_for_prefect`.
     """
     os.environ["PREFECT_API_URL"] = api_url(port)
     server = Supervised(

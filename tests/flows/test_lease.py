@@ -2,23 +2,17 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
 import sqlalchemy as sa
 
 from flows import lease as leases
-from serving.database import connect, writing
+from serving.database import writing
 from serving.fences import Fenced, check
 
 SECONDS = leases.SECONDS
 OTHER = "elsewhere/1/0.00"
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> sa.Engine:
-    return connect(f"sqlite:///{tmp_path / 'rondo.db'}")
 
 
 def test_a_second_run_is_refused_and_makes_the_first_run_once_more(engine: sa.Engine) -> None:

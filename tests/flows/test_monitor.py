@@ -1,0 +1,62 @@
+"""When a retrain is called for."""
+
+import math
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from features.schema import DAY, HOUR
+from flows import ingest, monitor
+from flows.monitor import Signs, fall, stability_index
+from flows.params import RetrainParams
+from serving import offsets
+from serving.log import FeedbackLog
+
+NOON = 19_800 * DAY + 12 * HOUR
+
+
+def test_the_stability_index_of_a_hand_drawn_shift() -> None:
+    # two bins: half of the old events on one item, the other half on a second one
+    before, now = np.array([500.0, 500.0]), np.array([800.0, 200.0])
+    expected = (0.8 - 0.5) * math.log(0.8 / 0.5) + (0.2 - 0.5) * math.log(0.2 / 0.5)
+    assert stability_index(before, now, bins=2) == pytest.approx(expected)
+    assert stability_index(before, before * 3, bins=2) == pytest.approx(0.0)
+    assert stability_index(before, np.array([3.0, 1.0])) is None
+
+
+def test_the_fall_of_the_click_through_rate() -> None:
+    slots = {
+        ("impression", False): 10_000,
+        ("click", False): 1_000,
+        ("impression", True): 2_000,
+        ("click", True): 120,
+    }
+    assert fall(slots) == pytest.approx(0.4)
+    assert fall(slots | {("impression", True): 900}) is None
+    assert fall(slots | {("click", False): 0}) is None
+
+
+def test_only_signs_beyond_their_limit_start_a_retrain() -> None:
+    params = RetrainParams(feedback=100, drift=0.2, decay=0.3)
+    assert Signs(99, 0.1, None).events(params) == {}
+    assert Signs(100, None, 0.35).events(params) == {monitor.FEEDBACK: 100, monitor.DECAY: 0.35}
+
+
+def test_events_count_as_new_until_they_are_ingested(engine: sa.Engine) -> None:
+    rows = [
+        {
+            "event_id": f"e{n}",
+            "user_id": "u",
+            "item_id": f"i{n % 5}",
+            "event_type": "view",
+            "timestamp": NOON - (n % 6) * DAY,
+            "received_at": NOON,
+        }
+        for n in range(600)
+    ]
+    assert monitor.look(engine) == Signs(0, None, None)
+    last = FeedbackLog(engine).append(events=rows).last_offset
+    assert monitor.look(engine).new_events == 600
+    offsets.advance(engine, ingest.EVENTS, last)
+    assert monitor.look(engine).new_events == 0
