@@ -46,7 +46,7 @@ class CandidateParams:
     half_life_days: float = 30.0
     """Age at which an event counts half towards similarity."""
 
-    per_source: int = 40
+    per_source: int = 25
     """Candidates taken from each source."""
 
     recent: int = 30

@@ -47,27 +47,14 @@ class EvaluateParams:
 
 def judge_all(recommender: Recommender, queries: Queries, k: int) -> dict[str, Judged]:
     """`served` and, for comparison, each simpler system on the same queries."""
-    judged = {"served": judge_served(recommender, queries, k)}
     requests = queries.requests
+    ranked = recommender.rank(requests)
+    judged = {"served": judge_scores(queries, ranked.scores, k, ranked.candidates)}
     if recommender.scorer is not None:
         judged["transformer"] = judge_scores(queries, recommender.transformer_scores(requests), k)
     judged["neighbours"] = judge_scores(queries, recommender.neighbour_scores(requests), k)
     judged["popularity"] = judge_scores(queries, recommender.popularity_scores(requests), k)
     return judged
-
-
-def judge_served(recommender: Recommender, queries: Queries, k: int) -> Judged:
-    """The order that would be served, before the policy."""
-    ranked = recommender.rank(queries.requests, threads=2)
-    return judge_scores(queries, ranked.scores, k, ranked.candidates)
-
-
-def rescore(release: Path, queries: Queries, catalogue: Catalogue, k: int = 10) -> Judged:
-    """A release on someone else's queries, its catalogue a prefix of `catalogue`.
-
-    Raises ReleaseError when it does not fit.
-    """
-    return judge_served(Recommender.load(release, catalogue), queries, k)
 
 
 def gather_evidence(
@@ -149,23 +136,6 @@ def _list_table(judged: dict[str, Judged]) -> pa.Table:
             system: pa.FixedSizeListArray.from_arrays(pa.array(result.lists.ravel()), k)
             for system, result in judged.items()
         }
-    )
-
-
-def read_judged(folder: Path, queries: Queries, system: str = "served") -> Judged:
-    """What `evaluate` wrote about a system, for pairing with a re-scored champion."""
-    metrics = pq.read_table(folder / "queries.parquet")
-    column = pq.read_table(folder / "lists.parquet")[system].combine_chunks()
-    lists = column.flatten().to_numpy().reshape(len(queries), -1).astype(np.int32)
-    prefix = f"{system}."
-    return Judged(
-        queries.users,
-        lists,
-        {
-            name.removeprefix(prefix): metrics[name].to_numpy()
-            for name in metrics.column_names
-            if name.startswith(prefix)
-        },
     )
 
 
