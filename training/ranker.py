@@ -55,5 +55,7 @@ class Ranker:
         """float32 [rows] for features [rows, len(FEATURES)]."""
         if not len(features):
             return np.zeros(0, dtype=np.float32)
-        correction = self.booster.predict(self.columns(features), num_threads=threads)
+        correction = np.asarray(
+            self.booster.predict(self.columns(features), num_threads=threads), dtype=np.float64
+        )
         return np.asarray(self.prior.scores(features) + correction, dtype=np.float32)

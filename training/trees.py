@@ -144,7 +144,8 @@ def fit(table: pa.Table, params: TreeParams) -> tuple[Ranker, dict[str, float]]:
     usable = ~slate | (params.slate_weight > 0)
     starts = _group_times(table, ~slate)
     cut = np.quantile(starts, 1.0 - params.tail, method="higher")
-    trees, best = params.max_trees // 10, {}
+    trees = params.max_trees // 10
+    best: dict[str, float] = {}
     early = times < cut
     if (early & ~slate).any() and (~early & ~slate).any():
         trees, best = _count_trees(table, early, slate, usable, params)

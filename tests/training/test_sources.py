@@ -98,7 +98,7 @@ def test_the_union_holds_the_best_of_each_source_and_says_which() -> None:
     eligible = random.random((3, 60)) < 0.7
     found = unite(scores, eligible, per_source=6)
     for row in range(3):
-        expected = {}
+        expected: dict[int, int] = {}
         for bit, name in enumerate(SOURCES):
             order = sorted(np.flatnonzero(eligible[row]), key=lambda i: -scores[name][row, i])
             for item in order[:6]:

@@ -88,7 +88,7 @@ def test_what_was_clicked_for_its_place_is_not_taken_for_attractive() -> None:
         high, low = rows.copy(), rows.copy()
         high[:, FEATURES.index("item_ctr_7d")] = -1.0
         low[:, FEATURES.index("item_ctr_7d")] = -float(SIZE)
-        return float((booster.predict(high) - booster.predict(low)).mean())
+        return float((np.asarray(booster.predict(high)) - np.asarray(booster.predict(low))).mean())
 
     assert effect(slates) < 0.9 * effect(forgotten)
 
@@ -119,4 +119,5 @@ def test_a_model_read_back_scores_as_the_one_saved(tmp_path: Path) -> None:
     ranker.save(tmp_path)
     again = lightgbm.Booster(model_file=str(tmp_path / "model.txt"))
     rows = features_of(table(10, seed=2))
-    np.testing.assert_allclose(again.predict(rows), ranker.booster.predict(rows), rtol=1e-12)
+    expected = np.asarray(ranker.booster.predict(rows))
+    np.testing.assert_allclose(np.asarray(again.predict(rows)), expected, rtol=1e-12)

@@ -14,6 +14,8 @@ from training.metrics.ndcg import ndcg
 from training.metrics.precision import precision
 from training.metrics.recall import recall
 
+Metric = Callable[[Lists, Ragged], PerQuery]
+
 # Three users, lists of three. Worked by hand:
 #   [1, 2, 3] with targets {2}    : hit at place 2
 #   [4, 5, 6] with targets {4, 6, 7, 8}: hits at places 1 and 3
@@ -21,15 +23,13 @@ from training.metrics.recall import recall
 LISTS = np.array([[1, 2, 3], [4, 5, 6], [7, 8, -1]], dtype=np.int32)
 TARGETS = Ragged.from_lists([[2], [4, 6, 7, 8], [9]])
 HALF = 1 / math.log2(3)
-HAND_DRAWN = {
+HAND_DRAWN: dict[Metric, list[float]] = {
     ndcg: [HALF, (1 + 0.5) / (1 + HALF + 0.5), 0],
     recall: [1, 2 / 4, 0],
     precision: [1 / 3, 2 / 3, 0],
     mrr: [1 / 2, 1, 0],
     average_precision: [1 / 2, (1 + 2 / 3) / 3, 0],
 }
-
-Metric = Callable[[Lists, Ragged], PerQuery]
 
 
 @pytest.mark.parametrize("metric", HAND_DRAWN)
