@@ -100,6 +100,7 @@ class Follower:
         self.live = empty()
         if bundled is not None:
             self.live = with_release(self.live, Release.open(bundled), None)
+            warm_up(self.live)
         self.poll()
 
     def start(self) -> None:

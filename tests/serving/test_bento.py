@@ -1,0 +1,70 @@
+"""A Bento serves its release from an environment that holds nothing else."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from serving import channels, release
+from serving.bento import requirements
+from serving.database import connect
+from tests.serving.running import serving
+from tests.serving.small import NOW, make_release
+
+
+def run(command: list[str], **environment: str) -> str:
+    result = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+def test_a_bento_needs_nothing_that_trains_or_orchestrates(checkout: Path) -> None:
+    names = {line.split("==")[0] for line in requirements(checkout)}
+    assert {"bentoml", "torch", "lightgbm", "feast", "sqlalchemy", "psycopg", "pymysql"} <= names
+    assert not {"prefect", "dvc", "lightning", "matplotlib", "pytest"} & names
+    pinned = (checkout / "constraints.txt").read_text().lower().splitlines()
+    torch = next(line for line in requirements(checkout) if line.startswith("torch=="))
+    assert torch in pinned
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel(
+    checkout: Path, tmp_path: Path
+) -> None:
+    first = make_release(tmp_path / "first")
+    second = make_release(tmp_path / "second", seed=2)
+    store = {"BENTOML_HOME": str(tmp_path / "bentoml")}
+    command = [sys.executable, "-m", "serving.bento", str(tmp_path / "first")]
+    assert "built rondo:" in run(["env", "-C", str(checkout), *command], **store)
+    (bento,) = (path for path in (tmp_path / "bentoml/bentos/rondo").iterdir() if path.is_dir())
+
+    python = tmp_path / "venv/bin/python"
+    run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")])
+    wanted = bento / "env/python/requirements.txt"
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "-r"]
+    run([*install, str(wanted), "--disable-pip-version-check"])
+
+    home, empty = tmp_path / "home", tmp_path / "empty"
+    empty.mkdir()
+    serve = [str(python), "-m", "bentoml", "serve", str(bento)]
+    clock = {"RONDO_CLOCK": "request", "PYTHONPATH": "", "VIRTUAL_ENV": ""}
+    headers = {"x-rondo-time": str(NOW)}
+    with serving(serve, empty, home, clock, seconds=180) as client:
+        answer = client.post("/recommend", json={"user_id": "u"}, headers=headers).json()
+        assert (answer["release"], answer["source"]) == (first, "trees")
+        release.publish(tmp_path / "second", str(home / "releases"))
+        engine = connect(f"sqlite:///{home / 'rondo.db'}")
+        channels.move(engine, "champion", second, 0, None, now=NOW)
+        engine.dispose()
+        deadline = time.monotonic() + 30
+        while answer["release"] != second:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+            answer = client.post("/recommend", json={"user_id": "u"}, headers=headers).json()
+        assert answer["generation"] == 1
