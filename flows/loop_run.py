@@ -26,8 +26,8 @@ SYNC_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run. prefect_port: where PREFECT_API_URL points; overrides: dotted keys of params.yaml;
-    people: valued each day."""
+    """What to run. prefect_port: of PREFECT_API_URL; overrides: dotted keys of params.yaml; people:
+    valued each day."""
 
     settings: Settings
     prefect_port: int
