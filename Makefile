@@ -54,7 +54,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  -e ".[train,dev]"
 	@touch $@
 
-# First on PATH: DVC runs `python` by name. Telemetry of every tool off.
+# First on PATH: DVC runs `python` by name. Telemetry of every tool off. Waiting threads sleep: on a
+# busy machine, spinning ones cost minutes.
 $(ENV): Makefile
 	@mkdir -p .rondo && rm -f $@.tmp && { \
 	  echo 'export PATH="$(CURDIR)/$(BIN):$$PATH"'; \
@@ -65,6 +66,7 @@ $(ENV): Makefile
 	  echo 'export DVC_SITE_CACHE_DIR="$$RONDO_HOME/dvc-site"'; \
 	  echo 'export DO_NOT_TRACK=1 DVC_NO_ANALYTICS=1 BENTOML_DO_NOT_TRACK=True'; \
 	  echo 'export PREFECT_SERVER_ANALYTICS_ENABLED=false OTEL_SDK_DISABLED=true'; \
+	  echo 'export OMP_WAIT_POLICY=PASSIVE'; \
 	} > $@.tmp && mv $@.tmp $@
 
 clean:                  ## remove all state, keep the installation
