@@ -82,12 +82,14 @@ class ItemTables:
 def rank_features(
     tables: ItemTables,
     requests: Requests,
+    recent: sparse.csr_matrix,
     scores: dict[str, Scores],
     eligible: npt.NDArray[np.bool_],
     candidates: npt.NDArray[np.int32],
 ) -> Values:
     """float32 [n, C, len(FEATURES)]; NaN where unknown; rows of padding hold values of no meaning.
 
+    recent: float32 sparse [n, catalogue], weights of the newest history entries (`recent_items`);
     scores: of each source present, [n, catalogue]; eligible: bool [n, catalogue], the items that
     ranks and z-scores are taken over; candidates: int32 [n, C], -1 pad.
     """
@@ -109,7 +111,7 @@ def rank_features(
         features[:, :, column["transformer_log_probability"]] = log_probability
     for name, values in _item_context(tables, requests, activity, items).items():
         features[:, :, column[name]] = values
-    for name, values in _history_context(tables, requests, items).items():
+    for name, values in _history_context(tables, requests, recent, items).items():
         features[:, :, column[name]] = values
     return features
 
@@ -167,37 +169,40 @@ def _item_context(
 
 
 def _history_context(
-    tables: ItemTables, requests: Requests, items: npt.NDArray[np.int32]
+    tables: ItemTables,
+    requests: Requests,
+    recent: sparse.csr_matrix,
+    items: npt.NDArray[np.int32],
 ) -> dict[str, Values]:
     """Features of the item beside the user's history: [n, C] each; NaN without a history."""
     histories, size = requests.histories, len(tables.catalogue)
     lengths = histories.lengths
-    empty = lengths == 0
-    long = recent_items(histories, 200, 50.0, size)
-    recent = recent_items(histories, 20, 5.0, size)
-    last = recent_items(histories, 1, 1.0, size)
+    empty = (lengths == 0)[:, None]
+    newest = np.maximum(histories.offsets[1:] - 1, 0)
+    # Without a history there is no last item; any row will do, for it is made NaN below.
+    last = np.where(empty[:, 0], 0, histories.items[newest] if len(histories.items) else 0)
+    liked = np.asarray(recent_items(histories, 200, 50.0, size) @ tables.categories)
+    liked_recently = np.asarray(recent @ tables.categories)
+    linked = tables.neighbours[last].toarray()
 
-    def affinity(weights: sparse.csr_matrix) -> Values:
-        liked = np.asarray(weights @ tables.categories) @ tables.category_columns
-        return np.where(empty[:, None], np.nan, np.take_along_axis(liked, items, axis=1))
+    def at(scores: Values) -> Values:
+        """Of scores [n, catalogue], those of the candidates; NaN without a history."""
+        return np.where(empty, np.nan, np.take_along_axis(scores, items, axis=1))
 
     known = np.nan_to_num(tables.log_price)
     priced = (~np.isnan(tables.log_price)).astype(np.float32)
     share = np.asarray(recent @ priced)
     recent_price = np.asarray(recent @ known) / np.where(share > 0, share, np.nan)
-    last_text = np.asarray(last @ tables.catalogue.text)
-    similar = np.take_along_axis(last_text @ tables.text_columns, items, axis=1)
-    linked = (last @ tables.neighbours).toarray()
-    newest = np.full(len(requests), np.nan)
-    newest[~empty] = histories.timestamps[histories.offsets[1:][~empty] - 1]
-    hours = (requests.timestamps - newest) / HOUR
+    since = np.full(len(requests), np.nan)
+    since[lengths > 0] = histories.timestamps[newest[lengths > 0]]
+    hours = (requests.timestamps - since) / HOUR
     return {
         "price_to_recent": (tables.log_price[items] - recent_price[:, None]).astype(np.float32),
-        "category_affinity": affinity(long),
-        "category_recent": affinity(recent),
-        "category_last": affinity(last),
-        "text_last": np.where(empty[:, None], np.nan, similar),
-        "neighbours_last": np.where(empty[:, None], np.nan, np.take_along_axis(linked, items, 1)),
+        "category_affinity": at(liked @ tables.category_columns),
+        "category_recent": at(liked_recently @ tables.category_columns),
+        "category_last": at(tables.categories[last] @ tables.category_columns),
+        "text_last": at(tables.catalogue.text[last] @ tables.text_columns),
+        "neighbours_last": at(linked),
         "history_length": np.broadcast_to(lengths[:, None], items.shape).astype(np.float32),
         "hours_since_last": np.broadcast_to(hours[:, None], items.shape).astype(np.float32),
     }

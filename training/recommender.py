@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from features.catalogue import Catalogue
 from features.requests import Requests
@@ -117,12 +118,19 @@ class Recommender:
         """bool [n, catalogue]: what may be shown; see `retrieve.eligible_items`."""
         return eligible_items(self.catalogue, requests, repeats)
 
-    def source_scores(self, requests: Requests) -> dict[str, Scores]:
-        """Every source's score of every item, float32 [n, catalogue] each, nothing masked."""
-        settings, tables = self.sources.settings, self.tables
-        recent = recent_items(
+    def recent(self, requests: Requests) -> sparse.csr_matrix:
+        """float32 sparse [n, catalogue]: what each history was about lately."""
+        settings = self.sources.settings
+        return recent_items(
             requests.histories, settings.recent, settings.half_life, len(self.catalogue)
         )
+
+    def source_scores(self, requests: Requests, recent: sparse.csr_matrix) -> dict[str, Scores]:
+        """Every source's score of every item, float32 [n, catalogue] each, nothing masked.
+
+        recent: `self.recent(requests)`.
+        """
+        settings, tables = self.sources.settings, self.tables
         scores = {
             "neighbours": (recent @ tables.neighbours).toarray(),
             "content": np.asarray(recent @ self.catalogue.text) @ tables.text_columns,
@@ -158,9 +166,14 @@ class Recommender:
         start = 0
         for chunk in self._chunks(requests):
             rows = slice(start, start + len(chunk))
-            eligible = self.eligible(chunk, repeats)
+            recent = self.recent(chunk)
             features[rows] = rank_features(
-                self.tables, chunk, self.source_scores(chunk), eligible, candidates[rows]
+                self.tables,
+                chunk,
+                recent,
+                self.source_scores(chunk, recent),
+                self.eligible(chunk, repeats),
+                candidates[rows],
             )
             start += len(chunk)
         return features
@@ -180,11 +193,7 @@ class Recommender:
 
     def neighbour_scores(self, requests: Requests, repeats: bool = False) -> Scores:
         """float32 [n, catalogue], -inf where an item may not be shown."""
-        settings = self.sources.settings
-        recent = recent_items(
-            requests.histories, settings.recent, settings.half_life, len(self.catalogue)
-        )
-        scores = (recent @ self.tables.neighbours).toarray()
+        scores = (self.recent(requests) @ self.tables.neighbours).toarray()
         return masked(scores, self.eligible(requests, repeats))
 
     def _chunks(self, requests: Requests) -> Iterator[Requests]:
@@ -198,9 +207,10 @@ class Recommender:
 
     def _rank(self, requests: Requests, repeats: bool, threads: int) -> Ranked:
         eligible = self.eligible(requests, repeats)
-        scores = self.source_scores(requests)
+        recent = self.recent(requests)
+        scores = self.source_scores(requests, recent)
         found = unite(scores, eligible, self.sources.settings.per_source)
-        features = rank_features(self.tables, requests, scores, eligible, found.items)
+        features = rank_features(self.tables, requests, recent, scores, eligible, found.items)
         return Ranked(
             found.items, self._order(scores, found, features, threads), features, found.sources
         )

@@ -83,7 +83,8 @@ def test_fresh_items_are_the_newest_and_unknown_ages_are_not_fresh() -> None:
 def test_content_prefers_the_topic_of_the_history(tmp_path: Path) -> None:
     catalogue = market.catalogue()
     release = Recommender.load(market.save_sources(tmp_path, catalogue), catalogue)
-    scores = release.source_scores(market.requests([[0, 4, 8]]))["content"][0]
+    requests = market.requests([[0, 4, 8]])
+    scores = release.source_scores(requests, release.recent(requests))["content"][0]
     profile = 0.0
     for place, item in enumerate([0, 4, 8]):
         profile = profile + 0.5 ** ((2 - place) / 5.0) * catalogue.text[item].astype(np.float64)
