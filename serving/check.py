@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from features.catalogue import Catalogue
 from serving import golden
@@ -25,6 +26,7 @@ def check(folder: Path, rounds: int = 5) -> dict[str, float]:
 
     Raises ReleaseError if it does not verify or does not load.
     """
+    torch.set_num_threads(1)  # as the service does
     began = time.perf_counter()
     release = Release.open(folder)
     recommender = release.load(Catalogue.from_table(release.items))

@@ -75,18 +75,12 @@ class Engine:
         Raises Conflict for a request id that was used for another question, Overloaded when
         the log cannot keep up.
         """
-        if asked.request_id is not None:
-            logged = self._logged(asked)
-            if logged is not None:
-                return logged
-        live = self._live()
-        made = self.decide(live, asked, asked.request_id or self._new_id(), now)
+        request_id = asked.request_id or self._new_id()
+        made = self.decide(self._live(), asked, request_id, now)
         write = self._writer.write_slate(now, made.request, made.slots, made.impressions)
         written = await asyncio.wrap_future(write)
-        if not written.new_request:  # the same request id was logged while we decided
-            logged = self._logged(asked)
-            if logged is not None:
-                return logged
+        if not written.new_request:  # a repeat: what was logged first is the answer
+            return self._logged(asked, request_id)
         self._count(made.answer, asked.placement)
         return made.answer
 
@@ -223,13 +217,13 @@ class Engine:
         found_by = np.zeros(candidates.shape, dtype=np.uint8)
         return Ranking(candidates, scores, found_by, source, reason)
 
-    def _logged(self, asked: RecommendInput) -> RecommendOutput | None:
-        found = self._log.request(asked.request_id or "")
+    def _logged(self, asked: RecommendInput, request_id: str) -> RecommendOutput:
+        found = self._log.request(request_id)
         if found is None:
-            return None
+            raise LookupError(f"request {request_id} is known but not in the log")
         request, slots = found
         if request["digest"] != digest(asked):
-            raise Conflict(f"request_id '{asked.request_id}' was used for another question")
+            raise Conflict(f"request_id '{request_id}' was used for another question")
         return RecommendOutput(
             request_id=self._signer.sign(request["request_id"]),
             release=request["release"],

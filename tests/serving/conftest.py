@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if variable is None:
         yield f"sqlite:///{tmp_path / 'rondo.db'}"
         return
+    with empty_database(variable) as url:
+        yield url
+
+
+@contextmanager
+def empty_database(variable: str) -> Iterator[str]:
+    """The URL of a fresh database on the server that an environment variable names."""
     url = os.environ.get(variable)
     if not url:
         pytest.skip(f"{variable} is not set")
