@@ -54,28 +54,28 @@ class TreeParams:
     seed: int = 1
     """Of feature and row sampling."""
 
-    num_leaves: int = 15
+    num_leaves: int = 7
     """Leaves of a tree: few, the rank window is short."""
 
-    min_data_in_leaf: int = 100
+    min_data_in_leaf: int = 300
     """Candidates in a leaf at least."""
 
-    learning_rate: float = 0.05
+    learning_rate: float = 0.03
     """Shrinkage of each tree."""
 
-    max_trees: int = 300
+    max_trees: int = 150
     """Trees at most; the tail of the window stops earlier."""
 
     patience: int = 20
     """Trees without a better tail before stopping."""
 
-    reg: float = 10.0
+    reg: float = 30.0
     """L2 penalty on leaf values."""
 
     feature_fraction: float = 0.5
     """Share of the features that each tree may use."""
 
-    prior_reg: float = 10.0
+    prior_reg: float = 30.0
     """Pull of the linear prior towards the transformer alone, in groups' worth of evidence."""
 
     tail: float = 0.2
