@@ -7,6 +7,7 @@ request path and swaps one reference: no request ever waits or fails for a new r
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ from training.recommender import Recommender
 logger = logging.getLogger("rondo.live")
 
 POLL_SECONDS: Final = 0.5
+#: How long to wait with a release that could not be fetched or loaded before trying again.
+RETRY_SECONDS: Final = 15.0
 HISTORY_LENGTH: Final = 200
 
 
@@ -97,6 +100,7 @@ class Follower:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rondo-follower", daemon=True)
         self._broken: Channel | None = None
+        self._retry_at = 0.0
         self.live = empty()
         if bundled is not None:
             self.live = with_release(self.live, Release.open(bundled), None)
@@ -130,7 +134,9 @@ class Follower:
         if not self._channel:
             return
         channel = channels.read(self._engine, self._channel)
-        if channel is None or channel in (self.live.channel, self._broken):
+        if channel is None or channel == self.live.channel:
+            return
+        if channel == self._broken and time.monotonic() < self._retry_at:
             return
         try:
             release = (
@@ -142,10 +148,8 @@ class Follower:
             live = with_feed(live, catalogue_feed.read(self._engine, 0))
             live = with_features(live, self._online)
             warm_up(live)
-        except ConnectionError:
-            raise  # the store may come back: try again at the next poll
         except Exception:
-            self._broken = channel
+            self._broken, self._retry_at = channel, time.monotonic() + RETRY_SECONDS
             raise
         self.live = live
         logger.info("serving %s, generation %d", channel.release, channel.generation)

@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import sqlalchemy as sa
+
 from serving.feedback import Rejection, join
 from serving.log import FeedbackLog, Row
 from serving.metrics import Metrics
@@ -23,7 +25,7 @@ MAX_GROUP: Final = 256
 
 
 class Overloaded(RuntimeError):
-    """The queue is full: the client should come back later."""
+    """The queue is full or the database is away: the client should come back later."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,12 @@ class Writer:
     def _commit(self, group: list[_Write]) -> None:
         try:
             written = self._store(group)
+        except sa.exc.OperationalError:  # nothing was stored, and trying one by one would not help
+            logger.exception("the database did not take %d writes", len(group))
+            self._metrics.failures.labels("database").inc()
+            for write in group:
+                write.future.set_exception(Overloaded("the database is not available"))
+            return
         except Exception as failure:
             if len(group) > 1:  # one bad write must not fail its neighbours
                 for write in group:

@@ -98,6 +98,19 @@ def test_one_write_that_fails_does_not_fail_its_neighbours(writer: Writer, log: 
     assert log.read(0, 10)["event_id"].to_pylist() == ["first", "good"]
 
 
+def test_a_database_that_is_away_is_no_error_of_the_client(sqlite: sa.Engine) -> None:
+    registry = CollectorRegistry()
+    writer = Writer(FeedbackLog(sqlite), lambda _: None, Metrics(registry))
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE events RENAME TO gone")
+    with pytest.raises(Overloaded, match="not available"):
+        writer.write_outcomes(T0, [outcome("a")], []).result(20)
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE gone RENAME TO events")
+    assert writer.write_outcomes(T0, [outcome("a")], []).result(20).accepted == 1
+    writer.close()
+
+
 def test_a_store_that_does_not_take_the_history_loses_no_event(sqlite: sa.Engine) -> None:
     def refuse(_: Sequence[Row]) -> None:
         raise ConnectionError("the online store is away")
