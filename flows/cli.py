@@ -19,7 +19,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate a Ro
 @app.command()
 def status() -> None:
     """Champion, feedback not yet ingested, and who is retraining."""
-    from flows import ingest, lease
+    from flows import lease
+    from flows.consumers import EVENTS
     from flows.rollout import CHANNEL, installation
     from serving import channels, offsets
     from serving.log import FeedbackLog
@@ -30,7 +31,7 @@ def status() -> None:
         print("champion    none yet: run `rondo retrain`")
     else:
         print(f"champion    {champion.release} (generation {champion.generation})")
-    stored, done = FeedbackLog(engine).last_offset(), offsets.read(engine, ingest.EVENTS)
+    stored, done = FeedbackLog(engine).last_offset(), offsets.read(engine, EVENTS)
     print(f"feedback    {stored} events stored, {stored - done} not yet ingested")
     held = lease.read(engine, "retrain")
     if held is None or held.holder is None:

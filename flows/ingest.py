@@ -29,12 +29,12 @@ from features.ingest import (
     store_users,
 )
 from features.params import load
+from flows.consumers import EVENTS, FILES, ITEMS
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets
 from serving.fences import Fence
 from serving.log import FeedbackLog
 
-EVENTS, ITEMS, FILES = "ingest.events", "ingest.items", "ingest.files"
 BATCH: Final = 200_000
 
 #: Offsets of the feedback log start here in the log, after those of all files.

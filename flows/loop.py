@@ -65,6 +65,8 @@ def main() -> None:
         run(plan)
     except environment.expected_errors() as error:
         sys.exit(f"make loop: {error}")
+    except KeyboardInterrupt:
+        sys.exit("make loop: stopped")
 
 
 def clean(root: Path) -> None:

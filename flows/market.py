@@ -32,7 +32,6 @@ def play(run: Run) -> None:
         "world.control": plan.control,
         **plan.overrides,
     }
-    settings = run.rollout.settings
     with ThreadPoolExecutor(1) as pool:
         place = _workspace(run, overrides)
         world = load(WorldParams, "world", place.root / "params.yaml")
@@ -51,7 +50,6 @@ def play(run: Run) -> None:
             _note(run, report, value)
             run.retrain(f"day {day}", overrides, market.morning)
         run.wait_until_in_step(service)
-        client.save(settings.root / "market")
 
 
 def _workspace(run: Run, overrides: dict[str, object]) -> Workspace:

@@ -18,7 +18,8 @@ from prefect.logging import get_run_logger
 from features.params import load
 from features.schema import DAY, POSITIVE
 from features.settings import Settings
-from flows import environment, ingest
+from flows import environment
+from flows.consumers import EVENTS
 from flows.environment import CHECKOUT
 from flows.lease import gone, read
 from flows.params import RetrainParams
@@ -110,7 +111,7 @@ def look(engine: sa.Engine) -> Signs:
         slots = {(kind, bool(is_new)): count for kind, is_new, count in connection.execute(query)}
     columns = np.array(list(counts.values()), dtype=np.float64).reshape(-1, 2)
     return Signs(
-        new_events=last - offsets.read(engine, ingest.EVENTS),
+        new_events=last - offsets.read(engine, EVENTS),
         drift=stability_index(columns[:, 0], columns[:, 1]),
         decay=fall(slots),
     )

@@ -1,4 +1,7 @@
-"""From a packaged folder to what users get: publish, promote, materialise, retain."""
+"""From a packaged folder to what users get: publish, promote, materialise, retain.
+
+What scores or serves is imported where it is used: `rondo status` does not wait for it.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -14,7 +17,7 @@ from features.settings import Settings
 from features.windows import Windows
 from flows.environment import CHECKOUT
 from flows.workspace import Workspace, prepare
-from serving import channels, release, verdicts
+from serving import channels, verdicts
 from serving.channels import Channel
 from serving.database import connect
 from serving.fences import Fence
@@ -58,11 +61,15 @@ class Rollout:
 
     def fetch(self, identity: str) -> Path:
         """A verified local copy of a release. Raises ReleaseError."""
+        from serving import release
+
         cache = self.settings.root / "cache" / "releases"
         return release.fetch(identity, self.settings.releases, cache).path
 
     def publish(self, workspace: Workspace, now: int, fence: Fence | None) -> str:
         """Store `data/release` under its id, in the release folder and in Bento's model store."""
+        from serving import release
+
         folder = workspace.root / "data" / "release"
         identity = release.publish(folder, self.settings.releases)
         save_model(identity, folder)
@@ -96,6 +103,8 @@ class Rollout:
 
         Their records and verdicts stay.
         """
+        from serving import release
+
         champions = channels.past(self.engine, CHANNEL)
         newest = [record.release for record in verdicts.latest(self.engine, keep)]
         stored = release.stored(self.settings.releases)

@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.schema import DAY, HOUR
-from flows import ingest, monitor
+from flows import monitor
+from flows.consumers import EVENTS
 from flows.monitor import Signs, fall, stability_index
 from flows.params import RetrainParams
 from serving import offsets
@@ -58,5 +59,5 @@ def test_events_count_as_new_until_they_are_ingested(engine: sa.Engine) -> None:
     assert monitor.look(engine) == Signs(0, None, None)
     last = FeedbackLog(engine).append(events=rows).last_offset
     assert monitor.look(engine).new_events == 600
-    offsets.advance(engine, ingest.EVENTS, last)
+    offsets.advance(engine, EVENTS, last)
     assert monitor.look(engine).new_events == 0

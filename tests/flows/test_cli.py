@@ -1,0 +1,68 @@
+"""The command line: plain answers, errors of one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from features.settings import Settings
+from flows import environment
+from flows.rollout import Rollout
+from serving import channels, verdicts
+from serving.database import connect
+
+
+def rondo(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    code = "from flows.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **environment.variables(Settings(home=home))},
+        cwd=environment.CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def rollout(tmp_path: Path) -> Rollout:
+    """An installation with two releases on record, the second one champion."""
+    settings = Settings(home=tmp_path)
+    made = Rollout(settings, connect(settings.database))
+    for number, release in enumerate(("aa" * 32, "bb" * 32)):
+        verdicts.register(made.engine, release, "somewhere", {}, now=number)
+        verdicts.record(made.engine, release, "promote", {}, {}, None)
+        channels.move(made.engine, "champion", release, number, None, now=number)
+    return made
+
+
+def test_an_empty_installation_says_what_to_do(tmp_path: Path) -> None:
+    result = rondo(tmp_path, "status")
+    assert "rondo retrain" in result.stdout
+    assert "0 events stored" in result.stdout
+
+
+def test_status_and_releases_name_the_champion(rollout: Rollout) -> None:
+    home = rollout.settings.root
+    assert f"champion    {'bb' * 32} (generation 2)" in rondo(home, "status").stdout
+    lines = rondo(home, "releases").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["*", "aaaaaaaaaaaa"]
+    assert all(line.endswith("promote") for line in lines)
+
+
+def test_rollback_serves_the_champion_before(rollout: Rollout) -> None:
+    home = rollout.settings.root
+    assert "aa" * 32 in rondo(home, "rollback").stdout
+    champion = channels.read(rollout.engine, "champion")
+    assert champion == channels.Channel("aa" * 32, 3)
+    again = rondo(home, "rollback")
+    assert again.returncode == 1
+    assert len(again.stderr.strip().splitlines()) == 1
+    assert again.stderr.startswith("rondo: ")
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    result = rondo(tmp_path, "ingest", "absent.csv")
+    assert result.returncode == 1
+    assert result.stderr.strip() == "rondo: absent.csv: no such file or folder"
