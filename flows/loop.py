@@ -15,6 +15,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from features.settings import Settings
 from flows import environment, processes
 
@@ -43,6 +45,11 @@ def main() -> None:
             "make loop starts from a clean state: unset RONDO_DATABASE_URL and RONDO_REDIS_URL"
         )
     environment.prepare(settings)
+    lock = FileLock(settings.root / "loop.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        sys.exit(f"make loop is running already on {settings.root}")
     clean(settings.root)
     # Prefect reads these when it is imported.
     port = processes.free_port()

@@ -6,6 +6,7 @@ It also marks retrains Crashed whose process is gone: Prefect leaves a SIGKILLed
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from serving.database import reading
 from serving.log import FeedbackLog
 
 RESOURCE = "rondo.feedback-log"
+STARTING = timedelta(minutes=2)
 FEEDBACK, DRIFT, DECAY = "rondo.feedback", "rondo.drift", "rondo.decay"
 
 Counts = npt.NDArray[np.float64]
@@ -67,13 +69,15 @@ def monitor() -> Signs:
     get_run_logger().info("%s", signs)
     params = load(RetrainParams, "retrain", CHECKOUT / "params.yaml")
     champion = channels.read(engine, CHANNEL)
+    if retraining(engine):
+        return signs  # it takes in what has come by then
     for name, value in signs.events(params).items():
         emit_event(
             name,
             resource={"prefect.resource.id": RESOURCE},
             payload={"value": value, "champion": champion.release if champion else None},
         )
-    bury_dead_runs(engine)
+    bury_dead_runs()
     return signs
 
 
@@ -143,16 +147,22 @@ def fall(slots: dict[tuple[str, bool], int], least: int = 1000) -> float | None:
     return 1.0 - (clicked[True] / shown[True]) / (clicked[False] / shown[False])
 
 
-def bury_dead_runs(engine: sa.Engine) -> int:
-    """Mark Running retrains Crashed when no living process holds the lease; returns how many."""
+def retraining(engine: sa.Engine) -> bool:
+    """Does a living process hold the lease?"""
+    held = read(engine, "retrain")
+    return held is not None and held.holder is not None and not gone(held.holder)
+
+
+def bury_dead_runs() -> int:
+    """Mark Running retrains Crashed; for when no living process holds the lease. Returns how many.
+
+    A run younger than STARTING may be on its way to the lease and is left alone.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.objects import State
     from prefect.states import Crashed
 
-    held = read(engine, "retrain")
-    if held is not None and held.holder is not None and not gone(held.holder):
-        return 0
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(
             flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
@@ -160,7 +170,10 @@ def bury_dead_runs(engine: sa.Engine) -> int:
                 {"state": {"type": {"any_": ["RUNNING"]}}}
             ),
         )
-        for run in runs:
+        dead = [
+            run for run in runs if run.start_time and run.start_time < datetime.now(UTC) - STARTING
+        ]
+        for run in dead:
             state: State[Any] = Crashed(message="its process is gone")
             client.set_flow_run_state(run.id, state, force=True)
-    return len(runs)
+    return len(dead)
