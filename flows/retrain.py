@@ -68,8 +68,7 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     clock.lap("workspace")
     outcome.ingested = ingest.ingest_feedback(engine, place, fence)
     clock.lap("ingest")
-    order = stages.order(place)
-    for stage in order:
+    for stage in stages.order(place):
         stages.run_stage(place, stage, settings.root / "logs")
         clock.lap(stage)
     outcome.release = rollout.publish(place, now, fence)
@@ -83,7 +82,7 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     if outcome.decision == "promote":
         rollout.promote(outcome.release, judgement.champion, now, fence)
     clock.lap("promote")
-    place.save_experiment(outcome.release[:12], order)
+    place.save_experiment(outcome.release[:12])
     rollout.retain(params.keep)
     clock.lap("save")
     return outcome

@@ -20,6 +20,8 @@ from prefect.logging import get_run_logger
 from flows.workspace import Workspace
 
 LAST_STAGE = "package"
+#: How DVC's error ends for a stage that SIGINT ended.
+INTERRUPTED = ("exited with -2", "exited with 130")
 
 
 class StageFailed(RuntimeError):
@@ -52,6 +54,8 @@ def run_stage(workspace: Workspace, name: str, logs: Path) -> float:
         with workspace.repo() as repo, output_to(log):
             done: list[Any] = repo.reproduce(name, single_item=True)
     except DvcException as error:
+        if str(error.__cause__).endswith(INTERRUPTED):
+            raise KeyboardInterrupt from error  # Ctrl-C reached the stage: do not try again
         printed = log.read_text(errors="replace")
         logger.error(printed)
         last = "\n".join(printed.splitlines()[-15:])

@@ -80,9 +80,11 @@ class Workspace:
             return ""
         return str(yaml.safe_load(pointer.read_text())["outs"][0]["md5"])
 
-    def save_experiment(self, name: str, stages: Sequence[str]) -> None:
-        """Save the state of `stages` as experiment `name`, push its data and show it in the
-        checkout. Saving the same state again changes nothing."""
+    def save_experiment(self, name: str) -> None:
+        """Save the present state as experiment `name`, push its data and show it in the checkout.
+
+        Saving the same state again changes nothing.
+        """
         from dvc.repo.experiments.push import push
 
         untracked = _git(self.root, "ls-files", "--others", "--exclude-standard").split("\n")
@@ -90,7 +92,8 @@ class Workspace:
             repo.experiments.save(
                 name=name,
                 force=True,
-                targets=[*stages, f"{LOG}.dvc"],
+                # The stages are in dvc.lock since they ran; all targets would want `world`, too.
+                targets=[f"{LOG}.dvc"],
                 include_untracked=[path for path in untracked if path],
             )
             repo.push()

@@ -57,8 +57,8 @@ def test_every_retrain_is_an_experiment_of_the_checkout(small_checkout: Path) ->
         with workspace.repo() as repo:
             for stage in ("split", "package"):
                 repo.reproduce(stage, single_item=True)
-        workspace.save_experiment(name, ["split", "package"])
-    workspace.save_experiment("second", ["split", "package"])
+        workspace.save_experiment(name)
+    workspace.save_experiment("second")
     shown = subprocess.run(
         ["dvc", "exp", "list"], cwd=small_checkout, check=True, capture_output=True, text=True
     ).stdout
@@ -73,7 +73,7 @@ def test_an_experiment_can_be_brought_back_in_the_checkout(small_checkout: Path)
     with workspace.repo() as repo:
         for stage in ("split", "package"):
             repo.reproduce(stage, single_item=True)
-    workspace.save_experiment("first", ["split", "package"])
+    workspace.save_experiment("first")
     remote = str(small_checkout.parent / "home" / "remote")
     for command in (
         f"dvc remote add --local -d store {remote}",
