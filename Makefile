@@ -30,7 +30,7 @@ deploy: install         ## a local Prefect server and worker with the scheduled 
 	@$(RUN) python -m flows.deploy
 
 bento: install          ## package the current champion as a Bento
-	@$(RUN) python -m flows.bento
+	@$(RUN) python -m serving.bento
 
 lint: install
 	@$(RUN) ruff check . && ruff format --check .

@@ -19,6 +19,8 @@ QUIET = {
     "BENTOML_DO_NOT_TRACK": "True",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "OTEL_SDK_DISABLED": "true",
+    # Threads that wait for each other sleep: beside other work, spinning ones cost minutes.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
