@@ -1,4 +1,4 @@
-"""What every pipeline stage needs: one run at a time, no orphans, outputs replaced whole."""
+"""What every pipeline stage needs: one run of it at a time, no orphans, outputs replaced whole."""
 
 import ctypes
 import os
@@ -13,29 +13,32 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-LOCK_PATH = Path(".dvc/tmp/stage.lock")
+LOCKS = Path(".dvc/tmp")
 TIME_LIMIT_VARIABLE = "RONDO_STAGE_TIME_LIMIT"
 
 
 class StageBusy(RuntimeError):
-    """Another process is running a stage of this workspace."""
+    """Another process is running this stage in this workspace."""
 
 
 @contextmanager
-def stage_guard(lock_path: Path = LOCK_PATH) -> Iterator[None]:
-    """Hold the workspace's stage lock; exit when the parent dies or the time limit passes.
+def stage_guard(lock_path: Path | None = None) -> Iterator[None]:
+    """Hold the lock of the running stage; exit when the parent dies or the time limit passes.
 
     A killed flow must not leave a stage behind that shares its output folder with a rerun. Waits
     up to 30 s for a dying predecessor, then raises StageBusy. The limit is
     `RONDO_STAGE_TIME_LIMIT` in seconds (default 3600).
     """
     follow_parent(float(os.environ.get(TIME_LIMIT_VARIABLE, "3600")))
+    if lock_path is None:
+        spec = sys.modules["__main__"].__spec__
+        lock_path = LOCKS / f"{spec.name if spec else 'stage'}.lock"
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock_path, timeout=30):
             yield
     except Timeout:
-        raise StageBusy(f"a stage is already running in {Path.cwd()}") from None
+        raise StageBusy(f"{lock_path.stem} is already running in {Path.cwd()}") from None
 
 
 def follow_parent(time_limit: float) -> None:

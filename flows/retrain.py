@@ -68,9 +68,9 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     clock.lap("workspace")
     outcome.ingested = ingest.ingest_feedback(engine, place, fence)
     clock.lap("ingest")
-    for stage in stages.order(place):
-        stages.run_stage(place, stage, settings.root / "logs")
-        clock.lap(stage)
+    for wave in stages.waves(place):
+        stages.run_wave(place, wave, settings.root / "logs")
+        clock.lap("+".join(wave))
     outcome.release = rollout.publish(place, now, fence)
     clock.lap("publish")
     rollout.materialise(place)

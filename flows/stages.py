@@ -8,10 +8,8 @@ import contextlib
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -28,41 +26,43 @@ class StageFailed(RuntimeError):
     """A stage ended with an error; the message ends with what it printed last."""
 
 
-def order(workspace: Workspace, last: str = LAST_STAGE) -> list[str]:
-    """The stages that `last` needs, itself last, each after those it depends on."""
+def waves(workspace: Workspace, last: str = LAST_STAGE) -> list[list[str]]:
+    """The stages that `last` needs, itself last: those of one wave only need earlier waves."""
     import networkx as nx  # type: ignore[import-untyped]
 
     with workspace.repo() as repo:
-        graph = repo.index.graph
+        graph = repo.index.graph  # an edge leads from a stage to what it needs
         goal = next(stage for stage in graph if stage.addressing == last)
-        needed = list(nx.dfs_postorder_nodes(graph, goal))
-        return [stage.addressing for stage in needed if not stage.is_data_source]
+        needed = graph.subgraph({goal, *nx.descendants(graph, goal)})
+        generations = nx.topological_generations(needed.reverse())
+        names = [[s.addressing for s in wave if not s.is_data_source] for wave in generations]
+    return [sorted(wave) for wave in names if wave]
+
+
+def run_wave(workspace: Workspace, wave: list[str], logs: Path) -> None:
+    """Bring the stages of a wave up to date, side by side.
+
+    What they print goes to one file of `logs` and to the run's log. Raises StageFailed after a
+    second failure of any.
+    """
+    log = logs / f"{'+'.join(wave)}.log"
+    with workspace.inside(), output_to(log):
+        futures = {name: run_stage.submit(workspace, name) for name in wave}
+        results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}
+    printed = log.read_text(errors="replace").strip()
+    if printed:
+        get_run_logger().info(printed)
+    for name, result in results.items():
+        if isinstance(result, Exception):
+            last = "\n".join(printed.splitlines()[-15:])
+            raise StageFailed(f"stage {name} failed, see {log}: {result}\n{last}") from result
 
 
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
-def run_stage(workspace: Workspace, name: str, logs: Path) -> float:
-    """Bring stage `name` up to date; returns the seconds it took, 0.0 when nothing had changed.
-
-    Raises StageFailed after a second failure.
-    """
-    from dvc.exceptions import DvcException
-
-    logger = get_run_logger()
-    log = logs / f"{name}.log"
-    started = time.monotonic()
-    try:
-        with workspace.repo() as repo, output_to(log):
-            done: list[Any] = repo.reproduce(name, single_item=True)
-    except DvcException as error:
-        if str(error.__cause__).endswith(INTERRUPTED):
-            raise KeyboardInterrupt from error  # Ctrl-C reached the stage: do not try again
-        printed = log.read_text(errors="replace")
-        logger.error(printed)
-        last = "\n".join(printed.splitlines()[-15:])
-        raise StageFailed(f"stage {name} failed, see {log}: {error}\n{last}") from error
-    if printed := log.read_text(errors="replace").strip():
-        logger.info(printed)
-    return time.monotonic() - started if done else 0.0
+def run_stage(workspace: Workspace, name: str) -> bool:
+    """Bring stage `name` up to date; False when nothing had changed."""
+    with workspace.repo() as repo:
+        return bool(repo.reproduce(name, single_item=True))
 
 
 @contextlib.contextmanager

@@ -50,17 +50,23 @@ class Workspace:
         return self.root / LOG
 
     @contextmanager
-    def repo(self) -> Iterator[Any]:
-        """The DVC repository, opened anew: its index is cached and must see new files.
+    def inside(self) -> Iterator[None]:
+        """`root` as the working directory of this process; DVC resolves stages against it.
 
-        The working directory is `root` meanwhile; DVC resolves stages against it.
+        Not for several threads at once: whoever starts them enters before and leaves after them.
         """
+        with chdir(self.root):
+            yield
+
+    @contextmanager
+    def repo(self) -> Iterator[Any]:
+        """The DVC repository, opened anew: its index is cached and must see new files."""
         import logging
 
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.WARNING)
-        with chdir(self.root), warnings.catch_warnings():
+        with self.inside(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             with Repo() as repo:
                 yield repo

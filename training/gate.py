@@ -17,6 +17,9 @@ Decision = Literal["promote", "hold", "reject"]
 
 DATA_CHECKS: Final = ("events", "unjoined_share", "quarantine_share")
 OUTPUT_CHECKS: Final = ("coverage", "full_share", "common_share")
+#: Chosen by what the user turned out to want, not by what was known at the request. Such a slice
+#: has a floor only against a champion: recency-popularity wins its own favourites by construction.
+OUTCOME_SLICES: Final = ("new_items",)
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,8 @@ def _slice_floors(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]
     if not slices or not evidence.slices:
         yield _missing("slices", "no slice was judged")
     for name, part in slices.items():
-        yield _slice_floor(name, part, thresholds, against)
+        if evidence.champion is not None or name not in OUTCOME_SLICES:
+            yield _slice_floor(name, part, thresholds, against)
 
 
 def _slice_floor(name: str, part: Slice, thresholds: GateParams, against: str) -> Check:

@@ -218,3 +218,12 @@ def test_every_check_has_a_reason_and_the_verdict_survives_json() -> None:
         verdict = gate(evidence, THRESHOLDS)
         assert all(len(c.reason) > 10 for c in verdict.checks)
         assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+def test_new_items_have_a_floor_once_there_is_a_champion_to_protect_them() -> None:
+    collapsed = Slice(80, 0.1, Interval(-0.05, -0.08, -0.02))
+    by_item = replace(GOOD, slices=GOOD.slices | {"new_items": collapsed})
+    by_user = replace(GOOD, slices=GOOD.slices | {"short_history": collapsed})
+    first = {"first_release": True, "champion": None, "past": {}}
+    assert gate(replace(by_item, **first), THRESHOLDS).decision == "promote"
+    assert gate(replace(by_user, **first), THRESHOLDS).decision == "hold"
