@@ -32,8 +32,9 @@ class GateParams:
     min_users: int = 100
     """Fewer judged users than this: hold."""
 
-    slice_floor: float = 0.1
-    """A slice that is worse than this, and worse beyond chance, fails."""
+    slice_floor: float = 0.2
+    """A slice that loses more than this share of the reference's metric, its own or the overall
+    one, whichever is larger, and loses it beyond chance, fails."""
 
     min_slice_users: int = 50
     """Slices with fewer users are too small to judge."""
@@ -264,23 +265,28 @@ def _past(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
 
 
 def _slice_floors(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
-    against = "recency-popularity" if evidence.champion is None else "the champion"
-    slices = evidence.slices if evidence.champion is None else evidence.champion.slices
+    champion = evidence.champion
+    against = "recency-popularity" if champion is None else "the champion"
+    slices = evidence.slices if champion is None else champion.slices
     if not slices or not evidence.slices:
         yield _missing("slices", "no slice was judged")
+    metrics = evidence.metrics["popularity"] if champion is None else champion.metrics
+    overall = metrics[evidence.metric].mean
     for name, part in slices.items():
-        if evidence.champion is not None or name not in OUTCOME_SLICES:
-            yield _slice_floor(name, part, thresholds, against)
+        if champion is not None or name not in OUTCOME_SLICES:
+            yield _slice_floor(name, part, overall, thresholds, against)
 
 
-def _slice_floor(name: str, part: Slice, thresholds: GateParams, against: str) -> Check:
+def _slice_floor(
+    name: str, part: Slice, overall: float, thresholds: GateParams, against: str
+) -> Check:
     label = f"slice.{name}"
     if part.users < thresholds.min_slice_users:
         reason = f"{name}: {part.users} users, under {thresholds.min_slice_users}: too few to judge"
         return Check(label, True, part.users, thresholds.min_slice_users, reason)
-    if not (part.difference.known and math.isfinite(part.reference)):
+    if not (part.difference.known and math.isfinite(part.reference + overall)):
         return _missing(label, f"{name}: no comparison with {against}")
-    floor = -thresholds.slice_floor * part.reference
+    floor = -thresholds.slice_floor * max(part.reference, overall)
     fails = part.difference.mean < floor and part.difference.high < 0
     reason = (
         f"{name} against {against} {part.difference}: must not be below {floor:+.4f} beyond chance"

@@ -34,7 +34,10 @@ GOOD = Evidence(
     metric=METRIC,
     users=400,
     queries=900,
-    metrics={"served": {METRIC: Interval(0.201, 0.19, 0.22)}},
+    metrics={
+        "served": {METRIC: Interval(0.201, 0.19, 0.22)},
+        "popularity": {METRIC: Interval(0.15, 0.14, 0.16)},
+    },
     differences={"popularity": BETTER, "transformer": BETTER},
     slices={"new_users": Slice(80, 0.1, BETTER)},
     output={"coverage": 0.4, "distinct_items": 480.0, "full_share": 1.0, "common_share": 0.01},
@@ -177,7 +180,7 @@ def test_lists_that_shrink_to_few_items_beside_the_champions_hold() -> None:
 
 
 def test_a_slice_that_collapses_holds_and_a_small_slice_is_not_judged() -> None:
-    collapsed = Slice(80, 0.1, Interval(-0.03, -0.05, -0.01))
+    collapsed = Slice(80, 0.1, Interval(-0.05, -0.07, -0.03))
     assert gate(with_champion(slices={"new_items": collapsed}), THRESHOLDS).decision == "hold"
     small = replace(collapsed, users=10)
     assert gate(with_champion(slices={"new_items": small}), THRESHOLDS).decision == "promote"
