@@ -18,8 +18,6 @@ from prefect.logging import get_run_logger
 from flows.workspace import Workspace
 
 LAST_STAGE = "package"
-#: How DVC's error ends for a stage that SIGINT ended.
-INTERRUPTED = ("exited with -2", "exited with 130")
 
 
 class StageFailed(RuntimeError):

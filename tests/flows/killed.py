@@ -7,16 +7,16 @@ import sys
 
 from flows import retrain as flow
 
+#: A small world in which the first release is good enough to be promoted.
 OVERRIDES = {
-    "world.humans": 150,
-    "world.initial_items": 120,
+    "world.humans": 250,
+    "world.initial_items": 200,
     "world.history_days": 6,
-    "world.new_items": 5,
-    "world.sessions_per_day": 80,
-    "split.min_targets": 60,
-    "fit.max_epochs": 1,
-    "trees.max_trees": 20,
-    "gate.min_users": 5,
+    "world.new_items": 10,
+    "world.sessions_per_day": 120,
+    "split.min_targets": 100,
+    "fit.max_epochs": 2,
+    "gate.min_users": 20,
 }
 NOW = 1_705_000_000_000_000
 

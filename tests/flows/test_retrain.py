@@ -16,7 +16,7 @@ import pytest
 from features.settings import Settings
 from flows import environment, ingest
 from flows.processes import api_url, free_port, prefect_server, wait_for_prefect
-from flows.rollout import Rollout
+from flows.workspace import prepare, uncommitted
 from serving import channels, verdicts
 from serving.database import connect
 from tests.flows.killed import OVERRIDES
@@ -29,13 +29,14 @@ class Home:
     """A state folder of its own, with the world's history in its log."""
 
     root: Path
+    checkout: Path
     variables: dict[str, str]
 
     def retrain(self, steps: int) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             [sys.executable, "-m", "tests.flows.killed", str(steps)],
             env={**os.environ, **self.variables},
-            cwd=environment.CHECKOUT,
+            cwd=self.checkout,  # `python -m` imports flows from there
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -85,31 +86,40 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def frozen_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout that nobody edits meanwhile: the code is part of a release."""
+    folder = tmp_path_factory.mktemp("frozen") / "checkout"
+    subprocess.run(["git", "clone", "-q", environment.CHECKOUT, folder], check=True)
+    patch = uncommitted(environment.CHECKOUT)
+    if patch:
+        command = ["git", "apply", "--index", "--binary", "-"]
+        subprocess.run(command, cwd=folder, input=patch, text=True, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory, frozen_checkout: Path) -> Path:
     """A small world's history."""
     home = tmp_path_factory.mktemp("history")
-    place = Rollout(Settings(home=home), connect(f"sqlite:///{home / 'rondo.db'}")).workspace(
-        OVERRIDES
-    )
+    place = prepare(home / "workspace", frozen_checkout, str(home / "remote"), OVERRIDES)
     with place.repo() as repo:
         repo.reproduce("world", single_item=True)
     return place.root / "data" / "world"
 
 
-def new_home(root: Path, history: Path, server: str) -> Home:
+def new_home(root: Path, history: Path, checkout: Path, server: str) -> Home:
     settings = Settings(home=root)
-    rollout = Rollout(settings, connect(settings.database))
-    ingest.ingest_log(rollout.workspace(OVERRIDES), history)
-    rollout.engine.dispose()
-    return Home(root, {**environment.variables(settings), "PREFECT_API_URL": server})
+    place = prepare(root / "workspace", checkout, settings.remote, OVERRIDES)
+    ingest.ingest_log(place, history)
+    return Home(root, checkout, {**environment.variables(settings), "PREFECT_API_URL": server})
 
 
 @pytest.fixture(scope="module")
 def unbroken(
-    tmp_path_factory: pytest.TempPathFactory, history: Path, server: str
+    tmp_path_factory: pytest.TempPathFactory, history: Path, frozen_checkout: Path, server: str
 ) -> tuple[str, dict[str, object]]:
     """The release and the state after a run that nobody disturbed."""
-    home = new_home(tmp_path_factory.mktemp("unbroken"), history, server)
+    home = new_home(tmp_path_factory.mktemp("unbroken"), history, frozen_checkout, server)
     return home.finish(), home.state()
 
 
@@ -118,13 +128,18 @@ def test_a_retrain_ends_with_one_release_and_its_verdict(
 ) -> None:
     release, state = unbroken
     assert state["releases"] == [release]
-    assert [name for name, _ in state["records"]] == [release]  # type: ignore[attr-defined]
+    assert state["records"] == [(release, "promote")]
+    assert state["moves"] == [(1, release)]
 
 
 def test_killed_at_every_step_boundary_it_resumes_to_the_same_result(
-    tmp_path: Path, history: Path, server: str, unbroken: tuple[str, dict[str, object]]
+    tmp_path: Path,
+    history: Path,
+    frozen_checkout: Path,
+    server: str,
+    unbroken: tuple[str, dict[str, object]],
 ) -> None:
-    home = new_home(tmp_path, history, server)
+    home = new_home(tmp_path, history, frozen_checkout, server)
     killed = []
     for steps in range(1, 40):
         process = home.retrain(steps)
@@ -141,9 +156,13 @@ def test_killed_at_every_step_boundary_it_resumes_to_the_same_result(
 
 
 def test_killed_at_random_moments_it_leaves_no_orphan_and_resumes(
-    tmp_path: Path, history: Path, server: str, unbroken: tuple[str, dict[str, object]]
+    tmp_path: Path,
+    history: Path,
+    frozen_checkout: Path,
+    server: str,
+    unbroken: tuple[str, dict[str, object]],
 ) -> None:
-    home = new_home(tmp_path, history, server)
+    home = new_home(tmp_path, history, frozen_checkout, server)
     seed = int(os.environ.get("RONDO_TEST_SEED", "1"))
     draw = random.Random(seed)
     for _ in range(6):
