@@ -24,7 +24,7 @@ from features.tokens import (
     build_tokens,
 )
 from features.vocabulary import ITEMS_IN_ORDER, USERS_IN_ORDER, index_ids
-from features.windowing import Rules, SplitParams, choose_windows
+from features.windowing import Organic, Rules, SplitParams, choose_windows
 from features.windows import Windows
 
 
@@ -39,11 +39,10 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
     start, last = connection.execute(
         "SELECT min(timestamp), max(timestamp) FROM raw_events"
     ).fetchall()[0]
-    organic = np.array(
-        connection.execute(
-            "SELECT timestamp FROM positives WHERE organic ORDER BY timestamp"
-        ).fetchnumpy()["timestamp"]
-    )
+    found = connection.execute(
+        'SELECT timestamp, "user" FROM positives WHERE organic ORDER BY timestamp, "user"'
+    ).fetchnumpy()
+    organic = Organic(np.array(found["timestamp"]), np.array(found["user"]))
     windows = choose_windows(start, last, organic, params)
     build_queries(
         connection,

@@ -3,12 +3,16 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from features.schema import DAY, MINUTE
 from features.windows import Windows
+
+#: A window may take this share of the log to find enough users; fit needs the rest.
+MAX_SHARE: Final = 0.1
 
 
 class SplitError(ValueError):
@@ -27,6 +31,10 @@ class SplitParams:
 
     min_targets: int = 400
     """Both windows reach further back until they hold this many organic positive events."""
+
+    min_users: int = 0
+    """Both windows reach further back until they hold this many users with such events, but hold
+    at most MAX_SHARE of all such events for its sake."""
 
     max_queries_per_user: int = 5
     """Organic queries per user and window, chosen evenly spaced."""
@@ -61,22 +69,27 @@ class Rules:
         return Rules(**json.loads(path.read_text()))
 
 
-def choose_windows(
-    start: int, last: int, organic: npt.NDArray[np.int64], params: SplitParams
-) -> Windows:
+@dataclass(frozen=True)
+class Organic:
+    """Organic positive events in order of time. timestamps, users: int64 [n]."""
+
+    timestamps: npt.NDArray[np.int64]
+    users: npt.NDArray[np.int64]
+
+
+def choose_windows(start: int, last: int, organic: Organic, params: SplitParams) -> Windows:
     """The windows of a log.
 
-    start, last: first and last timestamp of any event, µs; organic: timestamps of organic positive
-    events, ascending, int64 [n]. Judge begins `judge_days` before the end, or earlier where that
-    holds fewer than `min_targets` of them; rank likewise before it. Raises SplitError where
-    nothing would be left to fit on.
+    start, last: first and last timestamp of any event, µs. Judge begins `judge_days` before the
+    end, or earlier where that holds fewer than `min_targets` events or `min_users` users; rank
+    likewise before it. Raises SplitError where nothing would be left to fit on.
     """
     judge_end = last + 1
-    rank_end = _window_start(judge_end, params.judge_days, organic, params.min_targets)
-    fit_end = _window_start(rank_end, params.rank_days, organic, params.min_targets)
+    rank_end = _window_start(judge_end, params.judge_days, organic, params)
+    fit_end = _window_start(rank_end, params.rank_days, organic, params)
     if fit_end <= start:
         raise SplitError(
-            f"the log holds {len(organic)} organic positive events over "
+            f"the log holds {len(organic.timestamps)} organic positive events over "
             f"{(judge_end - start) / DAY:.1f} days: too little for rank and judge windows of "
             f"{params.min_targets} targets each and a fit window before them; "
             "collect more or lower split.min_targets, split.rank_days or split.judge_days"
@@ -84,9 +97,20 @@ def choose_windows(
     return Windows(start=start, fit_end=fit_end, rank_end=rank_end, judge_end=judge_end)
 
 
-def _window_start(end: int, days: float, organic: npt.NDArray[np.int64], min_targets: int) -> int:
-    by_days = end - round(days * DAY)
-    before = int(np.searchsorted(organic, end, side="left"))
-    if before < min_targets:
+def _window_start(end: int, days: float, organic: Organic, params: SplitParams) -> int:
+    before = int(np.searchsorted(organic.timestamps, end, side="left"))
+    if before < params.min_targets:
         return -1
-    return min(by_days, int(organic[before - min_targets]) if min_targets else by_days)
+    for_users = min(_events_of_users(organic.users[:before], params.min_users), before)
+    most = int(MAX_SHARE * len(organic.timestamps))
+    events = max(params.min_targets, min(for_users, most))
+    by_days = end - round(days * DAY)
+    return min(by_days, int(organic.timestamps[before - events])) if events else by_days
+
+
+def _events_of_users(users: npt.NDArray[np.int64], count: int) -> int:
+    """How many of the newest events it takes to meet `count` users; all of them for fewer."""
+    _, first = np.unique(users[::-1], return_index=True)
+    if count == 0:
+        return 0
+    return int(np.sort(first)[count - 1]) + 1 if len(first) >= count else len(users)

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from features.log import LogError
 from features.schema import DAY, HOUR, MINUTE
 from features.split import split
-from features.windowing import SplitError, SplitParams, choose_windows
+from features.windowing import Organic, SplitError, SplitParams, choose_windows
 from tests.features.logs import START, at, event, item, random_log, write_log
 
 PARAMS = SplitParams(min_targets=1, rank_days=1.0, judge_days=1.0, max_queries_per_user=2)
@@ -31,9 +32,15 @@ def base() -> list[dict[str, object]]:
     return [event(f"b{n}", "a", f"i{n}", at(0, n)) for n in range(3)]
 
 
+def one_user_each(timestamps: NDArray[np.int64]) -> Organic:
+    return Organic(timestamps, np.arange(len(timestamps)))
+
+
 def test_windows_span_their_days_when_there_is_enough_feedback() -> None:
     organic = np.arange(START, START + 10 * DAY, HOUR)
-    windows = choose_windows(START, START + 10 * DAY, organic, SplitParams(min_targets=5))
+    windows = choose_windows(
+        START, START + 10 * DAY, one_user_each(organic), SplitParams(min_targets=5)
+    )
     assert windows.judge_end == START + 10 * DAY + 1
     assert windows.judge_end - windows.rank_end == DAY
     assert windows.rank_end - windows.fit_end == DAY
@@ -41,15 +48,33 @@ def test_windows_span_their_days_when_there_is_enough_feedback() -> None:
 
 def test_windows_reach_back_until_they_hold_enough_targets() -> None:
     organic = np.arange(START, START + 10 * DAY, DAY)
-    windows = choose_windows(START, int(organic[-1]), organic, SplitParams(min_targets=3))
+    windows = choose_windows(
+        START, int(organic[-1]), one_user_each(organic), SplitParams(min_targets=3)
+    )
     assert ((organic >= windows.rank_end) & (organic < windows.judge_end)).sum() == 3
     assert ((organic >= windows.fit_end) & (organic < windows.rank_end)).sum() == 3
+
+
+def test_windows_reach_back_until_they_hold_enough_users() -> None:
+    organic = Organic(START + HOUR * np.arange(2000), np.arange(2000) // 30)
+    params = SplitParams(min_targets=1, min_users=3)
+    windows = choose_windows(START, int(organic.timestamps[-1]), organic, params)
+    for begin, end in ((windows.rank_end, windows.judge_end), (windows.fit_end, windows.rank_end)):
+        inside = (organic.timestamps >= begin) & (organic.timestamps < end)
+        assert len(set(organic.users[inside])) == 3
+
+
+def test_windows_take_no_more_than_their_share_to_find_users() -> None:
+    organic = Organic(START + HOUR * np.arange(2000), np.zeros(2000, dtype=np.int64))
+    params = SplitParams(min_targets=1, min_users=3)
+    windows = choose_windows(START, int(organic.timestamps[-1]), organic, params)
+    assert (organic.timestamps >= windows.rank_end).sum() == 200
 
 
 def test_a_log_without_room_for_a_fit_window_is_refused_in_words() -> None:
     organic = np.arange(START, START + 4 * DAY, DAY)
     with pytest.raises(SplitError, match=r"4 organic positive events.*split\.min_targets"):
-        choose_windows(START, int(organic[-1]), organic, SplitParams(min_targets=3))
+        choose_windows(START, int(organic[-1]), one_user_each(organic), SplitParams(min_targets=3))
 
 
 def test_an_empty_folder_is_refused_in_words(tmp_path: Path) -> None:
