@@ -31,11 +31,6 @@ CONCURRENCY: Final = 16
 FIELDS: Final = ("user_id", "item_id", "event_type", "timestamp", "placement")
 
 
-#: A real log of ratings is thin by the day: rank and judge windows of a wave or more, so that the
-#: gate has people to judge by.
-OVERRIDES: Final[dict[str, object]] = {"split.min_targets": 5000, "gate.min_users": 50}
-
-
 @dataclass(frozen=True)
 class Waves:
     """A source cut in time. history: what the first release learns from; waves: tables of events
@@ -69,10 +64,9 @@ def cut(source: Source, waves: int = WAVES, replayed: float = REPLAYED) -> Waves
 def replay(run: Run) -> None:
     """Bootstrap on the history; then judge, replay and retrain, wave by wave."""
     plan = run.plan
-    overrides = {**OVERRIDES, **plan.overrides}
     assert plan.data is not None
     with run.console.step("workspace", "workspace") as step:
-        place = run.rollout.workspace(overrides)
+        place = run.rollout.workspace(plan.overrides)
         step.text = str(place.root)
     with run.console.step("ingest", "ingest") as step:
         params = load(IngestParams, "ingest", place.root / "params.yaml")
@@ -85,7 +79,7 @@ def replay(run: Run) -> None:
         )
     run.wait_for_prefect()
     with run.serving() as service:
-        first = run.retrain("first release", overrides, start)
+        first = run.retrain("first release", plan.overrides, start)
         history, judged = History.of(waves.history.events), []
         for number, wave in enumerate(waves.waves, start=1):
             run.wait_until_in_step(service)
@@ -94,7 +88,7 @@ def replay(run: Run) -> None:
             history = history.extended(wave)
             _note(run, judged[-1], number, wave)
             if number < len(waves.waves):
-                run.retrain(f"wave {number}", overrides, last_moment(wave))
+                run.retrain(f"wave {number}", plan.overrides, last_moment(wave))
         run.wait_until_in_step(service)
     _sum_up(run, judged)
 
