@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-HOME_  := $(or $(RONDO_HOME),$(CURDIR)/.rondo)
 ENV    := .rondo/env
 STAMP  := $(VENV)/.installed
 RUN    := . ./$(ENV) &&
@@ -59,7 +58,7 @@ $(STAMP): pyproject.toml constraints.txt
 $(ENV): Makefile
 	@mkdir -p .rondo && rm -f $@.tmp && { \
 	  echo 'export PATH="$(CURDIR)/$(BIN):$$PATH"'; \
-	  echo 'export RONDO_HOME="$(HOME_)"'; \
+	  echo 'export RONDO_HOME="$${RONDO_HOME:-$(CURDIR)/.rondo}"'; \
 	  echo 'export BENTOML_HOME="$$RONDO_HOME/bentoml"'; \
 	  echo 'export PREFECT_HOME="$$RONDO_HOME/prefect"'; \
 	  echo 'export PREFECT_API_URL="$${PREFECT_API_URL:-http://127.0.0.1:4200/api}"'; \
@@ -70,4 +69,5 @@ $(ENV): Makefile
 	} > $@.tmp && mv $@.tmp $@
 
 clean:                  ## remove all state, keep the installation
-	rm -rf .rondo reports data .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .rondo reports .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(addprefix data/,world split features transformer candidates trees evaluation release metrics)

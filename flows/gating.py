@@ -82,6 +82,14 @@ def judge(
 ) -> Judgement:
     """The verdict on `release`, recorded under its id and shown as an artifact and as HTML."""
     champion = channels.read(engine, CHANNEL)
+    stored = verdicts.read(engine, release)
+    promoted = champion is not None and champion.release == release
+    if promoted and stored and stored.verdict is not None and stored.evidence is not None:
+        # Killed after it was promoted, or retrained on unchanged data: it was judged already.
+        verdict = Verdict.from_json(json.dumps(stored.verdict))
+        return Judgement(
+            release, verdict, Evidence.from_json(json.dumps(stored.evidence)), champion
+        )
     parameters = workspace.root / "params.yaml"
     thresholds = load(GateParams, "gate", parameters)
     section = read(parameters)["evaluate"]

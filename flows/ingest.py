@@ -101,8 +101,9 @@ def ingest_source(
     return Ingested(events.stored, items.stored, quarantined, workspace.data_version())
 
 
-def ingest_log(workspace: Workspace, folder: Path) -> Ingested:
-    """Add a folder that is a log already (`events/dt=…`, `items/dt=…`, `users/`)."""
+def ingest_log(engine: sa.Engine, workspace: Workspace, folder: Path) -> Ingested:
+    """Add a folder that is a log already (`events/dt=…`, `items/dt=…`, `users/`). Whatever file
+    comes next is numbered after it."""
     parts = sorted(folder.rglob("part-*.parquet"))
     rows = dict.fromkeys(("events", "items", "users"), 0)
     for part in parts:
@@ -112,6 +113,8 @@ def ingest_log(workspace: Workspace, folder: Path) -> Ingested:
             shutil.copyfile(part, target)
         rows[part.relative_to(folder).parts[0]] += pq.read_metadata(part).num_rows
     workspace.add(sorted({workspace.log / part.parent.relative_to(folder) for part in parts}))
+    last = max((int(part.stem.rsplit("-", 1)[1]) for part in parts), default=-1)
+    offsets.advance(engine, FILES, max(last + 1, offsets.read(engine, FILES)))
     return Ingested(rows["events"], rows["items"], 0, workspace.data_version())
 
 

@@ -27,6 +27,10 @@ STATE = (
 )  # fmt: skip
 
 
+#: Settings that name state which others may use: a run that starts from nothing refuses them.
+SHARED = ("database_url", "redis_url", "releases_url", "remote_url")
+
+
 def main() -> None:
     """Parse the command line and run the job."""
     parser = argparse.ArgumentParser(prog="python -m flows.loop", description="The whole job.")
@@ -40,10 +44,10 @@ def main() -> None:
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
     settings = Settings()
-    if settings.database_url is not None or settings.redis_url is not None:
-        sys.exit(
-            "make loop starts from a clean state: unset RONDO_DATABASE_URL and RONDO_REDIS_URL"
-        )
+    shared = [n for n in SHARED if getattr(settings, n) is not None]
+    if shared:
+        names = ", ".join(f"RONDO_{name.upper()}" for name in shared)
+        sys.exit(f"make loop starts from a clean state of its own: unset {names}")
     environment.prepare(settings)
     lock = FileLock(settings.root / "loop.lock")
     try:

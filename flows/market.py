@@ -66,7 +66,7 @@ def _ingest_history(run: Run, place: Workspace) -> None:
             repo.reproduce("world", single_item=True)
         step.text = f"history of the market, seed {run.plan.seed}"
     with run.console.step("ingest", "ingest") as step:
-        stored = ingest.ingest_log(place, place.root / "data" / "world")
+        stored = ingest.ingest_log(run.rollout.engine, place, place.root / "data" / "world")
         step.text = (
             f"{stored.events} events, {stored.items} items; data version {stored.version[:12]}"
         )

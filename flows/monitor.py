@@ -22,7 +22,7 @@ from features.settings import Settings
 from flows import environment
 from flows.consumers import EVENTS
 from flows.environment import CHECKOUT
-from flows.lease import gone, read
+from flows.lease import gone, read, wall_clock
 from flows.params import RetrainParams
 from flows.rollout import CHANNEL, installation
 from serving import channels, offsets, tables
@@ -150,7 +150,9 @@ def fall(slots: dict[tuple[str, bool], int], least: int = 1000) -> float | None:
 def retraining(engine: sa.Engine) -> bool:
     """Does a living process hold the lease?"""
     held = read(engine, "retrain")
-    return held is not None and held.holder is not None and not gone(held.holder)
+    if held is None or held.holder is None or gone(held.holder):
+        return False
+    return held.expires_at > wall_clock()
 
 
 def bury_dead_runs() -> int:

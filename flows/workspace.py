@@ -22,6 +22,10 @@ import yaml
 
 LOG = Path("data/log")
 STATE = "rondo-state"
+#: Files of the workspace's own that git does not know: they outlive a change of the checkout.
+OWN_FILES = (f"{LOG}.dvc", "dvc.lock")
+#: Where new files are source. Anything else that lies untracked in a checkout may be data.
+SOURCE = ("features", "training", "serving", "flows", "simulation", "tests", "*.yaml", "*.toml")
 CONFIG = """\
 [core]
     analytics = false
@@ -118,7 +122,7 @@ def prepare(
     values: dict[str, Any] = {"input": str(LOG), **(overrides or {})}
     head = _git(checkout, "rev-parse", "HEAD").strip()
     patch = uncommitted(checkout)
-    state = hashlib.sha256(f"{head}\n{patch}\n{sorted(values.items())}\n{remote}".encode())
+    state = hashlib.sha256(f"{head}\n{sorted(values.items())}\n{remote}\n".encode() + patch)
     workspace = Workspace(root, checkout)
     marker = root / ".git" / STATE
     if marker.exists() and marker.read_text() == state.hexdigest():
@@ -128,14 +132,10 @@ def prepare(
     marker.unlink(missing_ok=True)
     _git(root, "fetch", "-q", "origin", head)
     # Outputs are ignored by git and stay; so do the log's pointer and the lock, by name.
-    kept = {path: path.read_bytes() for path in _own_files(root) if path.exists()}
     _git(root, "checkout", "-q", "--force", "--detach", head)
-    _git(root, "clean", "-fdq")
+    _git(root, "clean", "-fdq", *(f"--exclude=/{name}" for name in OWN_FILES))
     if patch:
         _git(root, "apply", "--index", "--binary", "-", stdin=patch)
-    for path, content in kept.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
     edit(root / "params.yaml", values)
     (root / ".dvc" / "config.local").write_text(CONFIG.format(remote=remote))
     marker.write_text(state.hexdigest())
@@ -155,8 +155,8 @@ def edit(path: Path, values: Mapping[str, Any]) -> None:
             section[last] = value
 
 
-def uncommitted(checkout: Path) -> str:
-    """Edits, removals and new files of the checkout that HEAD lacks, as a patch git can apply."""
+def uncommitted(checkout: Path) -> bytes:
+    """Edits, removals and new source files of the checkout that HEAD lacks, as a patch for git."""
     folder = Path(tempfile.mkdtemp(prefix="rondo-index-"))
     try:
         index = Path(_git(checkout, "rev-parse", "--git-path", "index").strip())
@@ -164,14 +164,14 @@ def uncommitted(checkout: Path) -> str:
         if source.exists():
             shutil.copyfile(source, folder / "index")
         environment = {"GIT_INDEX_FILE": str(folder / "index")}
-        _git(checkout, "add", "-A", environment=environment)
-        return _git(checkout, "diff", "--cached", "--binary", "HEAD", environment=environment)
+        _git(checkout, "add", "-u", environment=environment)
+        listed = _run(checkout, "ls-files", "-z", "--others", "--exclude-standard", "--", *SOURCE)
+        new = [name for name in os.fsdecode(listed).split("\0") if name and name not in OWN_FILES]
+        if new:
+            _git(checkout, "add", "--", *new, environment=environment)
+        return _run(checkout, "diff", "--cached", "--binary", "HEAD", environment=environment)
     finally:
         shutil.rmtree(folder)
-
-
-def _own_files(root: Path) -> list[Path]:
-    return [root / f"{LOG}.dvc", root / "dvc.lock"]
 
 
 def _clone(checkout: Path, root: Path) -> None:
@@ -188,18 +188,27 @@ def _clone(checkout: Path, root: Path) -> None:
 def _git(
     folder: Path,
     *arguments: str,
-    stdin: str | None = None,
+    stdin: bytes | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str:
+    return os.fsdecode(_run(folder, *arguments, stdin=stdin, environment=environment))
+
+
+def _run(
+    folder: Path,
+    *arguments: str,
+    stdin: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
+    """What git prints, as bytes: a patch may hold any encoding and any line ending."""
     result = subprocess.run(
         ["git", *arguments],
         cwd=folder,
         input=stdin,
         env={**os.environ, **(environment or {})},
         capture_output=True,
-        text=True,
     )
     if result.returncode != 0:
-        reason = re.sub(r"\s+", " ", result.stderr).strip()
+        reason = re.sub(r"\s+", " ", os.fsdecode(result.stderr)).strip()
         raise WorkspaceError(f"git {arguments[0]} in {folder} failed: {reason}")
     return result.stdout

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any, Final
 
 FOLDERS: Final = ("features", "training")
-SECTIONS: Final = ("ingest", "placements", "split", "features", "fit", "candidates", "trees")
+SECTIONS: Final = (
+    "ingest",
+    "placements",
+    "split",
+    "features",
+    "fit",
+    "candidates",
+    "trees",
+    "policy",
+)
 
 
 def fingerprint(root: Path, params: dict[str, Any]) -> str:

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from features.ingest import IngestError
+from features.ingest import IngestError, store_events
 from features.schema import DAY, HOUR
 from flows import ingest
 from flows.workspace import Workspace
@@ -98,3 +99,25 @@ def test_a_source_that_is_not_there_is_one_clear_line(
 ) -> None:
     with pytest.raises(IngestError, match="no such file"):
         ingest.ingest_source(engine, workspace, tmp_path / "absent.csv", NOON)
+
+
+def test_a_file_brought_after_a_history_leaves_the_history_alone(
+    engine: sa.Engine, workspace: Workspace, tmp_path: Path
+) -> None:
+    names = ("event_id", "user_id", "item_id", "event_type", "timestamp", "received_at")
+    rows = [event(number) for number in range(5)]
+    history = tmp_path / "history"
+    store_events(
+        pa.table({name: [row[name] for row in rows] for name in names}), history, 0, NOON + DAY
+    )
+    ingest.ingest_log(engine, workspace, history)
+    assert stored(workspace) == [f"e{number}" for number in range(5)]
+    source = tmp_path / "more.csv"
+    source.write_text(
+        "event_id,user_id,item_id,event_type,timestamp\n"
+        f"e4,u1,i4,view,{NOON}\n"
+        f"e9,u1,i9,view,{NOON + DAY}\n"
+    )
+    added = ingest.ingest_source(engine, workspace, source, NOON + 2 * DAY)
+    assert (added.events, added.quarantined) == (1, 1)
+    assert stored(workspace) == [*(f"e{number}" for number in range(5)), "e9"]

@@ -110,7 +110,9 @@ def history(tmp_path_factory: pytest.TempPathFactory, frozen_checkout: Path) -> 
 def new_home(root: Path, history: Path, checkout: Path, server: str) -> Home:
     settings = Settings(home=root)
     place = prepare(root / "workspace", checkout, settings.remote, OVERRIDES)
-    ingest.ingest_log(place, history)
+    engine = connect(settings.database)
+    ingest.ingest_log(engine, place, history)
+    engine.dispose()
     return Home(root, checkout, {**environment.variables(settings), "PREFECT_API_URL": server})
 
 

@@ -21,12 +21,30 @@ def write_log(workspace: Workspace, day: str, text: str) -> Path:
     return folder
 
 
+def test_data_that_lies_in_the_checkout_stays_out_of_the_workspace(small_checkout: Path) -> None:
+    (small_checkout / "ml-100k").mkdir()
+    (small_checkout / "ml-100k" / "u.item").write_bytes(b"\xe9")
+    workspace = open_workspace(small_checkout)
+    assert not (workspace.root / "ml-100k").exists()
+
+
+def test_its_log_outlives_a_change_of_the_checkout(small_checkout: Path) -> None:
+    workspace = open_workspace(small_checkout)
+    workspace.add([write_log(workspace, "2024-01-01", "a")])
+    version = workspace.data_version()
+    (small_checkout / "old.py").write_text("changed = True\n")
+    assert open_workspace(small_checkout).data_version() == version != ""
+    assert (workspace.root / "old.py").read_text() == "changed = True\n"
+
+
 def test_it_has_the_checkouts_commit_and_its_uncommitted_edits(small_checkout: Path) -> None:
-    (small_checkout / "new.py").write_text("y = 2\n")
+    (small_checkout / "features").mkdir()
+    (small_checkout / "features" / "new.py").write_bytes(b"y = 2  # \xe9 in Latin-1\r\n")
     (small_checkout / "old.py").unlink()
     before = git(small_checkout, "status", "--short")
     workspace = open_workspace(small_checkout, **{"world.seed": 7})
-    assert (workspace.root / "new.py").read_text() == "y = 2\n"
+    new = (workspace.root / "features" / "new.py").read_bytes()
+    assert new == b"y = 2  # \xe9 in Latin-1\r\n"
     assert not (workspace.root / "old.py").exists()
     text = (workspace.root / "params.yaml").read_text()
     assert yaml.safe_load(text)["input"] == "data/log"
