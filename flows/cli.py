@@ -102,7 +102,7 @@ def retrain(reason: str = "by hand") -> None:
 
 
 @app.command()
-def rollback(reason: str = "rolled back by hand") -> None:
+def rollback(reason: str = "by hand") -> None:
     """Serve the champion before the current one again."""
     from flows.lease import wall_clock
     from flows.rollout import CHANNEL, installation

@@ -3,5 +3,7 @@
 from typing import Final
 
 EVENTS: Final = "ingest.events"
+#: How much of the feedback log the last finished retrain had learned from.
+RETRAINED: Final = "retrain.events"
 ITEMS: Final = "ingest.items"
 FILES: Final = "ingest.files"

@@ -10,6 +10,7 @@ from features.settings import Settings
 from flows import environment
 from flows.ingest import Ingested, ingest_feedback
 from flows.lease import Busy, lease
+from flows.retrain import retrain
 from flows.rollout import installation
 
 
@@ -20,7 +21,10 @@ def ingest() -> Ingested | None:
     rollout = installation()
     try:
         with lease(rollout.engine, "retrain", ask_again=False) as held:
-            return ingest_feedback(rollout.engine, rollout.workspace({}), held.fence)
+            found = ingest_feedback(rollout.engine, rollout.workspace({}), held.fence)
     except Busy as busy:
         get_run_logger().info("%s", busy)
         return None
+    if held.again:
+        retrain("asked for while feedback was ingested")
+    return found

@@ -20,7 +20,7 @@ from features.params import load
 from features.schema import DAY, POSITIVE
 from features.settings import Settings
 from flows import environment
-from flows.consumers import EVENTS
+from flows.consumers import RETRAINED
 from flows.environment import CHECKOUT
 from flows.lease import gone, read, wall_clock
 from flows.params import RetrainParams
@@ -38,8 +38,8 @@ Counts = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Signs:
-    """What the monitor saw. new_events: since the last ingest; drift: population stability index of
-    the items' popularity, last day against the days before; decay: relative fall of the
+    """What the monitor saw. new_events: since the last retrain; drift: population stability index
+    of the items' popularity, last day against the days before; decay: relative fall of the
     click-through rate. None: too little to say."""
 
     new_events: int
@@ -47,7 +47,11 @@ class Signs:
     decay: float | None
 
     def events(self, params: RetrainParams) -> dict[str, float]:
-        """Events that this calls for, with the value that does."""
+        """Events that this calls for, with the value that does.
+
+        Drift and decay wait for feedback that no retrain has seen: one more on the same data would
+        change nothing.
+        """
         limits = {
             FEEDBACK: (float(self.new_events), float(params.feedback)),
             DRIFT: (self.drift, params.drift),
@@ -56,7 +60,9 @@ class Signs:
         return {
             name: value
             for name, (value, limit) in limits.items()
-            if value is not None and value >= limit
+            if value is not None
+            and value >= limit
+            and (name == FEEDBACK or self.new_events >= params.fresh)
         }
 
 
@@ -115,7 +121,7 @@ def look(engine: sa.Engine) -> Signs:
         slots = {(kind, bool(is_new)): count for kind, is_new, count in connection.execute(query)}
     columns = np.array(list(counts.values()), dtype=np.float64).reshape(-1, 2)
     return Signs(
-        new_events=last - offsets.read(engine, EVENTS),
+        new_events=last - offsets.read(engine, RETRAINED),
         drift=stability_index(columns[:, 0], columns[:, 1]),
         decay=fall(slots),
     )

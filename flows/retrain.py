@@ -17,9 +17,11 @@ from prefect.logging import get_run_logger
 from features.params import load
 from features.settings import Settings
 from flows import environment, gating, ingest, stages
+from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock
 from flows.params import RetrainParams
 from flows.rollout import Rollout, installation
+from serving import offsets
 from serving.fences import Fence
 
 
@@ -84,6 +86,7 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     clock.lap("promote")
     place.save_experiment(outcome.release[:12])
     rollout.retain(params.keep)
+    offsets.advance(engine, RETRAINED, offsets.read(engine, EVENTS), fence)
     clock.lap("save")
     return outcome
 

@@ -101,14 +101,15 @@ class Rollout:
     def retain(self, keep: int) -> list[str]:
         """Delete all but the newest `keep` releases and every past champion; returns the deleted.
 
-        Their records and verdicts stay.
+        Their records and verdicts stay. Releases that this installation did not register, in a
+        folder that it shares with others, are not its to delete.
         """
         from serving import release
 
         champions = channels.past(self.engine, CHANNEL)
-        newest = [record.release for record in verdicts.latest(self.engine, keep)]
+        own = [record.release for record in verdicts.latest(self.engine, None)]
         stored = release.stored(self.settings.releases)
-        doomed = sorted(set(stored) - champions - set(newest))
+        doomed = sorted(set(stored) & set(own[keep:]) - champions)
         for identity in doomed:
             release.remove(identity, self.settings.releases)
             shutil.rmtree(self.settings.root / "cache" / "releases" / identity, ignore_errors=True)

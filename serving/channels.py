@@ -5,12 +5,16 @@ champion before. Every move is kept in the history.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
 
 from serving import tables
 from serving.database import reading, writing
 from serving.fences import Fence, check
+
+#: How the reason of a move backwards begins, so that it is told from a promotion.
+ROLLED_BACK: Final = "rolled back"
 
 
 class ChannelMoved(RuntimeError):
@@ -104,12 +108,13 @@ def rollback(
     name: str,
     *,
     now: int,
-    reason: str = "rolled back",
+    reason: str = "",
     fence: Fence | None = None,
 ) -> Channel:
     """Point `name` back at the release that was served before the current one was promoted.
 
-    Rolling back twice goes back two promotions. Raises LookupError if there is none.
+    Rolling back twice goes back two promotions. `reason`: why, for the history. Raises LookupError
+    if there is none.
     """
     moves = history(engine, name)
     if not moves:
@@ -117,7 +122,8 @@ def rollback(
     previous = previous_release(moves)
     if previous is None:
         raise LookupError(f"channel '{name}' has no release before {moves[0].release}")
-    return move(engine, name, previous, moves[0].generation, fence, now=now, reason=reason)
+    told = f"{ROLLED_BACK}: {reason}" if reason else ROLLED_BACK
+    return move(engine, name, previous, moves[0].generation, fence, now=now, reason=told)
 
 
 def previous_release(moves: list[Move]) -> str | None:
@@ -127,7 +133,7 @@ def previous_release(moves: list[Move]) -> str | None:
     """
     stack: list[str] = []
     for entry in reversed(moves):
-        if len(stack) > 1 and entry.release == stack[-2] and entry.reason.startswith("rolled back"):
+        if len(stack) > 1 and entry.release == stack[-2] and entry.reason.startswith(ROLLED_BACK):
             stack.pop()
         else:
             stack.append(entry.release)

@@ -83,8 +83,8 @@ def read(engine: sa.Engine, release: str) -> Record | None:
     return _record(row) if row is not None else None
 
 
-def latest(engine: sa.Engine, limit: int = 10) -> list[Record]:
-    """The newest `limit` releases, newest first."""
+def latest(engine: sa.Engine, limit: int | None = 10) -> list[Record]:
+    """The newest `limit` releases, newest first; None: all."""
     table = tables.releases
     query = sa.select(table).order_by(table.c.created_at.desc(), table.c.release).limit(limit)
     with reading(engine) as connection:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from features.schema import DAY, HOUR
 from flows import monitor
-from flows.consumers import EVENTS
+from flows.consumers import EVENTS, RETRAINED
 from flows.monitor import Signs, fall, stability_index
 from flows.params import RetrainParams
 from serving import offsets
@@ -39,12 +39,18 @@ def test_the_fall_of_the_click_through_rate() -> None:
 
 
 def test_only_signs_beyond_their_limit_start_a_retrain() -> None:
-    params = RetrainParams(feedback=100, drift=0.2, decay=0.3)
+    params = RetrainParams(feedback=100, fresh=0, drift=0.2, decay=0.3)
     assert Signs(99, 0.1, None).events(params) == {}
     assert Signs(100, None, 0.35).events(params) == {monitor.FEEDBACK: 100, monitor.DECAY: 0.35}
 
 
-def test_events_count_as_new_until_they_are_ingested(engine: sa.Engine) -> None:
+def test_drift_waits_for_feedback_that_no_retrain_has_seen() -> None:
+    params = RetrainParams(feedback=100, fresh=50, drift=0.2, decay=0.3)
+    assert Signs(49, 0.5, 0.5).events(params) == {}
+    assert set(Signs(50, 0.5, 0.5).events(params)) == {monitor.DRIFT, monitor.DECAY}
+
+
+def test_events_count_as_new_until_a_retrain_has_seen_them(engine: sa.Engine) -> None:
     rows = [
         {
             "event_id": f"e{n}",
@@ -60,4 +66,6 @@ def test_events_count_as_new_until_they_are_ingested(engine: sa.Engine) -> None:
     last = FeedbackLog(engine).append(events=rows).last_offset
     assert monitor.look(engine).new_events == 600
     offsets.advance(engine, EVENTS, last)
+    assert monitor.look(engine).new_events == 600
+    offsets.advance(engine, RETRAINED, last)
     assert monitor.look(engine).new_events == 0

@@ -109,3 +109,10 @@ def test_the_catalogue_feed_numbers_changed_versions_only(engine: sa.Engine) -> 
     assert table["available"].to_pylist() == [True] * 3
     assert catalogue_feed.read(engine, 1, limit=1)["item_id"].to_pylist() == ["i2"]
     assert catalogue_feed.last_sequence(engine) == 3
+
+
+def test_a_rollback_is_told_from_a_promotion_whatever_its_reason(engine: sa.Engine) -> None:
+    for generation, release in enumerate(("a", "b", "c")):
+        channels.move(engine, "champion", release, generation, None, now=generation)
+    assert channels.rollback(engine, "champion", now=3, reason="CTR fell").release == "b"
+    assert channels.rollback(engine, "champion", now=4, reason="CTR still low").release == "a"
