@@ -82,7 +82,8 @@ def _page(content: dict[str, Any], metrics: list[str], figures: list[Path]) -> s
         f'{base64.b64encode(path.read_bytes()).decode()}"></p>'
         for path in figures
     )
-    what = "control world" if content["control"] else "world"
+    simulated = "control world" if content["control"] else "world"
+    what = "real data" if "pooled" in content else simulated
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Rondo: the loop</title>"
         f"<style>{STYLE}</style><h1>The loop, {what}, seed {content['seed']}</h1>"
