@@ -6,6 +6,7 @@ lease taken sets `again`, and the holder runs once more before it is done, so la
 Times are of the real clock: a lease is about processes, not about the data.
 """
 
+import logging
 import socket
 import threading
 import time
@@ -25,6 +26,8 @@ SECONDS: Final = 1_000_000
 EXPIRES_AFTER: Final = 30 * SECONDS
 
 Clock = Callable[[], int]
+
+logger = logging.getLogger("rondo.lease")
 
 
 class Busy(RuntimeError):
@@ -162,5 +165,10 @@ def gone(holder: str) -> bool:
 
 def _heartbeat(engine: sa.Engine, fence: Fence, clock: Clock, done: threading.Event) -> None:
     while not done.wait(EXPIRES_AFTER / SECONDS / 3):
-        if not renew(engine, fence, clock()):
-            return
+        try:
+            if not renew(engine, fence, clock()):
+                return
+        except (
+            sa.exc.SQLAlchemyError
+        ) as error:  # a busy or restarting database: the next beat counts
+            logger.warning("the lease %s could not be renewed yet: %s", fence.lease, error)
