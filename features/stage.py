@@ -15,6 +15,8 @@ from filelock import FileLock, Timeout
 
 LOCKS = Path(".dvc/tmp")
 TIME_LIMIT_VARIABLE = "RONDO_STAGE_TIME_LIMIT"
+#: Process id of the flow that runs the stages: a parent that died during our imports is told by it.
+PARENT_VARIABLE = "RONDO_STAGE_PARENT"
 
 
 class StageBusy(RuntimeError):
@@ -43,7 +45,10 @@ def stage_guard(lock_path: Path | None = None) -> Iterator[None]:
 
 def follow_parent(time_limit: float) -> None:
     """Exit this process when its parent does, or after `time_limit` seconds."""
-    parent = os.getppid()
+    # Ours alone: what a stage starts itself, such as one process a device, has the stage as parent.
+    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
+    if os.getppid() != parent:
+        os._exit(1)
     if sys.platform == "linux":
         # The kernel's own signal reaches us also while a C extension holds the interpreter.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

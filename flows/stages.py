@@ -15,6 +15,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from features.stage import PARENT_VARIABLE
 from flows.workspace import Workspace
 
 LAST_STAGE = "package"
@@ -44,6 +45,7 @@ def run_wave(workspace: Workspace, wave: list[str], logs: Path) -> None:
     second failure of any.
     """
     log = logs / f"{'+'.join(wave)}.log"
+    os.environ[PARENT_VARIABLE] = str(os.getpid())
     with workspace.inside(), output_to(log):
         futures = {name: run_stage.submit(workspace, name) for name in wave}
         results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}

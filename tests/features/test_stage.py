@@ -83,3 +83,19 @@ def test_an_output_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     with replace_folder(output) as folder:
         (folder / "b").write_text("second")
     assert [p.name for p in output.iterdir()] == ["b"]
+
+
+def test_a_stage_whose_parent_died_during_its_imports_does_not_begin(
+    tmp_path: Path, checkout: Path
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    result = subprocess.run(
+        [sys.executable, "-c", STAGE, str(tmp_path / "lock"), str(tmp_path / "pid")],
+        cwd=checkout,
+        env=os.environ | {"RONDO_STAGE_PARENT": str(gone.pid)},
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert not (tmp_path / "pid").exists()
