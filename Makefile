@@ -11,7 +11,7 @@ RUN    := . ./$(ENV) &&
 LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS))
 
-.PHONY: install loop test test-all serve deploy bento lint typecheck check clean
+.PHONY: install loop test test-all serve deploy bento bench-accuracy lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
 	@$(RUN) python -m flows.loop $(LOOP)
@@ -30,6 +30,13 @@ deploy: install         ## a local Prefect server and worker with the scheduled 
 
 bento: install          ## package the current champion as a Bento
 	@$(RUN) python -m serving.bento
+
+# make bench-accuracy DATA=path/to/ml-1m.txt SEEDS=3 LENGTH=200
+ACCURACY := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) \
+            $(if $(LENGTH),--length $(LENGTH)) $(ARGS)
+
+bench-accuracy: install ## accuracy on a file of `user item` lines, as published tables measure it
+	@$(RUN) python -m benchmarks.accuracy $(ACCURACY)
 
 lint: install
 	@$(RUN) ruff check . && ruff format --check .

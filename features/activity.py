@@ -10,13 +10,7 @@ import pyarrow.parquet as pq
 from features.aggregates import item_activity, user_activity
 from features.log import connect, write
 from features.quiet import quiet
-from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
-from features.windows import Windows
-
-
-def snapshot_times(windows: Windows) -> list[int]:
-    """Day boundaries, µs: from the last one before the rank window to the first after the end."""
-    return list(range(windows.fit_end // DAY * DAY, windows.judge_end // DAY * DAY + 2 * DAY, DAY))
+from features.schema import ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 
 
 @quiet()

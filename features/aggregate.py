@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from features.activity import snapshot_times, write_activity, write_history
+from features.activity import write_activity, write_history
 from features.joins import item_snapshots, query_users
-from features.stage import replace_folder, stage_guard
+from features.outputs import replace_folder
+from features.snapshots import snapshot_times
 from features.windowing import Rules
-from features.windows import Windows
 
 
 def aggregate(split: Path, out: Path) -> list[int]:
     """Write all tables into `out`, an existing empty folder; returns the snapshot times, µs."""
-    snapshots = snapshot_times(Windows.read(split / "windows.json"))
+    snapshots = snapshot_times(split)
     write_activity(split, out, snapshots)
     write_history(split, out, snapshots[-1], Rules.read(split / "rules.json").history_length)
     pq.write_table(query_users(split, out), out / "query_users.parquet")
@@ -30,7 +30,7 @@ def aggregate(split: Path, out: Path) -> list[int]:
 
 def main() -> None:
     split, out = Path(sys.argv[1]), Path(sys.argv[2])
-    with stage_guard(), replace_folder(out) as temporary:
+    with replace_folder(out) as temporary:
         snapshots = aggregate(split, temporary)
     print(f"{len(snapshots)} daily snapshots of {split} in {out}")
 

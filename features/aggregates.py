@@ -4,11 +4,16 @@ A snapshot at time D counts only what had happened (`timestamp < D`) and was kno
 (`received_at < D`) by then. Window `n`d is [D − n days, D).
 """
 
+from typing import Final
+
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
 from features.schema import DAY
+
+#: The windows below, in days: at their ends a value changes without a new row.
+WINDOW_DAYS: Final = (1, 3, 7, 30)
 
 #: A prior of one click in twenty impressions, so that a rarely shown item has a defined rate.
 CTR_CLICKS = 1.0

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import duckdb
 
+from features.errors import InputError
 from features.schema import EVENT, ITEM
 
 
-class LogError(ValueError):
+class LogError(InputError):
     """The input folder is not an event log; the message says what is missing."""
 
 
@@ -29,7 +30,7 @@ def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
     """Tables `raw_events` and `raw_items` of the log in `folder`.
 
     raw_events: columns of `schema.EVENT`, times as µs, one row per event_id (the first that was
-    received), plus `part`, the ingest range: `dt=YYYY-MM-DD/part-<first offset>`.
+    received), plus `part`, the ingest range: `part-<first offset>`, in the order of ingestion.
     raw_items: columns of `schema.ITEM` (every version), plus `part`.
     Raises LogError where there are no events.
     """
@@ -61,7 +62,7 @@ def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
 def _parts(folder: Path, kind: str, names: list[str]) -> str:
     pattern = str(folder / kind / "dt=*" / "part-*.parquet").replace("'", "''")
     return (
-        f"(SELECT {', '.join(names)}, regexp_extract(filename, 'dt=[^/]+/part-[0-9]+') AS part "
+        f"(SELECT {', '.join(names)}, regexp_extract(filename, 'part-[0-9]+') AS part "
         f"FROM read_parquet('{pattern}', filename = true, hive_partitioning = false))"
     )
 

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 
 import yaml
 
+from features.errors import InputError
+
 Section = TypeVar("Section")
 
 DEFAULT_PATH = Path("params.yaml")
 
 
-class ParamsError(ValueError):
+class ParamsError(InputError):
     """A key of `params.yaml` is unknown, missing or of the wrong type; the message names it."""
 
 

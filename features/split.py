@@ -1,7 +1,9 @@
 """Stage `split`: the event log in index space, its windows and its queries.
 
 Reads the input folder (`events/`, `items/`); writes `windows.json`, `rules.json`, and as Parquet
-`items`, `users`, `events`, `impressions`, `hidden`, `prices`, `queries` (docs: DESIGN, Data).
+`items` (as known at the end of the log, with what they were before), `fit_items` and `rank_items`
+(the same at the end of those windows), `users`, `events`, `impressions`, `hidden`, `prices`,
+`queries` (docs: DESIGN, Data).
 
     python -m features.split data/world data/split
 """
@@ -12,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from features.log import open_log, write
+from features.outputs import replace_folder
 from features.params import load
 from features.placements import PlacementsParams
 from features.queries import QUERIES_IN_ORDER, build_queries
-from features.stage import replace_folder, stage_guard
 from features.tokens import (
     EVENTS_IN_ORDER,
     HIDDEN_IN_ORDER,
@@ -23,7 +25,7 @@ from features.tokens import (
     PRICES_IN_ORDER,
     build_tokens,
 )
-from features.vocabulary import ITEMS_IN_ORDER, USERS_IN_ORDER, index_ids
+from features.vocabulary import USERS_IN_ORDER, index_ids, items_in_order
 from features.windowing import Organic, Rules, SplitParams, choose_windows
 from features.windows import Windows
 
@@ -36,8 +38,8 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
     connection = open_log(folder)
     index_ids(connection)
     build_tokens(connection, params)
-    start, last = connection.execute(
-        "SELECT min(timestamp), max(timestamp) FROM raw_events"
+    start, last, known = connection.execute(
+        "SELECT min(timestamp), max(timestamp), max(received_at) FROM raw_events"
     ).fetchall()[0]
     found = connection.execute(
         'SELECT timestamp, "user" FROM positives WHERE organic ORDER BY timestamp, "user"'
@@ -54,9 +56,11 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
         repeats,
     )
     windows.write(out / "windows.json")
-    Rules(history_length=params.history_length, repeats=repeats).write(out / "rules.json")
+    Rules(params.history_length, repeats, params.min_rating).write(out / "rules.json")
     for name, query in {
-        "items": ITEMS_IN_ORDER,
+        "items": items_in_order(windows.fit_end, known),
+        "fit_items": items_in_order(windows.fit_end, windows.fit_end),
+        "rank_items": items_in_order(windows.fit_end, windows.rank_end),
         "users": USERS_IN_ORDER,
         "events": EVENTS_IN_ORDER,
         "impressions": IMPRESSIONS_IN_ORDER,
@@ -72,7 +76,7 @@ def main() -> None:
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
     params = load(SplitParams, "split")
     repeats = load(PlacementsParams, "placements").home.repeats
-    with stage_guard(), replace_folder(out) as temporary:
+    with replace_folder(out) as temporary:
         windows = split(source, temporary, params, repeats)
     print(f"split {source} into {out}: {windows}")
 

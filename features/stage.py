@@ -1,59 +1,70 @@
-"""What every pipeline stage needs: one run of it at a time, no orphans, outputs replaced whole."""
+"""`python -m features.stage MODULE ARGUMENTS…`: run a pipeline stage as its flow's child.
+
+One run of a stage at a time, none without its flow, none for ever, and what it prints in a file of
+its own where a flow asks for one. All of that is settled before the stage's own imports, which take
+seconds: nothing heavy may be imported here.
+"""
 
 import ctypes
 import os
-import shutil
+import runpy
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from features.errors import InputError
+
 LOCKS = Path(".dvc/tmp")
+LOCK_SECONDS = 30.0
 TIME_LIMIT_VARIABLE = "RONDO_STAGE_TIME_LIMIT"
-#: Process id of the flow that runs the stages: a parent that died during our imports is told by it.
+#: Process id of the flow that runs the stages, for a stage that starts after its flow's death.
 PARENT_VARIABLE = "RONDO_STAGE_PARENT"
+#: Folder for what stages print: `<stage>.log`. Unset: to the terminal.
+LOGS_VARIABLE = "RONDO_STAGE_LOGS"
 
 
-class StageBusy(RuntimeError):
-    """Another process is running this stage in this workspace."""
+def main() -> None:
+    """Run `MODULE` as `__main__` under its lock; input that cannot be used is one line, exit 1.
 
-
-@contextmanager
-def stage_guard(lock_path: Path | None = None) -> Iterator[None]:
-    """Hold the lock of the running stage; exit when the parent dies or the time limit passes.
-
-    A killed flow must not leave a stage behind that shares its output folder with a rerun. Waits
-    up to 30 s for a dying predecessor, then raises StageBusy. The limit is
+    Waits up to 30 s for a dying predecessor to give the lock back. The time limit is
     `RONDO_STAGE_TIME_LIMIT` in seconds (default 3600).
     """
+    module = sys.argv[1]
+    del sys.argv[1]
     follow_parent(float(os.environ.get(TIME_LIMIT_VARIABLE, "3600")))
-    if lock_path is None:
-        spec = sys.modules["__main__"].__spec__
-        lock_path = LOCKS / f"{spec.name if spec else 'stage'}.lock"
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    if LOGS_VARIABLE in os.environ:
+        _print_to(log_file(Path(os.environ[LOGS_VARIABLE]), os.environ.get("DVC_STAGE", module)))
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCKS / f"{module}.lock")
     try:
-        with FileLock(lock_path, timeout=30):
-            yield
+        lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
-        raise StageBusy(f"{lock_path.stem} is already running in {Path.cwd()}") from None
+        sys.exit(f"{module} is already running in {Path.cwd()}")
+    with lock:
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except InputError as error:
+            sys.exit(f"{module}: {error}")
+
+
+def log_file(folder: Path, stage: str) -> Path:
+    """Where a stage prints to when a flow runs it."""
+    return folder / f"{stage}.log"
 
 
 def follow_parent(time_limit: float) -> None:
     """Exit this process when its parent does, or after `time_limit` seconds."""
     # Ours alone: what a stage starts itself, such as one process a device, has the stage as parent.
     parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
-    if os.getppid() != parent:
-        os._exit(1)
     if sys.platform == "linux":
         # The kernel's own signal reaches us also while a C extension holds the interpreter.
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    if os.getppid() != parent:
+        os._exit(1)
     threading.Thread(target=_watch, args=(parent, time_limit), daemon=True).start()
 
 
@@ -67,12 +78,13 @@ def _watch(parent: int, time_limit: float) -> None:
     os._exit(1)
 
 
-@contextmanager
-def replace_folder(path: Path) -> Iterator[Path]:
-    """A temporary sibling to write into, which takes `path`'s place when the block succeeds."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    yield temporary
-    shutil.rmtree(path, ignore_errors=True)
-    temporary.rename(path)
+def _print_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+
+
+if __name__ == "__main__":
+    main()

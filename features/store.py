@@ -24,7 +24,8 @@ def open_store(
     root.mkdir(parents=True, exist_ok=True)
     database, registry = root / "online.db", root / "registry.db"
     online = (
-        {"type": "redis", "connection_string": redis_url}
+        # Without skip_dedup Feast drops a row whose time is not later than that of the stored one.
+        {"type": "redis", "connection_string": redis_url, "skip_dedup": True}
         if redis_url
         else {"type": "sqlite", "path": str(database)}
     )

@@ -64,9 +64,9 @@ class Timeline:
         return rows[newest], offsets_of(kept)
 
 
-def load_catalogue(split: Path) -> Catalogue:
-    """The items of `data/split`, in index order."""
-    return Catalogue.from_table(pq.read_table(split / "items.parquet"))
+def load_catalogue(split: Path, items: str = "items") -> Catalogue:
+    """The items of `data/split`, in index order; `items`: which of its tables of them."""
+    return Catalogue.from_table(pq.read_table(split / f"{items}.parquet"))
 
 
 def load_queries(split: Path, features: Path, window: str, kind: str) -> Queries:

@@ -31,30 +31,54 @@ def index_ids(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-#: Rows of `schema.ITEM` in index order: of each item the newest version that was known by the last
-#: event (of one announced later, its first). An item known only from events is available from its
-#: first event on.
-ITEMS_IN_ORDER = """
-    WITH last_event AS (SELECT make_timestamptz(max(received_at)) AS moment FROM raw_events)
+def items_in_order(since: int, known: int) -> str:
+    """SQL of rows of `schema.ITEM` in index order, and `past`; since, known: µs.
+
+    Of each item the newest version that was received by `known` (of one announced later, its
+    first); an item known only from events is available from its first event on. `past`: what it
+    was before, as far as it was in force from `since` on (see `features.past`).
+    """
+    return f"""
+    WITH versions AS (
+        SELECT *, epoch_us(received_at) > {known} AS later,
+               row(price, available, created_at) AS state
+        FROM raw_items
+        QUALIFY row_number() OVER (
+            PARTITION BY item_id, received_at ORDER BY part DESC, title, price
+        ) = 1
+    ),
+    newest AS (
+        SELECT *, true AS known FROM versions
+        QUALIFY row_number() OVER (
+            PARTITION BY item_id
+            ORDER BY later, CASE WHEN later THEN received_at END, received_at DESC
+        ) = 1
+    ),
+    replaced AS (
+        SELECT *, lead(received_at) OVER successor AS until, lead(state) OVER successor AS next
+        FROM versions WHERE NOT later
+        WINDOW successor AS (PARTITION BY item_id ORDER BY received_at)
+    ),
+    pasts AS (
+        SELECT item_id, list({{
+            'until': until, 'price': price, 'available': available, 'created_at': created_at
+        }} ORDER BY until) AS past
+        FROM replaced
+        WHERE epoch_us(until) > {since} AND state IS DISTINCT FROM next
+        GROUP BY item_id
+    ),
+    firsts AS (SELECT item_id, min(timestamp) AS first_event FROM raw_events GROUP BY item_id)
     SELECT item_id, title, description, categories, price,
            coalesce(available, true) AS available,
            CASE WHEN known THEN created_at ELSE make_timestamptz(first_event) END AS created_at,
            image, audio, attributes,
-           coalesce(received_at, make_timestamptz(first_event)) AS received_at
+           coalesce(received_at, make_timestamptz(first_event)) AS received_at, past
     FROM item_index
-    LEFT JOIN (
-        SELECT raw_items.*, true AS known FROM raw_items, last_event
-        QUALIFY row_number() OVER (
-            PARTITION BY item_id
-            ORDER BY received_at > moment,
-                     CASE WHEN received_at > moment THEN received_at END,
-                     received_at DESC, part DESC, title, price
-        ) = 1
-    ) USING (item_id)
-    LEFT JOIN (
-        SELECT item_id, min(timestamp) AS first_event FROM raw_events GROUP BY item_id
-    ) USING (item_id)
+    LEFT JOIN newest USING (item_id)
+    LEFT JOIN pasts USING (item_id)
+    LEFT JOIN firsts USING (item_id)
     ORDER BY item
-"""
+    """
+
 
 USERS_IN_ORDER = "SELECT user_id FROM user_index ORDER BY user"

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from features.errors import InputError
 from features.schema import DAY, MINUTE
 from features.windows import Windows
 
@@ -15,7 +16,7 @@ from features.windows import Windows
 MAX_SHARE: Final = 0.1
 
 
-class SplitError(ValueError):
+class SplitError(InputError):
     """The log is too small to be split; the message says what is missing."""
 
 
@@ -60,6 +61,7 @@ class Rules:
 
     history_length: int
     repeats: bool
+    min_rating: float
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")

@@ -70,7 +70,7 @@ def ingest(
     from flows.rollout import installation
 
     rollout = installation()
-    with lease(rollout.engine, "retrain", ask_again=False) as held:
+    with lease(rollout.engine, "retrain", ask_again=False) as held, rollout.at_workspace():
         place = rollout.workspace({})
         if source is None:
             stored = consumer.ingest_feedback.fn(rollout.engine, place, held.fence)
@@ -81,6 +81,8 @@ def ingest(
         f"{stored.events} events and {stored.items} items stored, {stored.quarantined} rows "
         f"quarantined; data version {stored.version}"
     )
+    if held.again:
+        retrain("asked for while a source was ingested")
 
 
 @app.command()

@@ -52,20 +52,20 @@ def prepare(settings: Settings, *, override: bool = False) -> None:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """Errors that say what is wrong and what to do: shown as one line, without a stack trace."""
-    from features.ingest import IngestError
-    from features.params import ParamsError
+    from features.errors import InputError
     from flows.lease import Busy
     from flows.processes import ProcessFailed
+    from flows.stages import StageFailed
     from flows.workspace import WorkspaceError
     from serving.channels import ChannelMoved
     from serving.database import SchemaVersionError
     from serving.fences import Fenced
 
     return (
-        IngestError,
-        ParamsError,
+        InputError,
         Busy,
         ProcessFailed,
+        StageFailed,
         WorkspaceError,
         ChannelMoved,
         SchemaVersionError,

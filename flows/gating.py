@@ -16,36 +16,27 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from features.catalogue import Catalogue
-from features.params import load, read
+from features.params import load
 from features.requests import Queries
 from features.training_set import load_catalogue, load_queries
 from flows import verdict_report
 from flows.ingest import quarantine_share
 from flows.release_checks import release_checks
-from flows.rollout import Rollout
+from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel
 from serving.fences import Fence
-from training.evidence import Evidence, compare, compare_past
+from training.evidence import Evidence, compare, compare_past, share_of
 from training.gate import Check, Decision, GateParams, Verdict, gate
-from training.judging import Judged, judge_scores
+from training.judging import EvaluateParams, Judged, judge_scores
 from training.recommender import Recommender
 from training.slices import slices
 
 logger = logging.getLogger("rondo.gating")
 
-CHANNEL = "champion"
 #: Promoted releases that a new one must not be inferior to, so that small steps cannot add up.
 PAST_RELEASES = 10
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """How intervals are made: the same as in stage `evaluate`, whose section this is."""
-
-    seed: int
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -92,9 +83,8 @@ def judge(
         )
     parameters = workspace.root / "params.yaml"
     thresholds = load(GateParams, "gate", parameters)
-    section = read(parameters)["evaluate"]
-    bootstrap = Bootstrap(section.get("seed", 1), section.get("confidence", 0.9))
-    evidence, checks = gather(workspace, engine, rollout, release, bootstrap)
+    params = load(EvaluateParams, "evaluate", parameters)
+    evidence, checks = gather(workspace, engine, rollout, release, params)
     verdict = with_checks(gate(evidence, thresholds), checks)
     verdicts.record(
         engine,
@@ -109,7 +99,7 @@ def judge(
 
 
 def gather(
-    workspace: Workspace, engine: sa.Engine, rollout: Rollout, release: str, bootstrap: Bootstrap
+    workspace: Workspace, engine: sa.Engine, rollout: Rollout, release: str, params: EvaluateParams
 ) -> tuple[Evidence, list[Check]]:
     """What `evaluate` wrote, plus the champion and past releases on the same window, plus the
     checks of the packaged release."""
@@ -123,32 +113,32 @@ def gather(
         queries,
         catalogue,
         challenger.sources.neighbours.new_items(len(catalogue)),
-        int(evidence.metric.split("@")[1]),
+        params.k,
     )
     judged = window.judge(challenger)
     checks = release_checks(rollout, release, evidence, judged)
-    past = promoted_before(engine, release)
+    left_out = {release, *channels.withdrawn(engine, CHANNEL)}
+    past = promoted_before(engine, left_out)
     if not past:
         return evidence.without_champion(), checks
     scored = {name: _rescored(window, rollout, name) for name in past}
     champion = channels.read(engine, CHANNEL)
     if champion is not None and champion.release != release:
-        rescored = scored.get(champion.release)
         earlier = [
             Evidence.from_json(json.dumps(record.evidence))
             for record in verdicts.latest(engine, PAST_RELEASES)
-            if record.evidence is not None and record.release != release
+            if record.evidence is not None and record.release not in left_out
         ]
         evidence = _with_champion(
-            engine, evidence, window, judged, rescored, champion, earlier, bootstrap
+            engine, evidence, window, judged, scored, champion, earlier, params
         )
-    return compare_past(evidence, judged, scored, bootstrap.seed, bootstrap.confidence), checks
+    return compare_past(evidence, judged, scored, params.seed, params.confidence), checks
 
 
-def promoted_before(engine: sa.Engine, release: str) -> list[str]:
-    """Releases that were champion, newest first, at most PAST_RELEASES, without `release`."""
+def promoted_before(engine: sa.Engine, left_out: set[str]) -> list[str]:
+    """Releases that were champion, newest first, at most PAST_RELEASES, without `left_out`."""
     moves = channels.history(engine, CHANNEL)
-    distinct = dict.fromkeys(move.release for move in moves if move.release != release)
+    distinct = dict.fromkeys(move.release for move in moves if move.release not in left_out)
     return list(distinct)[:PAST_RELEASES]
 
 
@@ -176,15 +166,15 @@ def _with_champion(
     evidence: Evidence,
     window: Window,
     challenger: Judged,
-    judged: Judged | None,
+    scored: dict[str, Judged | None],
     champion: Channel,
     earlier: list[Evidence],
-    bootstrap: Bootstrap,
+    params: EvaluateParams,
 ) -> Evidence:
-    """Evidence with the champion beside it, or unchanged (the gate holds) when it is unknown."""
-    record = verdicts.read(engine, champion.release)
+    """Evidence with the champion beside it; without (the gate holds) where that is not known."""
+    record, judged = verdicts.read(engine, champion.release), scored.get(champion.release)
     if judged is None or record is None or record.evidence is None:
-        return evidence
+        return replace(evidence, first_release=False)
     own = Evidence.from_json(json.dumps(record.evidence))
     return compare(
         evidence,
@@ -192,10 +182,11 @@ def _with_champion(
         judged,
         window.queries.requests.user_ids,
         slices(window.queries, window.new_items),
+        max(share_of(window.new_items, j.lists) for j in scored.values() if j is not None),
         champion.release,
         own.cutoff,
         own.fingerprint,
-        bootstrap.seed,
-        bootstrap.confidence,
+        params.seed,
+        params.confidence,
         earlier,
     )

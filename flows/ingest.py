@@ -1,8 +1,8 @@
 """From sources to a version of `data/log`: the feedback log, files and databases, a ready-made log.
 
-Each consumer has a stored offset: read a range, store it by day of arrival, `dvc add` the days,
-then advance. A kill between any two of these is harmless: the next run reads the range again,
-writes the same bytes, and removes what a run that never advanced left behind.
+Rows are numbered in the order of ingestion, whatever their source: read a range, store it by day of
+arrival, `dvc add` the days, then advance the numbers. A kill between any two of these is harmless:
+the next run first removes what a run that never advanced left behind.
 """
 
 import re
@@ -20,6 +20,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from features.ingest import (
+    IngestError,
     IngestParams,
     Report,
     Source,
@@ -29,16 +30,13 @@ from features.ingest import (
     store_users,
 )
 from features.params import load
-from flows.consumers import EVENTS, FILES, ITEMS
+from flows.consumers import EVENTS, ITEMS, LOG_ROWS
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets
 from serving.fences import Fence
 from serving.log import FeedbackLog
 
 BATCH: Final = 200_000
-
-#: Offsets of the feedback log start here in the log, after those of all files.
-FEEDBACK_BASE: Final = 100_000_000_000
 _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 
@@ -55,6 +53,7 @@ class Ingested:
 @task(cache_policy=NO_CACHE)
 def ingest_feedback(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> Ingested:
     """Bring `data/log` up to the end of the outbox and of the catalogue feed."""
+    begin(engine, workspace)
     reports = [_drain_items(engine, workspace, fence)]
     events = 0
     while True:
@@ -63,12 +62,9 @@ def ingest_feedback(engine: sa.Engine, workspace: Workspace, fence: Fence | None
         if batch.num_rows == 0:
             quarantined = sum(report.quarantined for report in reports)
             return Ingested(events, reports[0].stored, quarantined, workspace.data_version())
-        forget_after(workspace.log, "events", FEEDBACK_BASE + after)
-        report = store_events(
-            batch.drop_columns("offset"), workspace.log, FEEDBACK_BASE + after + 1, _newest(batch)
-        )
-        workspace.add(folders(workspace, [report]))
-        offsets.advance(engine, EVENTS, batch["offset"][-1].as_py(), fence)
+        first = offsets.read(engine, LOG_ROWS)
+        report = store_events(batch.drop_columns("offset"), workspace.log, first, _newest(batch))
+        end(engine, workspace, first, [report], {EVENTS: batch["offset"][-1].as_py()}, fence)
         reports.append(report)
         events += report.stored
 
@@ -88,22 +84,19 @@ def ingest_source(
     if not isinstance(source, Source):
         params = load(IngestParams, "ingest", workspace.root / "params.yaml")
         source = read_source(source, params.mapping)
-    first = offsets.read(engine, FILES)
-    for kind in ("events", "items"):
-        forget_after(workspace.log, kind, first - 1, below=FEEDBACK_BASE)
+    first = begin(engine, workspace)
     events = store_events(source.events, workspace.log, first, now)
     items = store_items(source.items, workspace.log, first, now)
-    users = store_users(source.users, workspace.log, first)
-    reports = [events, items, users]
-    workspace.add(folders(workspace, reports))
-    offsets.advance(engine, FILES, first + max(report.rows for report in reports), fence)
+    reports = [events, items, store_users(source.users, workspace.log, first)]
+    end(engine, workspace, first, reports, {}, fence)
     quarantined = sum(report.quarantined for report in reports)
     return Ingested(events.stored, items.stored, quarantined, workspace.data_version())
 
 
 def ingest_log(engine: sa.Engine, workspace: Workspace, folder: Path) -> Ingested:
-    """Add a folder that is a log already (`events/dt=…`, `items/dt=…`, `users/`). Whatever file
-    comes next is numbered after it."""
+    """Add a folder that is a log already (`events/dt=…`, `items/dt=…`, `users/`). Whatever comes
+    next is numbered after it."""
+    begin(engine, workspace)
     parts = sorted(folder.rglob("part-*.parquet"))
     rows = dict.fromkeys(("events", "items", "users"), 0)
     for part in parts:
@@ -114,8 +107,46 @@ def ingest_log(engine: sa.Engine, workspace: Workspace, folder: Path) -> Ingeste
         rows[part.relative_to(folder).parts[0]] += pq.read_metadata(part).num_rows
     workspace.add(sorted({workspace.log / part.parent.relative_to(folder) for part in parts}))
     last = max((int(part.stem.rsplit("-", 1)[1]) for part in parts), default=-1)
-    offsets.advance(engine, FILES, max(last + 1, offsets.read(engine, FILES)))
+    offsets.advance(engine, {LOG_ROWS: last + 1})
     return Ingested(rows["events"], rows["items"], 0, workspace.data_version())
+
+
+def begin(engine: sa.Engine, workspace: Workspace) -> int:
+    """The number of the next row of the log, after removing what a killed run left there.
+
+    Raises IngestError for a log that another database has numbered.
+    """
+    first = offsets.find(engine, LOG_ROWS)
+    parts = [(path, _PART.fullmatch(path.name)) for path in workspace.log.rglob("*.parquet")]
+    if first is None:
+        if any(match for _, match in parts):
+            raise IngestError(
+                f"{workspace.log} was filled by another operations database: set "
+                "RONDO_DATABASE_URL to that one, or move the folder away to begin a new log"
+            )
+        first = 0
+        offsets.advance(engine, {LOG_ROWS: first})
+    left = [path for path, match in parts if match and int(match[1]) >= first]
+    for path in [*left, *workspace.log.rglob(".*.tmp")]:
+        path.unlink()
+    if left and workspace.data_version():
+        workspace.add([workspace.log])  # it may have been versioned before the kill
+    return first
+
+
+def end(
+    engine: sa.Engine,
+    workspace: Workspace,
+    first: int,
+    reports: Iterable[Report],
+    marks: dict[str, int],
+    fence: Fence | None,
+) -> None:
+    """Version what `reports` have written from number `first` on, and advance `marks` with it."""
+    reports = list(reports)
+    workspace.add(folders(workspace, reports))
+    after = first + max(report.rows for report in reports)
+    offsets.advance(engine, {LOG_ROWS: after, **marks}, fence)
 
 
 def quarantine_share(workspace: Workspace) -> float:
@@ -137,28 +168,13 @@ def folders(workspace: Workspace, reports: Iterable[Report]) -> list[Path]:
     return sorted(folder for folder in found if folder.exists())
 
 
-def forget_after(log: Path, kind: str, offset: int, below: int | None = None) -> None:
-    """Remove files of ranges that begin after `offset` (and `below`): a run that was killed before
-    it advanced wrote them, and the range may be cut differently now."""
-    for pattern in (f"{kind}/dt=*/*", f"quarantine/{kind}/*"):
-        for path in log.glob(pattern):
-            match = _PART.fullmatch(path.name)
-            first = int(match[1]) if match else offset + 1  # a half-written file has no number
-            if first > offset and (below is None or first < below):
-                path.unlink()
-
-
 def _drain_items(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> Report:
-    after = offsets.read(engine, ITEMS)
-    news = catalogue_feed.read(engine, after)
+    news = catalogue_feed.read(engine, offsets.read(engine, ITEMS))
     if news.num_rows == 0:
         return Report(0, 0, 0, ())
-    forget_after(workspace.log, "items", FEEDBACK_BASE + after)
-    report = store_items(
-        news.drop_columns("sequence"), workspace.log, FEEDBACK_BASE + after + 1, _newest(news)
-    )
-    workspace.add(folders(workspace, [report]))
-    offsets.advance(engine, ITEMS, news["sequence"][-1].as_py(), fence)
+    first = offsets.read(engine, LOG_ROWS)
+    report = store_items(news.drop_columns("sequence"), workspace.log, first, _newest(news))
+    end(engine, workspace, first, [report], {ITEMS: news["sequence"][-1].as_py()}, fence)
     return report
 
 

@@ -20,7 +20,7 @@ def ingest() -> Ingested | None:
     environment.prepare(Settings())
     rollout = installation()
     try:
-        with lease(rollout.engine, "retrain", ask_again=False) as held:
+        with lease(rollout.engine, "retrain", ask_again=False) as held, rollout.at_workspace():
             found = ingest_feedback(rollout.engine, rollout.workspace({}), held.fence)
     except Busy as busy:
         get_run_logger().info("%s", busy)

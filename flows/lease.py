@@ -51,7 +51,10 @@ def wall_clock() -> int:
 
 @dataclass
 class Lease:
-    """A lease in our hands. `again`: once it is given back, did somebody ask for another run?"""
+    """A lease in our hands. `again`: once it is given back, did somebody ask for another run?
+
+    After a failure the question stays open in the database, for the monitor to see (`wanted`).
+    """
 
     fence: Fence
     again: bool = False
@@ -74,20 +77,21 @@ def lease(
     done = threading.Event()
     beat = threading.Thread(target=_heartbeat, args=(engine, fence, clock, done), daemon=True)
     beat.start()
-    held = Lease(fence)
+    held, failed = Lease(fence), True
     try:
         yield held
+        failed = False
     finally:
         done.set()
         beat.join()
-        held.again = release(engine, fence)
+        held.again = release(engine, fence, forget=not failed)
 
 
 def acquire(
     engine: sa.Engine, name: str, holder: str, now: int, ask_again: bool = True
 ) -> Fence | None:
     """The lease with a new number, or None when a living holder has it, which is then asked to run
-    `again`."""
+    `again`. Without `ask_again` the caller does no such run: what was asked for stays asked for."""
     table = tables.leases
     with writing(engine) as connection:
         query = sa.select(table).where(table.c.name == name).with_for_update()
@@ -98,13 +102,18 @@ def acquire(
             connection.execute(sa.insert(table), {"name": name, **values})
             return Fence(name, 1)
         change = sa.update(table).where(table.c.name == name)
-        if row.holder is not None and row.expires_at > now and not gone(row.holder):
+        if living(Held(row.holder, row.expires_at, row.fence, row.again), now):
             if ask_again:
                 connection.execute(change.values(again=True))
             return None
         number = row.fence + 1
         connection.execute(
-            change.values(holder=holder, expires_at=expires_at, fence=number, again=False)
+            change.values(
+                holder=holder,
+                expires_at=expires_at,
+                fence=number,
+                again=row.again and not ask_again,
+            )
         )
         return Fence(name, number)
 
@@ -121,15 +130,20 @@ def renew(engine: sa.Engine, fence: Fence, now: int) -> bool:
         return changed.rowcount == 1
 
 
-def release(engine: sa.Engine, fence: Fence) -> bool:
-    """Give the lease back, if it is still ours. Did somebody ask for another run meanwhile?"""
+def release(engine: sa.Engine, fence: Fence, forget: bool = True) -> bool:
+    """Give the lease back, if it is still ours. Did somebody ask for another run meanwhile?
+
+    forget: the caller runs once more if so; else it stays asked for.
+    """
     table = tables.leases
     ours = (table.c.name == fence.lease) & (table.c.fence == fence.number)
     with writing(engine) as connection:
         again = connection.execute(sa.select(table.c.again).where(ours).with_for_update())
         asked = bool(again.scalar_one_or_none())
         connection.execute(
-            sa.update(table).where(ours).values(holder=None, expires_at=0, again=False)
+            sa.update(table)
+            .where(ours)
+            .values(holder=None, expires_at=0, again=asked and not forget)
         )
         return asked
 
@@ -141,6 +155,17 @@ def read(engine: sa.Engine, name: str) -> Held | None:
     with reading(engine) as connection:
         row = connection.execute(sa.select(*columns).where(table.c.name == name)).one_or_none()
     return Held(*row) if row else None
+
+
+def wanted(engine: sa.Engine, name: str, clock: Clock = wall_clock) -> bool:
+    """Was a run asked for that nobody does: its holder failed or was killed?"""
+    held = read(engine, name)
+    return held is not None and held.again and not living(held, clock())
+
+
+def living(held: Held, now: int) -> bool:
+    """Does somebody hold this lease, as far as can be told?"""
+    return held.holder is not None and held.expires_at > now and not gone(held.holder)
 
 
 def this_process() -> str:

@@ -13,8 +13,10 @@ import argparse
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 from filelock import FileLock, Timeout
 
 from features.settings import Settings
@@ -23,12 +25,8 @@ from flows import environment, processes
 #: What a run starts without. The installation and `.rondo/env` stay.
 STATE = (
     "bentoml", "cache", "checkpoints", "dvc-site", "feast", "logs", "prefect", "releases",
-    "remote", "rondo.db", "rondo.db-shm", "rondo.db-wal", "verdicts", "workspace",
+    "remote", "rondo.db", "rondo.db-shm", "rondo.db-wal", "tensorboard", "verdicts", "workspace",
 )  # fmt: skip
-
-
-#: Settings that name state which others may use: a run that starts from nothing refuses them.
-SHARED = ("database_url", "redis_url", "releases_url", "remote_url")
 
 
 def main() -> None:
@@ -44,10 +42,8 @@ def main() -> None:
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
     settings = Settings()
-    shared = [n for n in SHARED if getattr(settings, n) is not None]
-    if shared:
-        names = ", ".join(f"RONDO_{name.upper()}" for name in shared)
-        sys.exit(f"make loop starts from a clean state of its own: unset {names}")
+    if names := shared(settings):
+        sys.exit(f"make loop starts from a clean state of its own: unset {', '.join(names)}")
     environment.prepare(settings)
     lock = FileLock(settings.root / "loop.lock")
     try:
@@ -71,6 +67,7 @@ def main() -> None:
         people=arguments.people,
         overrides=dict(parse(text) for text in arguments.set),
         reports=arguments.reports.absolute(),
+        began=began(),
     )
     try:
         run(plan)
@@ -78,6 +75,24 @@ def main() -> None:
         sys.exit(f"make loop: {error}")
     except KeyboardInterrupt:
         sys.exit("make loop: stopped")
+
+
+def began() -> float:
+    """When this process started, on the monotonic clock."""
+    age: float = time.time() - psutil.Process().create_time()
+    return time.monotonic() - age
+
+
+def shared(settings: Settings) -> list[str]:
+    """What is set of the variables that name state which others may use: a run that starts from
+    nothing refuses them."""
+    named = (
+        ("RONDO_DATABASE_URL", settings.database_url),
+        ("RONDO_REDIS_URL", settings.redis_url),
+        ("RONDO_RELEASES_URL", settings.releases_url),
+        ("RONDO_REMOTE_URL", settings.remote_url),
+    )
+    return [name for name, value in named if value is not None]
 
 
 def clean(root: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from features.settings import Settings
 from flows import processes
@@ -17,8 +17,13 @@ from flows.memory import PeakMemory
 from flows.processes import Supervised
 from flows.retrain import Outcome, retrain
 from flows.rollout import CHANNEL, Rollout, installation
+from flows.workspace import Workspace
 from serving import catalogue_feed, channels
 from training.gate import Check
+
+if TYPE_CHECKING:
+    from serving.live import Live
+    from training.recommender import Recommender
 
 MARKS = {True: "✓", False: "✗", None: "?"}
 SYNC_SECONDS = 60.0
@@ -27,7 +32,7 @@ SYNC_SECONDS = 60.0
 @dataclass(frozen=True)
 class Plan:
     """What to run. prefect_port: of PREFECT_API_URL; overrides: dotted keys of params.yaml; people:
-    valued each day."""
+    valued each day; began: of this process, on the monotonic clock."""
 
     settings: Settings
     prefect_port: int
@@ -38,6 +43,7 @@ class Plan:
     people: int
     overrides: dict[str, object]
     reports: Path
+    began: float
 
 
 @dataclass
@@ -53,6 +59,8 @@ class Run:
     days: list[dict[str, Any]] = field(default_factory=list)
     totals: dict[str, Any] = field(default_factory=dict)
     """On real data: metric to what holds over all waves together."""
+    confidence: float = 0.95
+    """Two-sided level of every interval of the report; the gate's own is in params.yaml."""
 
     @property
     def url(self) -> str:
@@ -62,6 +70,14 @@ class Run:
         with self.console.step("prefect", "prefect") as step:
             processes.wait_for_prefect(self.prefect, self.plan.prefect_port)
             step.text = f"server at {processes.api_url(self.plan.prefect_port)}"
+
+    def workspace(self, overrides: dict[str, object]) -> Workspace:
+        """The retraining workspace, on its way."""
+        with self.console.step("workspace", "workspace") as step:
+            place = self.rollout.workspace(overrides)
+            level = f"{self.confidence:.0%}"
+            step.text = f"{place.root}; seed {self.plan.seed}, all intervals {level}, by user"
+        return place
 
     @contextmanager
     def serving(self) -> Iterator[Supervised]:
@@ -109,11 +125,29 @@ class Run:
             say(f"trees        {name} {mean['served']:.4f}, minus transformer alone {alone}", 1)
             say(f"gate         {outcome.decision}", 1)
             for check in judgement.verdict.checks:
-                if check.passed is not True or not self.days:
-                    say(f"  {describe(check)}", 1)
+                say(f"  {describe(check)}", 1)
         champion = channels.read(self.rollout.engine, CHANNEL)
         now_served = "nobody yet" if champion is None else champion.release[:12]
         say(f"release      {outcome.release[:12]}; champion {now_served} at {self.url}", 1)
+
+    def what_is_served(self, frozen: str) -> "tuple[Live, Recommender | None, Recommender]":
+        """What the service serves now, its models, and release `frozen` over the same catalogue.
+
+        While nothing was promoted it serves no models, and the state is that of `frozen`.
+        """
+        from serving import live
+        from serving.release import Release
+        from training.recommender import Recommender
+
+        champion = channels.read(self.rollout.engine, CHANNEL)
+        release = Release.open(self.rollout.fetch(champion.release if champion else frozen))
+        feed = catalogue_feed.read(self.rollout.engine, 0)
+        now = live.with_feed(live.with_release(live.empty(), release, champion), feed)
+        return (
+            now,
+            now.recommender if champion else None,
+            Recommender.load(self.rollout.fetch(frozen), now.catalogue),
+        )
 
     def wait_until_in_step(self, service: Supervised) -> None:
         """Until the service serves the champion, today's items and the newest features."""
@@ -139,7 +173,9 @@ def run(plan: Plan) -> None:
     """Run the plan from an empty state and write the report."""
     from flows import loop_report
 
-    began, console, memory = time.monotonic(), Console(), PeakMemory()
+    console, memory = Console(), PeakMemory()
+    console.steps["start"] = console.began - plan.began
+    console.began = plan.began
     port = plan.prefect_port
     with contextlib.ExitStack() as stack:
         prefect = stack.enter_context(processes.prefect_server(plan.settings.root, port))
@@ -153,10 +189,11 @@ def run(plan: Plan) -> None:
 
             replay(state)
     content = {
-        "wall_seconds": round(time.monotonic() - began, 2),
+        "wall_seconds": round(time.monotonic() - plan.began, 2),
         "peak_rss_mb": round(memory.stop(), 1),
         "seed": plan.seed,
         "control": plan.control,
+        "confidence": state.confidence,
         "releases": state.releases,
         "days": state.days,
         "pooled": state.totals,

@@ -2,26 +2,20 @@
 
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import httpx
 
 from features.params import load
 from flows import ingest, valuation
 from flows.loop_run import Run
-from flows.rollout import CHANNEL
 from flows.stages import output_to
 from flows.valuation import Valuation
 from flows.workspace import Workspace
-from serving import catalogue_feed, channels, live
-from serving.release import Release
 from simulation.client import Client, DayReport
 from simulation.history import live_market
 from simulation.market import Market
 from simulation.params import WorldParams
 from simulation.valuation import take
-from training.bootstrap import Interval
-from training.recommender import Recommender
 
 
 def play(run: Run) -> None:
@@ -33,7 +27,7 @@ def play(run: Run) -> None:
         **plan.overrides,
     }
     with ThreadPoolExecutor(1) as pool:
-        place = _workspace(run, overrides)
+        place = run.workspace(overrides)
         world = load(WorldParams, "world", place.root / "params.yaml")
         coming: Future[Market] = pool.submit(live_market, world)
         _ingest_history(run, place)
@@ -43,6 +37,7 @@ def play(run: Run) -> None:
         first = run.retrain("first release", overrides, market.morning)
         client = Client(market, httpx.AsyncClient())
         for day in range(plan.days):
+            run.wait_until_in_step(service)
             asyncio.run(_publish(run, client))
             value = _value(run, market, first.release, day)
             run.wait_until_in_step(service)
@@ -50,13 +45,6 @@ def play(run: Run) -> None:
             _note(run, report, value)
             run.retrain(f"day {day}", overrides, market.morning)
         run.wait_until_in_step(service)
-
-
-def _workspace(run: Run, overrides: dict[str, object]) -> Workspace:
-    with run.console.step("workspace", "workspace") as step:
-        place = run.rollout.workspace(overrides)
-        step.text = str(place.root)
-    return place
 
 
 def _ingest_history(run: Run, place: Workspace) -> None:
@@ -93,20 +81,15 @@ def _users(run: Run, client: Client) -> DayReport:
 
 def _value(run: Run, market: Market, frozen: str, day: int) -> Valuation:
     """All systems on today's people, before the first of them arrives."""
-    rollout = run.rollout
     with run.console.step("value", f"day {day}") as step:
-        champion = channels.read(rollout.engine, CHANNEL)
-        release = Release.open(rollout.fetch(champion.release if champion else frozen))
-        feed = catalogue_feed.read(rollout.engine, 0)
-        now = live.with_feed(live.with_release(live.empty(), release, champion), feed)
+        now, served, first = run.what_is_served(frozen)
         people = take(market, run.plan.people)
+        online = run.rollout.online
         value = valuation.value(
             people,
-            valuation.requests_now(
-                rollout.online, now.catalogue, people.user_ids, people.timestamp
-            ),
-            now.recommender if champion else None,
-            Recommender.load(rollout.fetch(frozen), now.catalogue),
+            valuation.requests_now(online, now.catalogue, people.user_ids, people.timestamp),
+            served,
+            first,
             now.policy,
         )
         step.text = "true reward " + ", ".join(f"{k} {v:.4f}" for k, v in value.means().items())
@@ -115,7 +98,7 @@ def _value(run: Run, market: Market, frozen: str, day: int) -> Valuation:
 
 def _note(run: Run, report: DayReport, value: Valuation) -> None:
     differences = {
-        f"served_minus_{other}": value.minus(other, run.plan.seed)
+        f"served_minus_{other}": value.minus(other, run.plan.seed, run.confidence)
         for other in ("frozen", "popularity")
     }
     for name, difference in differences.items():
@@ -128,12 +111,8 @@ def _note(run: Run, report: DayReport, value: Valuation) -> None:
             "events": report.events,
             "reward": {
                 **value.means(),
-                **{name: _plain(difference) for name, difference in differences.items()},
+                **{name: difference.plain() for name, difference in differences.items()},
             },
             "greedy": value.greedy_means(),
         }
     )
-
-
-def _plain(interval: Interval) -> dict[str, Any]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}

@@ -22,7 +22,7 @@ from features.settings import Settings
 from flows import environment
 from flows.consumers import RETRAINED
 from flows.environment import CHECKOUT
-from flows.lease import gone, read, wall_clock
+from flows.lease import living, read, wall_clock, wanted
 from flows.params import RetrainParams
 from flows.rollout import CHANNEL, installation
 from serving import channels, offsets, tables
@@ -31,7 +31,11 @@ from serving.log import FeedbackLog
 
 RESOURCE = "rondo.feedback-log"
 STARTING = timedelta(minutes=2)
+#: What failed a retrain is most likely still there a minute later.
+PAUSE = timedelta(hours=1)
 FEEDBACK, DRIFT, DECAY = "rondo.feedback", "rondo.drift", "rondo.decay"
+#: A run that was asked for while another one, which then failed, held the lease.
+ASKED = "rondo.asked"
 
 Counts = npt.NDArray[np.float64]
 
@@ -77,11 +81,19 @@ def monitor() -> Signs:
     champion = channels.read(engine, CHANNEL)
     if retraining(engine):
         return signs  # it takes in what has come by then
-    for name, value in signs.events(params).items():
+    events = {} if failed_lately() else signs.events(params)
+    if wanted(engine, "retrain"):
+        events[ASKED] = 1.0
+    if events:
+        name, value = next(iter(events.items()))  # one retrain answers all that calls for one
         emit_event(
             name,
             resource={"prefect.resource.id": RESOURCE},
-            payload={"value": value, "champion": champion.release if champion else None},
+            payload={
+                "value": value,
+                "signs": events,
+                "champion": champion.release if champion else None,
+            },
         )
     bury_dead_runs()
     return signs
@@ -156,9 +168,31 @@ def fall(slots: dict[tuple[str, bool], int], least: int = 1000) -> float | None:
 def retraining(engine: sa.Engine) -> bool:
     """Does a living process hold the lease?"""
     held = read(engine, "retrain")
-    if held is None or held.holder is None or gone(held.holder):
-        return False
-    return held.expires_at > wall_clock()
+    return held is not None and living(held, wall_clock())
+
+
+def failed_lately() -> bool:
+    """Did the newest retrain that ended fail, less than PAUSE ago? A killed one did not end."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with get_client(sync_client=True) as client:
+        newest = client.read_flow_runs(
+            flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
+            flow_run_filter=FlowRunFilter.model_validate(
+                {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
+            ),
+            sort=FlowRunSort.END_TIME_DESC,
+            limit=1,
+        )
+    return any(
+        run.state_type == StateType.FAILED
+        and run.end_time is not None
+        and run.end_time > datetime.now(UTC) - PAUSE
+        for run in newest
+    )
 
 
 def bury_dead_runs() -> int:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 STOP_SECONDS = 15.0
+DRAIN_SECONDS = 10.0
 
 
 class ProcessFailed(RuntimeError):
@@ -98,7 +99,23 @@ def prefect_server(root: Path, port: int) -> Iterator[Supervised]:
     try:
         yield server
     finally:
+        _drain_prefect()
         server.stop()
+
+
+def _drain_prefect() -> None:
+    """Send what Prefect's background workers still hold, while their server is there.
+
+    They send logs every two seconds. What is left when the server has gone they try again for
+    2 + 4 + … + 32 s (`prefect.client.base`), and the interpreter waits for that at its exit.
+    """
+    if "prefect" not in sys.modules:
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+    EventsWorker.drain_all(timeout=DRAIN_SECONDS)
 
 
 @contextmanager

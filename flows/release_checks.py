@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from flows.rollout import Rollout
+from flows.rollout import CHANNEL, Rollout
+from serving import channels
 from serving.check import TOLERANCE, passes
 from serving.release_checks import release_checks as measure
 from training.evidence import Evidence
@@ -30,7 +31,15 @@ def release_checks(
         reproduces_golden(numbers),
         latency(numbers),
         size(numbers),
+        not_withdrawn(release, channels.withdrawn(rollout.engine, CHANNEL)),
     ]
+
+
+def not_withdrawn(release: str, withdrawn: set[str]) -> Check:
+    """Was this very release rolled back from? The same data would bring it back unasked."""
+    known = release in withdrawn
+    reason = "it was rolled back from: new data, or a person" if known else "never rolled back from"
+    return Check("release.withdrawn", not known, None, None, reason)
 
 
 def reproduces(evidence: Evidence, judged: Judged) -> Check:

@@ -1,176 +1,209 @@
 """The run on real data: most of it as history, the rest replayed in waves through the service.
 
-The last 20 % of the events come in 6 waves of equal count (a calendar day of MovieLens is too
-thin). Each release is judged on the wave after it: live histories of strictly earlier timestamps,
-the events of one user in one second are one set of targets, at most 5 queries a user.
+The last 20 % of the usable events come in 6 waves of equal count (a calendar day of MovieLens is
+too thin). Each release is judged on the wave after it: live histories of strictly earlier
+timestamps, the events of one user in one second are one set of targets, at most 5 queries a user.
 """
 
 import asyncio
-from dataclasses import dataclass
-from itertools import pairwise
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.ingest import IngestParams, Source, read_source
+from features.ingest import IngestParams, read_source
 from features.params import load
+from features.windowing import SplitParams
 from flows import ingest
 from flows.console import Advance
+from flows.lease import wall_clock
+from flows.loop_report import number as shown
 from flows.loop_run import Run
-from flows.rollout import CHANNEL
-from flows.wave_judging import METRICS, History, WaveJudged, judge_wave, pooled
-from serving import channels
-from serving.release import Release
+from flows.processes import Supervised
+from flows.wave_judging import (
+    METRICS,
+    SYSTEMS,
+    History,
+    WaveJudged,
+    judge_wave,
+    pooled,
+    wave_queries,
+)
+from flows.waves import Waves, cut, first_moment, last_moment
+from flows.workspace import Workspace
 
-WAVES: Final = 6
-REPLAYED: Final = 0.2
 CONCURRENCY: Final = 16
-FIELDS: Final = ("user_id", "item_id", "event_type", "timestamp", "placement")
+BATCH: Final = 500
+TIME_HEADER: Final = "x-rondo-time"
+#: What a client may say about an event; the rest the service knows better.
+FIELDS: Final = (
+    "event_id", "user_id", "item_id", "event_type", "value", "query", "timestamp", "placement",
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Waves:
-    """A source cut in time. history: what the first release learns from; waves: tables of events
-    sorted by time, replayed one after the other."""
+@dataclass
+class Sent:
+    """What the service said about what it was sent. rejected: by reason."""
 
-    history: Source
-    waves: list[pa.Table]
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def total(self) -> int:
+        return self.accepted + self.duplicates + self.rejected.total()
 
-def cut(source: Source, waves: int = WAVES, replayed: float = REPLAYED) -> Waves:
-    """Cut at equal counts, moved on so that no moment is cut in two."""
-    events = source.events
-    times = events["timestamp"].cast(pa.int64())
-    order = pc.sort_indices(
-        pa.table({"t": times, "u": events["user_id"], "i": events["item_id"]}),
-        [("t", "ascending"), ("u", "ascending"), ("i", "ascending")],
-    )
-    events = events.take(order)
-    moments = times.take(order).to_numpy()
-    shares = 1.0 - replayed + replayed * np.arange(waves + 1) / waves
-    wanted = np.minimum((shares * len(moments)).round().astype(int), len(moments))
-    bounds = [
-        int(np.searchsorted(moments, moments[i], "left")) if i < len(moments) else len(moments)
-        for i in wanted
-    ]
-    history = Source(events.slice(0, bounds[0]), source.items, source.users, source.kind)
-    parts = [events.slice(a, b - a) for a, b in pairwise(bounds)]
-    return Waves(history, parts)
+    def __str__(self) -> str:
+        parts = [f"{self.total} sent", f"{self.accepted} stored"]
+        parts += [f"{self.duplicates} known already"] if self.duplicates else []
+        parts += [f"{count} rejected: {reason}" for reason, count in self.rejected.most_common(3)]
+        return ", ".join(parts)
 
 
 def replay(run: Run) -> None:
     """Bootstrap on the history; then judge, replay and retrain, wave by wave."""
     plan = run.plan
-    assert plan.data is not None
-    with run.console.step("workspace", "workspace") as step:
-        place = run.rollout.workspace(plan.overrides)
-        step.text = str(place.root)
-    with run.console.step("ingest", "ingest") as step:
-        params = load(IngestParams, "ingest", place.root / "params.yaml")
-        waves = cut(read_source(plan.data, params.mapping))
-        start = last_moment(waves.history.events)
-        stored = ingest.ingest_source(run.rollout.engine, place, waves.history, start)
-        step.text = (
-            f"{stored.events} events, {stored.items} items, {stored.quarantined} quarantined of "
-            f"{waves.history.kind}; data version {stored.version[:12]}"
-        )
+    place = run.workspace(plan.overrides)
+    waves = _ingest(run, place)
+    rules = load(SplitParams, "split", place.root / "params.yaml")
     run.wait_for_prefect()
     with run.serving() as service:
-        first = run.retrain("first release", plan.overrides, start)
-        history, judged = History.of(waves.history.events), []
+        first = run.retrain("first release", plan.overrides, last_moment(waves.past))
+        history, judged = History.of(waves.past, rules.min_rating), []
         for number, wave in enumerate(waves.waves, start=1):
+            _publish(run, service, waves.items[number - 1], first_moment(wave), f"wave {number}")
             run.wait_until_in_step(service)
             judged.append(_judge(run, history, wave, first.release, number))
             _replay(run, wave, number)
             history = history.extended(wave)
-            _note(run, judged[-1], number, wave)
             if number < len(waves.waves):
                 run.retrain(f"wave {number}", plan.overrides, last_moment(wave))
+        _publish(run, service, waves.items[-1], last_moment(waves.waves[-1]), "the rest")
         run.wait_until_in_step(service)
-    _sum_up(run, judged)
+    for metric in METRICS:
+        run.totals[metric] = pooled(judged, metric, plan.seed, run.confidence)
+        for name, value in run.totals[metric].items():
+            run.console.line(f"all waves {metric} {name.replace('_', ' ')}: {shown(value)}", 1)
 
 
-def last_moment(events: pa.Table) -> int:
-    """The newest timestamp, µs."""
-    newest: int = pc.max(events["timestamp"].cast(pa.int64())).as_py()
-    return newest
+def publish(http: httpx.Client, items: pa.Table, now: int) -> Sent:
+    """POST item versions to the catalogue at `now`, µs. What it refuses is left out and named."""
+    sent = Sent()
+    rows = _rows(items.drop_columns("received_at"), ("created_at",))
+
+    def post(batch: list[dict[str, Any]]) -> None:
+        answer = http.post("/catalogue", json={"items": batch}, headers={TIME_HEADER: str(now)})
+        if answer.is_client_error and len(batch) > 1:
+            middle = len(batch) // 2
+            post(batch[:middle])
+            post(batch[middle:])
+        elif answer.is_client_error:
+            sent.rejected[f"item '{batch[0]['item_id']}' is not what the service takes"] += 1
+        else:
+            changed = answer.raise_for_status().json()["changed"]
+            sent.accepted += changed
+            sent.duplicates += len(batch) - changed
+
+    for first in range(0, len(rows), BATCH):
+        post(rows[first : first + BATCH])
+    return sent
+
+
+async def send(http: httpx.AsyncClient, wave: pa.Table, advance: Advance) -> Sent:
+    """POST every event at its own time; users side by side, each user's events in order.
+
+    Raises RuntimeError when the service answers for more or fewer events than it was sent.
+    """
+    by_user: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    for row in _rows(wave.select(FIELDS), ("timestamp",)):
+        event = {name: value for name, value in row.items() if value is not None}
+        by_user.setdefault(row["user_id"], {}).setdefault(row["timestamp"], []).append(event)
+    sent, gate = Sent(), asyncio.Semaphore(CONCURRENCY)
+
+    async def post(events: list[dict[str, Any]], moment: int) -> None:
+        answer = await http.post(
+            "/feedback", json={"events": events}, headers={TIME_HEADER: str(moment)}
+        )
+        said = answer.raise_for_status().json()
+        sent.accepted += said["accepted"]
+        sent.duplicates += said["duplicates"]
+        sent.rejected.update(event["reason"] for event in said["rejected"])
+        advance(sent.total, wave.num_rows)
+
+    async def play(moments: dict[int, list[dict[str, Any]]]) -> None:
+        async with gate:
+            for moment, events in moments.items():
+                for first in range(0, len(events), BATCH):
+                    await post(events[first : first + BATCH], moment)
+
+    async with asyncio.TaskGroup() as group:
+        for moments in by_user.values():
+            group.create_task(play(moments))
+    if sent.total != wave.num_rows:
+        raise RuntimeError(f"of {wave.num_rows} events the service accounts for {sent.total}")
+    return sent
+
+
+def _ingest(run: Run, place: Workspace) -> Waves:
+    assert run.plan.data is not None
+    with run.console.step("ingest", "ingest") as step:
+        params = load(IngestParams, "ingest", place.root / "params.yaml")
+        source = read_source(run.plan.data, params.mapping)
+        waves = cut(source, wall_clock())
+        start = last_moment(waves.past)
+        stored = ingest.ingest_source(run.rollout.engine, place, waves.history, start)
+        events, items = (sum(t.num_rows for t in tables) for tables in (waves.waves, waves.items))
+        step.text = (
+            f"{source.events.num_rows} events and {source.items.num_rows} items of {source.kind}: "
+            f"{stored.events} and {stored.items} stored, {events} and {items} to come in "
+            f"{len(waves.waves)} waves, {stored.quarantined} quarantined; "
+            f"data version {stored.version[:12]}"
+        )
+    return waves
+
+
+def _publish(run: Run, service: Supervised, items: pa.Table, now: int, label: str) -> None:
+    """What became known since the last wave."""
+    if items.num_rows == 0:
+        return
+    run.wait_until_in_step(service)
+    with (
+        run.console.step("catalogue", label) as step,
+        httpx.Client(base_url=run.url, timeout=60.0) as http,
+    ):
+        step.text = f"item versions: {publish(http, items, now)}"
 
 
 def _judge(run: Run, history: History, wave: pa.Table, frozen: str, number: int) -> WaveJudged:
-    rollout = run.rollout
     with run.console.step("judge", f"wave {number}") as step:
-        champion = channels.read(rollout.engine, CHANNEL)
-        served = Release.open(rollout.fetch(champion.release)) if champion else None
-        judged = judge_wave(
-            history, wave, rollout.online, served, Release.open(rollout.fetch(frozen))
-        )
+        now, served, first = run.what_is_served(frozen)
+        queries = wave_queries(history, wave, now.catalogue, run.rollout.online, now.history_length)
+        judged = judge_wave(queries, served, first)
+        metrics = {m: pooled([judged], m, run.plan.seed, run.confidence) for m in METRICS}
         step.text = f"{judged.queries} queries of {judged.users} users; ndcg@10 " + ", ".join(
-            f"{system} {value:.4f}" for system, value in judged.means("ndcg@10").items()
+            f"{system} {shown(metrics['ndcg@10'][system])}" for system in SYSTEMS
         )
+    day = {"day": number, "sessions": len(pc.unique(wave["user_id"])), "ctr": None}
+    run.days.append(day | {"events": wave.num_rows} | metrics)
     return judged
 
 
 def _replay(run: Run, wave: pa.Table, number: int) -> None:
+    async def play() -> Sent:
+        async with httpx.AsyncClient(base_url=run.url, timeout=60.0) as http:
+            return await send(http, wave, step.advance)
+
     with run.console.step("users", f"wave {number}") as step:
-        accepted = asyncio.run(_send(run.url, wave, step.advance))
-        step.text = f"{wave.num_rows} events sent, {accepted} stored"
+        step.text = f"events: {asyncio.run(play())}"
 
 
-async def _send(url: str, wave: pa.Table, advance: Advance) -> int:
-    """POST every event at its own time; users side by side, each user's events in order."""
-    by_user: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    rows = wave.set_column(
-        wave.column_names.index("timestamp"), "timestamp", wave["timestamp"].cast(pa.int64())
-    ).to_pylist()
-    for row in rows:
-        event = {name: row[name] for name in FIELDS if row.get(name) is not None}
-        event["value"] = float(row["value"]) if row.get("value") is not None else None
-        event["event_id"] = f"r-{row['user_id']}-{row['item_id']}-{row['timestamp']}"
-        by_user.setdefault(row["user_id"], {}).setdefault(row["timestamp"], []).append(event)
-    accepted, done, gate = 0, 0, asyncio.Semaphore(CONCURRENCY)
-
-    async def send(moments: dict[int, list[dict[str, Any]]]) -> None:
-        nonlocal accepted, done
-        async with gate:
-            for moment, events in moments.items():
-                answer = await http.post(
-                    "/feedback", json={"events": events}, headers={"x-rondo-time": str(moment)}
-                )
-                answer.raise_for_status()
-                accepted += answer.json()["accepted"]
-                done += len(events)
-                advance(done, len(rows))
-
-    async with (
-        httpx.AsyncClient(base_url=url, timeout=60.0) as http,
-        asyncio.TaskGroup() as group,
-    ):
-        for moments in by_user.values():
-            group.create_task(send(moments))
-    return accepted
-
-
-def _note(run: Run, judged: WaveJudged, number: int, wave: pa.Table) -> None:
-    day: dict[str, Any] = {
-        "day": number,
-        "sessions": len(pc.unique(wave["user_id"])),
-        "ctr": None,
-        "events": wave.num_rows,
-    }
-    run.days.append(day | {metric: judged.summary(metric, run.plan.seed) for metric in METRICS})
-
-
-def _sum_up(run: Run, judged: list[WaveJudged]) -> None:
-    """All waves together, users resampled with everything they did."""
-    for metric in METRICS:
-        run.totals[metric] = pooled(judged, metric, run.plan.seed)
-        for name, value in run.totals[metric].items():
-            shown = (
-                f"{value['mean']:+.4f} [{value['low']:+.4f}, {value['high']:+.4f}]"
-                if isinstance(value, dict)
-                else f"{value:.4f}"
-            )
-            run.console.line(f"all waves {metric} {name.replace('_', ' ')}: {shown}", 1)
+def _rows(table: pa.Table, times: tuple[str, ...]) -> list[dict[str, Any]]:
+    """As dictionaries, `times` in µs."""
+    for name in times:
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, table[name].cast(pa.int64()))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

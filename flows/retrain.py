@@ -20,8 +20,8 @@ from flows import environment, gating, ingest, stages
 from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock
 from flows.params import RetrainParams
-from flows.rollout import Rollout, installation
-from serving import offsets
+from flows.rollout import Rollout, experiment, installation
+from serving import fences, offsets
 from serving.fences import Fence
 
 
@@ -52,7 +52,7 @@ def retrain(
     get_run_logger().info("retrain: %s", reason)
     while True:
         try:
-            with lease(rollout.engine, "retrain") as held:
+            with lease(rollout.engine, "retrain") as held, rollout.at_workspace():
                 outcome = run_once(rollout, held.fence, overrides or {}, now or wall_clock())
         except Busy as busy:
             get_run_logger().info("%s", busy)
@@ -75,19 +75,24 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
         clock.lap("+".join(wave))
     outcome.release = rollout.publish(place, now, fence)
     clock.lap("publish")
-    rollout.materialise(place)
-    clock.lap("materialise")
+    place.save_experiment(experiment(outcome.release))
+    clock.lap("save")
     judgement = gating.judge(place, engine, rollout, outcome.release, fence)
     outcome.judgement = judgement
     outcome.decision, outcome.reasons = judgement.verdict.decision, judgement.verdict.reasons
     clock.lap("gate")
-    if outcome.decision == "promote":
+    promoted = outcome.decision == "promote"
+    if promoted:
         rollout.promote(outcome.release, judgement.champion, now, fence)
     clock.lap("promote")
-    place.save_experiment(outcome.release[:12])
-    rollout.retain(params.keep)
-    offsets.advance(engine, RETRAINED, offsets.read(engine, EVENTS), fence)
-    clock.lap("save")
+    fences.confirm(engine, fence)
+    if promoted or rollout.same_features(outcome.release, judgement.champion):
+        rollout.materialise(place)
+    clock.lap("materialise")
+    fences.confirm(engine, fence)
+    rollout.retain(place, params.keep)
+    offsets.advance(engine, {RETRAINED: offsets.read(engine, EVENTS)}, fence)
+    clock.lap("retain")
     return outcome
 
 

@@ -3,8 +3,11 @@
 What scores or serves is imported where it is used: `rondo status` does not wait for it.
 """
 
+import logging
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,7 +19,7 @@ from features.schema import DAY
 from features.settings import Settings
 from features.windows import Windows
 from flows.environment import CHECKOUT
-from flows.workspace import Workspace, prepare
+from flows.workspace import Workspace, locked, prepare
 from serving import channels, verdicts
 from serving.channels import Channel
 from serving.database import connect
@@ -25,8 +28,12 @@ from serving.fences import Fence
 if TYPE_CHECKING:
     from features.online import OnlineStore
 
+logger = logging.getLogger("rondo.rollout")
+
 CHANNEL = "champion"
 MODEL = "rondo"
+#: How long curves of fits are kept, and checkpoints of fits that were killed and never resumed.
+TRACES_DAYS = 30.0
 
 
 @cache
@@ -58,6 +65,10 @@ class Rollout:
     def workspace(self, overrides: Mapping[str, Any]) -> Workspace:
         """The retraining workspace, brought to the checkout's present state."""
         return prepare(self.settings.root / "workspace", CHECKOUT, self.settings.remote, overrides)
+
+    def at_workspace(self) -> AbstractContextManager[None]:
+        """Nobody else of this machine changes the workspace in the block."""
+        return locked(self.settings.root / "workspace")
 
     def fetch(self, identity: str) -> Path:
         """A verified local copy of a release. Raises ReleaseError."""
@@ -92,17 +103,37 @@ class Rollout:
         generation = champion.generation if champion else 0
         return channels.move(self.engine, CHANNEL, identity, generation, fence, now=now)
 
+    def same_features(self, identity: str, champion: Channel | None) -> bool:
+        """Do this release and the champion mean the same by every stored feature?
+
+        What is held must not change what the champion reads.
+        """
+        if champion is None:
+            return True
+        records = [verdicts.read(self.engine, i) for i in (identity, champion.release)]
+        known = [record.lineage.get("feature_fingerprint") for record in records if record]
+        same = len(known) == 2 and known[0] is not None and known[0] == known[1]
+        if not same:
+            logger.warning(
+                "release %s is held and has other features than the champion %s: the online store "
+                "keeps the champion's, which do not get newer until a release is promoted",
+                identity[:12],
+                champion.release[:12],
+            )
+        return same
+
     def materialise(self, workspace: Workspace) -> None:
         """Bring the online store up to the newest snapshot of `data/features`."""
         data = workspace.root / "data"
         end = Windows.read(data / "split" / "windows.json").judge_end
         self.online.materialise(data / "features", end // DAY * DAY + DAY)
 
-    def retain(self, keep: int) -> list[str]:
+    def retain(self, workspace: Workspace, keep: int) -> list[str]:
         """Delete all but the newest `keep` releases and every past champion; returns the deleted.
 
-        Their records and verdicts stay. Releases that this installation did not register, in a
-        folder that it shares with others, are not its to delete.
+        Their experiments go, too, with the data that no other has; their records and verdicts stay.
+        Releases that this installation did not register, in a folder that it shares with others,
+        are not its to delete.
         """
         from serving import release
 
@@ -114,7 +145,24 @@ class Rollout:
             release.remove(identity, self.settings.releases)
             shutil.rmtree(self.settings.root / "cache" / "releases" / identity, ignore_errors=True)
             delete_model(identity)
+        # Not only the doomed: a run that was killed here has left their experiments.
+        names = {experiment(identity) for identity in set(own[keep:]) - champions}
+        workspace.forget(names, remote_too=self.settings.remote_url is None)
+        for folder in ("checkpoints", "tensorboard/fit"):
+            remove_older(self.settings.root / folder, TRACES_DAYS)
         return doomed
+
+
+def remove_older(folder: Path, days: float) -> None:
+    """Remove what lies in `folder` and was not written to for `days`."""
+    for path in folder.glob("*"):
+        if path.stat().st_mtime < time.time() - days * 86_400:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def experiment(identity: str) -> str:
+    """The name of the DVC experiment that made a release."""
+    return identity[:12]
 
 
 def tag(identity: str) -> str:

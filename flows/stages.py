@@ -1,7 +1,7 @@
 """The DVC pipeline as Prefect tasks: read from `dvc.yaml`, each stage run in this process by DVC.
 
-A stage is a subprocess of ours (`features/stage.py`: it dies with us). What it prints goes to the
-run's log and to a file under `RONDO_HOME/logs`, so that our own output stays one line per step.
+A stage is a subprocess of ours (`features/stage.py`: it dies with us). What it prints goes to its
+task's log and to a file under `RONDO_HOME/logs`, so that our own output stays one line per step.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from features.stage import PARENT_VARIABLE
+from features.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
 from flows.workspace import Workspace
 
 LAST_STAGE = "package"
 
 
 class StageFailed(RuntimeError):
-    """A stage ended with an error; the message ends with what it printed last."""
+    """A stage ended with an error, twice; the message is the last line that it printed."""
 
 
 def waves(workspace: Workspace, last: str = LAST_STAGE) -> list[list[str]]:
@@ -39,30 +39,36 @@ def waves(workspace: Workspace, last: str = LAST_STAGE) -> list[list[str]]:
 
 
 def run_wave(workspace: Workspace, wave: list[str], logs: Path) -> None:
-    """Bring the stages of a wave up to date, side by side.
+    """Bring the stages of a wave up to date, side by side; what they print goes to files in `logs`.
 
-    What they print goes to one file of `logs` and to the run's log. Raises StageFailed after a
-    second failure of any.
+    Raises StageFailed after a second failure of any.
     """
-    log = logs / f"{'+'.join(wave)}.log"
-    os.environ[PARENT_VARIABLE] = str(os.getpid())
-    with workspace.inside(), output_to(log):
-        futures = {name: run_stage.submit(workspace, name) for name in wave}
+    with workspace.inside(), output_to(logs / "dvc.log"):
+        futures = {name: run_stage.submit(workspace, name, logs) for name in wave}
         results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}
-    printed = log.read_text(errors="replace").strip()
-    if printed:
-        get_run_logger().info(printed)
     for name, result in results.items():
         if isinstance(result, Exception):
-            last = "\n".join(printed.splitlines()[-15:])
-            raise StageFailed(f"stage {name} failed, see {log}: {result}\n{last}") from result
+            log = log_file(logs, name)
+            last = _printed(log).splitlines()[-1:] or [str(result)]
+            raise StageFailed(f"stage {name} failed: {last[0]} (all of it: {log})") from result
 
 
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
-def run_stage(workspace: Workspace, name: str) -> bool:
+def run_stage(workspace: Workspace, name: str, logs: Path) -> bool:
     """Bring stage `name` up to date; False when nothing had changed."""
-    with workspace.repo() as repo:
-        return bool(repo.reproduce(name, single_item=True))
+    log = log_file(logs, name)
+    log.unlink(missing_ok=True)
+    environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
+    try:
+        with workspace.repo() as repo:
+            return bool(repo.reproduce(name, single_item=True, run_env=environment))
+    finally:
+        if printed := _printed(log):
+            get_run_logger().info(printed)
+
+
+def _printed(log: Path) -> str:
+    return log.read_text(errors="replace").strip() if log.exists() else ""
 
 
 @contextlib.contextmanager

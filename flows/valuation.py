@@ -14,7 +14,7 @@ from features.online import OnlineStore
 from features.requests import Requests
 from serving.policy import PolicyParams, draw, uniforms_of
 from simulation.valuation import Snapshot
-from training.bootstrap import Interval, interval, paired_interval
+from training.bootstrap import Interval, paired_interval
 from training.metrics.lists import top_lists
 from training.recommender import Recommender
 
@@ -38,14 +38,10 @@ class Valuation:
     def greedy_means(self) -> dict[str, float]:
         return {system: float(values.mean()) for system, values in self.greedy.items()}
 
-    def interval(self, system: str, seed: int) -> Interval:
-        values = self.rewards[system]
-        return interval(values, np.arange(len(values)), seed)
-
-    def minus(self, other: str, seed: int) -> Interval:
-        """Served minus `other`, paired by person."""
-        values = self.rewards["served"]
-        return paired_interval(values, self.rewards[other], np.arange(len(values)), seed)
+    def minus(self, other: str, seed: int, confidence: float) -> Interval:
+        """Served minus `other`, paired by person; two-sided at `confidence`."""
+        served, people = self.rewards["served"], np.arange(len(self.rewards["served"]))
+        return paired_interval(served, self.rewards[other], people, seed, confidence=confidence)
 
 
 def requests_now(

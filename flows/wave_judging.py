@@ -12,9 +12,8 @@ from features.catalogue import Catalogue
 from features.online import OnlineStore
 from features.ragged import Histories, Ragged, offsets_of
 from features.requests import Queries, Requests
-from features.schema import EVENT_CODES, POSITIVE
+from features.schema import EVENT_CODES, POSITIVE, EventType
 from features.training_set import Timeline
-from serving.release import Release
 from training.bootstrap import interval
 from training.judging import Judged, judge_scores
 from training.recommender import Recommender
@@ -29,33 +28,40 @@ QUERIES_PER_USER: Final = 5
 class History:
     """Positive events so far, of all users, in no order.
 
-    user_ids, item_ids: object [n]; types: int8 [n]; timestamps: int64 [n], µs.
+    user_ids, item_ids: object [n]; types: int8 [n]; timestamps: int64 [n], µs; min_rating: a
+    rating below it is not positive.
     """
 
     user_ids: npt.NDArray[np.object_]
     item_ids: npt.NDArray[np.object_]
     types: npt.NDArray[np.int8]
     timestamps: npt.NDArray[np.int64]
+    min_rating: float
 
     @staticmethod
-    def of(events: pa.Table) -> "History":
+    def of(events: pa.Table, min_rating: float) -> "History":
+        """The positive ones among rows of `schema.EVENT`."""
         kinds = np.array([str(kind) for kind in events["event_type"].to_pylist()], dtype=object)
         kept = np.isin(kinds.astype(str), [str(kind) for kind in POSITIVE])
+        stars = events["value"].cast(pa.float64()).fill_null(0.0).to_numpy()
+        kept &= (kinds != EventType.RATING) | (stars >= min_rating)
         return History(
             np.array(events["user_id"].to_pylist(), dtype=object)[kept],
             np.array(events["item_id"].to_pylist(), dtype=object)[kept],
             np.array([EVENT_CODES[kind] for kind in kinds[kept]], dtype=np.int8),
             events["timestamp"].cast(pa.int64()).to_numpy()[kept],
+            min_rating,
         )
 
     def extended(self, events: pa.Table) -> "History":
         """With a later wave."""
-        other = History.of(events)
+        other = History.of(events, self.min_rating)
         return History(
             np.concatenate([self.user_ids, other.user_ids]),
             np.concatenate([self.item_ids, other.item_ids]),
             np.concatenate([self.types, other.types]),
             np.concatenate([self.timestamps, other.timestamps]),
+            self.min_rating,
         )
 
 
@@ -74,53 +80,43 @@ class WaveJudged:
     def users(self) -> int:
         return len(set(self.user_ids))
 
-    def means(self, metric: str) -> dict[str, float]:
-        """User-averaged, by system."""
-        return {name: _by_user(self.user_ids, j.metrics[metric])[1].mean().item()
-                for name, j in self.judged.items()}  # fmt: skip
 
-    def summary(self, metric: str, seed: int) -> dict[str, Any]:
-        """Means, and the paired differences with their intervals."""
-        return pooled([self], metric, seed)
-
-
-def pooled(waves: Sequence[WaveJudged], metric: str, seed: int) -> dict[str, Any]:
-    """Means by system and differences to served over all waves: each user counts once a wave,
-    users are resampled with all their waves."""
-    users, values = [], {system: [] for system in SYSTEMS}  # type: ignore[var-annotated]
-    for wave in waves:
-        for system in SYSTEMS:
-            names, means = _by_user(wave.user_ids, wave.judged[system].metrics[metric])
-            values[system].append(means)
-        users.append(names)
+def pooled(
+    waves: Sequence[WaveJudged], metric: str, seed: int, confidence: float
+) -> dict[str, Any]:
+    """Means by system and paired differences to served over all waves, for JSON: each user counts
+    once a wave, users are resampled with all their waves. Null where nobody was judged."""
+    users = [np.unique(wave.user_ids.astype(str)) for wave in waves]
     codes = np.unique(np.concatenate(users), return_inverse=True)[1].astype(np.int64)
-    columns = {system: np.concatenate(parts) for system, parts in values.items()}
-    result: dict[str, Any] = {system: float(column.mean()) for system, column in columns.items()}
-    for other in SYSTEMS[1:]:
-        found = interval(columns["served"] - columns[other], codes, seed)
-        result[f"served_minus_{other}"] = {
-            "mean": found.mean,
-            "low": found.low,
-            "high": found.high,
-        }
-    return result
+    columns = {
+        system: np.concatenate(
+            [_by_user(wave.user_ids, wave.judged[system].metrics[metric]) for wave in waves]
+        )
+        for system in SYSTEMS
+    }
+    return {
+        **{system: float(c.mean()) if len(c) else None for system, c in columns.items()},
+        **{
+            f"served_minus_{other}": interval(
+                columns["served"] - columns[other], codes, seed, confidence=confidence
+            ).plain()
+            for other in SYSTEMS[1:]
+        },
+    }
 
 
-def judge_wave(
-    history: History, wave: pa.Table, online: OnlineStore, served: Release | None, frozen: Release
-) -> WaveJudged:
-    """Every system on the queries of `wave`; without a served release, popularity is served."""
-    newest = served or frozen
-    catalogue = Catalogue.from_table(newest.items)
-    queries = wave_queries(history, wave, catalogue, online, newest.history_length)
+def judge_wave(queries: Queries, served: Recommender | None, frozen: Recommender) -> WaveJudged:
+    """Every system on the queries of a wave, all over one catalogue.
+
+    served: None while nothing was promoted: the service then answers with recency-popularity.
+    """
+    current = served or frozen
     requests = queries.requests
     judge = {}
-    for name, release in (("served", served), ("frozen", frozen)):
-        if release is not None:
-            recommender = release.load(catalogue)
+    for name, recommender in (("served", served), ("frozen", frozen)):
+        if recommender is not None:
             ranked = recommender.rank(requests, threads=2)
             judge[name] = judge_scores(queries, ranked.scores, K, ranked.candidates)
-    current = Recommender.load(newest.path, catalogue)
     judge["popularity"] = judge_scores(queries, current.popularity_scores(requests), K)
     judge["transformer"] = judge_scores(queries, current.transformer_scores(requests), K)
     judge.setdefault("served", judge["popularity"])
@@ -133,7 +129,7 @@ def wave_queries(
     """The queries of a wave: its items not yet in the user's history, by user and moment; at most
     QUERIES_PER_USER, evenly spaced. Items that the catalogue does not know cannot be hit."""
     known = history.extended(wave)
-    new = History.of(wave)
+    new = History.of(wave, history.min_rating)
     names, codes = np.unique(known.user_ids.astype(str), return_inverse=True)
     index = catalogue.index
     items = np.array([index.get(item, -1) for item in known.item_ids], dtype=np.int32)
@@ -196,8 +192,7 @@ def _of(histories: Histories, row: int) -> list[int]:
 
 def _by_user(
     user_ids: npt.NDArray[np.object_], values: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64]]:
-    names, inverse, counts = np.unique(
-        user_ids.astype(str), return_inverse=True, return_counts=True
-    )
-    return names, np.bincount(inverse, weights=values) / counts
+) -> npt.NDArray[np.float64]:
+    """The mean of each user, in order of id."""
+    _, inverse, counts = np.unique(user_ids.astype(str), return_inverse=True, return_counts=True)
+    return np.asarray(np.bincount(inverse, weights=values) / counts, dtype=np.float64)

@@ -6,22 +6,27 @@ the checkout, so `dvc exp show -A` there lists it while `git status` stays clean
 """
 
 import hashlib
+import logging
 import os
 import re
 import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
+
+logger = logging.getLogger("rondo.workspace")
 
 LOG = Path("data/log")
 STATE = "rondo-state"
+LOCK_SECONDS = 60.0
 #: Files of the workspace's own that git does not know: they outlive a change of the checkout.
 OWN_FILES = (f"{LOG}.dvc", "dvc.lock")
 #: Where new files are source. Anything else that lies untracked in a checkout may be data.
@@ -38,7 +43,7 @@ CONFIG = """\
 
 
 class WorkspaceError(RuntimeError):
-    """The checkout cannot be cloned or patched; the message says why."""
+    """The checkout cannot be cloned or patched, or somebody else is at it; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,6 @@ class Workspace:
     @contextmanager
     def repo(self) -> Iterator[Any]:
         """The DVC repository, opened anew: its index is cached and must see new files."""
-        import logging
-
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -109,6 +112,32 @@ class Workspace:
             repo.push()
             push(repo, "origin", [name], force=True, push_cache=False)
 
+    def forget(self, names: Set[str], remote_too: bool) -> None:
+        """Remove experiments here and in the checkout, and the data that only they had.
+
+        What any branch, tag or experiment of the checkout needs stays; where that cannot be told,
+        everything does. remote_too: also from the remote, which must be nobody else's; it is left
+        alone once somebody runs the pipeline in the checkout itself, which may push there.
+        """
+        from dvc.exceptions import DvcException
+
+        found = 0
+        for folder in (self.root, self.checkout):
+            refs = _git(folder, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+            doomed = [f"delete {ref}\n" for ref in refs if ref.rpartition("/")[2] in names]
+            _git(folder, "update-ref", "--stdin", stdin="".join(doomed).encode())
+            found += len(doomed)
+        if not found:
+            return
+        known = [f"+refs/{kind}/*:refs/{kind}/*" for kind in ("exps", "heads", "tags")]
+        _git(self.root, "fetch", "-q", "origin", *known)
+        cloud = remote_too and not (self.checkout / "dvc.lock").exists()
+        try:
+            with self.repo() as repo:
+                repo.gc(all_branches=True, all_tags=True, all_experiments=True, cloud=cloud)
+        except DvcException as error:
+            logger.warning("data of forgotten experiments stay: %s", error)
+
 
 def prepare(
     root: Path, checkout: Path, remote: str, overrides: Mapping[str, Any] | None = None
@@ -119,7 +148,32 @@ def prepare(
     `input: data/log`. Outputs and the log stay; calling it twice changes nothing. Raises
     WorkspaceError when the checkout is no git repository or has no commit.
     """
-    values: dict[str, Any] = {"input": str(LOG), **(overrides or {})}
+    with locked(root):
+        return _prepare(root, checkout, remote, overrides or {})
+
+
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Keep every other process of this machine out of the workspace at `root` for the block.
+
+    The lease says who may retrain; this keeps its next holder waiting for one that lost it without
+    noticing. Ends with the process; the same thread may enter again. Raises WorkspaceError after a
+    minute.
+    """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root.with_name(f".{root.name}.lock"), is_singleton=True)
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise WorkspaceError(f"another process is working in {root}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _prepare(root: Path, checkout: Path, remote: str, overrides: Mapping[str, Any]) -> Workspace:
+    values: dict[str, Any] = {"input": str(LOG), **overrides}
     head = _git(checkout, "rev-parse", "HEAD").strip()
     patch = uncommitted(checkout)
     state = hashlib.sha256(f"{head}\n{sorted(values.items())}\n{remote}\n".encode() + patch)
@@ -130,6 +184,7 @@ def prepare(
     if not (root / ".git").exists():
         _clone(checkout, root)
     marker.unlink(missing_ok=True)
+    _git(root, "remote", "set-url", "origin", str(checkout))  # it may have moved
     _git(root, "fetch", "-q", "origin", head)
     # Outputs are ignored by git and stay; so do the log's pointer and the lock, by name.
     _git(root, "checkout", "-q", "--force", "--detach", head)

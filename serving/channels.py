@@ -145,6 +145,19 @@ def past(engine: sa.Engine, name: str) -> set[str]:
     return {entry.release for entry in history(engine, name)}
 
 
+def withdrawn(engine: sa.Engine, name: str) -> set[str]:
+    """Releases that `name` was rolled back from and has not been moved to since.
+
+    They served and were found wanting: only a person should promote one again.
+    """
+    found: set[str] = set()
+    for entry in reversed(history(engine, name)):
+        if entry.previous is not None and entry.reason.startswith(ROLLED_BACK):
+            found.add(entry.previous)
+        found.discard(entry.release)
+    return found
+
+
 def _read(connection: sa.Connection, name: str) -> Channel | None:
     table = tables.channels
     query = sa.select(table.c.release, table.c.generation).where(table.c.name == name)

@@ -19,7 +19,8 @@ from features.requests import Requests
 from features.schema import ITEM_FEATURES
 from serving.policy import Floats, PolicyParams, propensity
 
-VERSION = 1
+#: Changes with the fields below and with the formula of the policy (2: by rank, docs/adr/0006).
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ Writers use `writing(engine)`, readers `reading(engine)`. On SQLite a write tran
 write lock when it begins (`BEGIN IMMEDIATE`): read-then-write in a deferred one fails under load.
 """
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,8 +80,11 @@ def advance_counter(connection: sa.Connection, name: str, value: int) -> None:
 
 
 def _prepare(engine: sa.Engine) -> None:
-    """Make the tables where there are none, else check their version."""
-    if not sa.inspect(engine).has_table("schema_version"):
+    """Make the tables where there are none, else check their version.
+
+    The version is written last: without it, somebody may be making the tables at this moment.
+    """
+    if not _has_version(engine):
         _create(engine)
     with writing(engine) as connection:
         found = connection.execute(sa.select(tables.schema_version.c.version)).scalars().all()
@@ -96,6 +101,14 @@ def _prepare(engine: sa.Engine) -> None:
         if not found:
             row = {"name": "rondo", "version": tables.SCHEMA_VERSION}
             _insert_once(connection, tables.schema_version, row)
+
+
+def _has_version(engine: sa.Engine) -> bool:
+    if not sa.inspect(engine).has_table("schema_version"):
+        return False
+    with reading(engine) as connection:
+        found = connection.execute(sa.select(tables.schema_version.c.version).limit(1))
+        return found.scalar_one_or_none() is not None
 
 
 def _create(engine: sa.Engine, attempts: int = 20) -> None:
@@ -122,13 +135,26 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_MS}",
-        "journal_mode=WAL",
         "synchronous=FULL",
         "fullfsync=ON",
         "foreign_keys=ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")
+    _use_wal(cursor)
     cursor.close()
+
+
+def _use_wal(cursor: Any) -> None:
+    """SQLite does not wait for the busy timeout where several change the journal mode at once."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

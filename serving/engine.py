@@ -77,8 +77,7 @@ class Engine:
         """
         request_id = asked.request_id or self._new_id()
         made = self.decide(self._live(), asked, request_id, now)
-        write = self._writer.write_slate(now, made.request, made.slots, made.impressions)
-        written = await asyncio.wrap_future(write)
+        written = await asyncio.wrap_future(self._writer.write_slate(now, made.slate))
         if not written.new_request:  # a repeat: what was logged first is the answer
             return self._logged(asked, request_id)
         self._count(made.answer, asked.placement)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from serving import tables
+from serving.database import reading
 
 
 class Fenced(RuntimeError):
@@ -21,6 +22,12 @@ class Fence:
 
     lease: str
     number: int
+
+
+def confirm(engine: sa.Engine, fence: Fence | None) -> None:
+    """Raise Fenced if the lease has passed on. For work outside the database: just before it."""
+    with reading(engine) as connection:
+        check(connection, fence)
 
 
 def check(connection: sa.Connection, fence: Fence | None) -> None:

@@ -59,6 +59,7 @@ class Live:
     policy: PolicyParams = field(default_factory=PolicyParams)
     placements: PlacementsParams = field(default_factory=PlacementsParams)
     history_length: int = HISTORY_LENGTH
+    min_rating: float = 0.0
 
     @property
     def release_id(self) -> str | None:
@@ -185,6 +186,7 @@ def with_release(live: Live, release: Release, channel: Channel | None) -> Live:
         policy=release.policy,
         placements=release.placements,
         history_length=release.history_length,
+        min_rating=release.min_rating,
     )
 
 

@@ -6,9 +6,9 @@ the same rows.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -23,6 +23,11 @@ Row = Mapping[str, Any]
 
 #: Event types that say: never show me this again.
 HIDING = (schema.EventType.HIDE, schema.EventType.DISLIKE)
+
+#: Event types that a user's live history is made of.
+REMEMBERED = (*schema.POSITIVE, *HIDING)
+
+_T = TypeVar("_T")
 
 #: Ids in one SQL statement; every engine here takes at least this many parameters.
 CHUNK = 5_000
@@ -58,7 +63,8 @@ _INSERT = {
 
 
 def _recent() -> sa.Select[Any]:
-    """The newest `length` positive events and the newest `length` hides of users `ids`."""
+    """The newest `length` positive events (no rating below `min_rating` is one) and the newest
+    `length` hides of users `ids`."""
     place = sa.func.row_number().over(
         partition_by=(_events.user_id, _events.event_type.in_(HIDING)),
         order_by=(_events.timestamp.desc(), _events.offset.desc()),
@@ -74,8 +80,12 @@ def _recent() -> sa.Select[Any]:
         )
         .where(
             _events.user_id.in_(_IDS),
-            _events.event_type.in_((*schema.POSITIVE, *HIDING)),
+            _events.event_type.in_(REMEMBERED),
             _events.item_id.is_not(None),
+            sa.or_(
+                _events.event_type != schema.EventType.RATING,
+                sa.func.coalesce(_events.value, 0.0) >= sa.bindparam("min_rating"),
+            ),
         )
         .subquery()
     ).c
@@ -87,6 +97,11 @@ def _recent() -> sa.Select[Any]:
 
 
 _RECENT = _recent()
+_USERS_AFTER = (
+    sa.select(_events.user_id)
+    .where(_events.offset > sa.bindparam("after"), _events.event_type.in_(REMEMBERED))
+    .distinct()
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,19 @@ class Appended:
     events: frozenset[str]
     requests: frozenset[str]
     last_offset: int
+
+
+@dataclass(frozen=True)
+class Slate:
+    """A slate to log: a row of `requests`, its rows of `slots`, and an event for each of them."""
+
+    request: Row
+    slots: Sequence[Row] = ()
+    impressions: Sequence[Row] = ()
+
+    @property
+    def request_id(self) -> str:
+        return str(self.request["request_id"])
 
 
 @dataclass(frozen=True)
@@ -120,26 +148,25 @@ class FeedbackLog:
 
     def append(
         self,
-        requests: Sequence[Row] = (),
-        slots: Sequence[Row] = (),
+        slates: Sequence[Slate] = (),
         events: Sequence[Row] = (),
         dead: Sequence[Row] = (),
     ) -> Appended:
         """Store rows in one transaction; it has committed when this returns.
 
-        requests, slots: rows of their tables; a request id that is already there is left as it
-        is, with its slots. events: `schema.EVENT` rows; an `event_id` that is already there is
-        left out and named. dead: `event_id`, `reason`, `payload` (any JSON), `received_at`.
+        slates: the first of each request id is stored whole; nothing is of one whose request id is
+        already there, for it was never shown. events: `schema.EVENT` rows; an `event_id` that is
+        already there is left out. dead: `event_id`, `reason`, `payload` (any JSON), `received_at`.
         """
         with writing(self.engine) as connection:
             last = lock_counter(connection, "events")
-            known = _present(connection, _KNOWN_REQUESTS, [r["request_id"] for r in requests])
-            new_requests = _first_of(requests, "request_id", known)
-            _insert(connection, tables.requests, new_requests)
-            fresh = {row["request_id"] for row in new_requests}
-            _insert(connection, tables.slots, [s for s in slots if s["request_id"] in fresh])
+            known = _present(connection, _KNOWN_REQUESTS, [slate.request_id for slate in slates])
+            shown = _first_of(slates, lambda slate: slate.request_id, known)
+            _insert(connection, tables.requests, [slate.request for slate in shown])
+            _insert(connection, tables.slots, [slot for slate in shown for slot in slate.slots])
+            events = [*(row for slate in shown for row in slate.impressions), *events]
             stored = _present(connection, _KNOWN_EVENTS, [e["event_id"] for e in events])
-            new_events = _first_of(events, "event_id", stored)
+            new_events = _first_of(events, lambda event: str(event["event_id"]), stored)
             numbered = [
                 {name: event.get(name) for name in schema.EVENT.names} | {"offset": last + 1 + i}
                 for i, event in enumerate(new_events)
@@ -149,7 +176,11 @@ class FeedbackLog:
             last += len(numbered)
             if numbered:
                 advance_counter(connection, "events", last)
-        return Appended(frozenset(str(e["event_id"]) for e in new_events), frozenset(fresh), last)
+        return Appended(
+            frozenset(str(event["event_id"]) for event in new_events),
+            frozenset(slate.request_id for slate in shown),
+            last,
+        )
 
     def read(self, after_offset: int, limit: int) -> pa.Table:
         """The next events after `after_offset`, at most `limit`: columns of OUTBOX, in order."""
@@ -214,18 +245,28 @@ class FeedbackLog:
                     found.setdefault(request_id, {})[item_id] = Slot(*slot)
         return found
 
-    def recent(self, user_ids: Sequence[str], length: int) -> dict[str, UserHistory]:
+    def recent(
+        self, user_ids: Sequence[str], length: int, min_rating: float = 0.0
+    ) -> dict[str, UserHistory]:
         """What the log knows of users: their newest `length` positive events, and hidden items.
 
-        Every user asked for is a key. This is what the live view of the online store holds.
+        A rating below `min_rating` is not positive. Every user asked for is a key. This is what the
+        live view of the online store holds.
         """
         found: dict[str, list[tuple[str, str, int]]] = {user_id: [] for user_id in user_ids}
         with reading(self.engine) as connection:
             for chunk in _chunks(user_ids):
-                rows = connection.execute(_RECENT, {"ids": chunk, "length": length})
+                rows = connection.execute(
+                    _RECENT, {"ids": chunk, "length": length, "min_rating": min_rating}
+                )
                 for user_id, item_id, event_type, timestamp in rows:
                     found[user_id].append((item_id, event_type, timestamp))
         return {user_id: _history(rows) for user_id, rows in found.items()}
+
+    def users_after(self, offset: int) -> set[str]:
+        """Whose history the events after `offset` have changed."""
+        with reading(self.engine) as connection:
+            return set(connection.execute(_USERS_AFTER, {"after": offset}).scalars())
 
 
 def _history(rows: list[tuple[str, str, int]]) -> UserHistory:
@@ -251,12 +292,12 @@ def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
         yield distinct[start : start + CHUNK]
 
 
-def _first_of(rows: Sequence[Row], key: str, known: set[str]) -> list[Row]:
+def _first_of(rows: Sequence[_T], key: Callable[[_T], str], known: set[str]) -> list[_T]:
     """Rows whose key is new, the first of each key."""
-    fresh: dict[str, Row] = {}
+    fresh: dict[str, _T] = {}
     for row in rows:
-        if row[key] not in known:
-            fresh.setdefault(row[key], row)
+        if key(row) not in known:
+            fresh.setdefault(key(row), row)
     return list(fresh.values())
 
 

@@ -17,6 +17,8 @@ LAST_MOMENT: Final = 253_402_300_799_999_999
 Id = Annotated[
     str, Field(min_length=1, max_length=ID_LENGTH, pattern=r"^[^\s\pC]([^\pC]*[^\s\pC])?$")
 ]
+#: How ids of impressions begin; a client's event must not take one.
+IMPRESSION: Final = "impression:"
 Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
 Microseconds = Annotated[int, Field(ge=0, le=LAST_MOMENT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -93,6 +95,8 @@ class FeedbackEvent(BaseModel):
     def _complete(self) -> "FeedbackEvent":
         if self.event_type is EventType.IMPRESSION:
             raise ValueError("impressions are logged by the service, not sent")
+        if self.event_id.startswith(IMPRESSION):
+            raise ValueError(f"an event_id that begins with '{IMPRESSION}' is the service's own")
         if self.item_id is None and self.event_type is not EventType.SEARCH:
             raise ValueError(f"a {self.event_type} needs an item_id")
         return self

@@ -1,5 +1,7 @@
 """How far a consumer has read the outbox or the catalogue feed."""
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 
 from serving import tables
@@ -9,25 +11,32 @@ from serving.fences import Fence, check
 
 def read(engine: sa.Engine, consumer: str) -> int:
     """The last offset that `consumer` has finished with; 0 before the first."""
+    return find(engine, consumer) or 0
+
+
+def find(engine: sa.Engine, consumer: str) -> int | None:
+    """The same; None if nothing was ever noted."""
     query = sa.select(tables.offsets.c.offset).where(tables.offsets.c.consumer == consumer)
     with reading(engine) as connection:
-        return int(connection.execute(query).scalar_one_or_none() or 0)
+        found: int | None = connection.execute(query).scalar_one_or_none()
+    return found
 
 
-def advance(engine: sa.Engine, consumer: str, offset: int, fence: Fence | None = None) -> None:
-    """Note that `consumer` is done with everything up to `offset`; never goes back.
+def advance(engine: sa.Engine, marks: Mapping[str, int], fence: Fence | None = None) -> None:
+    """Note that each consumer of `marks` is done with everything up to its offset; all or none.
 
-    Raises Fenced for a lost lease.
+    An offset never goes back. Raises Fenced for a lost lease.
     """
     table = tables.offsets
     with writing(engine) as connection:
         check(connection, fence)
-        current = connection.execute(
-            sa.select(table.c.offset).where(table.c.consumer == consumer).with_for_update()
-        ).scalar_one_or_none()
-        if current is None:
-            connection.execute(sa.insert(table), {"consumer": consumer, "offset": offset})
-        elif offset > current:
-            connection.execute(
-                sa.update(table).where(table.c.consumer == consumer).values(offset=offset)
-            )
+        for consumer, offset in sorted(marks.items()):
+            current = connection.execute(
+                sa.select(table.c.offset).where(table.c.consumer == consumer).with_for_update()
+            ).scalar_one_or_none()
+            if current is None:
+                connection.execute(sa.insert(table), {"consumer": consumer, "offset": offset})
+            elif offset > current:
+                connection.execute(
+                    sa.update(table).where(table.c.consumer == consumer).values(offset=offset)
+                )

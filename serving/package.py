@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from features import params
+from features.outputs import replace_folder
 from features.placements import PlacementsParams
-from features.stage import replace_folder, stage_guard
 from features.training_set import load_catalogue, load_queries
 from features.windowing import Rules
 from features.windows import Windows
 from serving import golden
 from serving.policy import PolicyParams
 from serving.release import seal
-from training.fingerprint import fingerprint
+from training.fingerprint import feature_fingerprint, fingerprint
 from training.recommender import Recommender
 
 
@@ -57,6 +57,7 @@ def package(
                 params.build(PlacementsParams, "placements", content["placements"])
             ),
             "history_length": rules.history_length,
+            "min_rating": rules.min_rating,
         },
     )
     _write(
@@ -66,6 +67,7 @@ def package(
             "features": hash_folder(features),
             "evaluation": hash_folder(evaluation),
             "fingerprint": fingerprint(Path(), content),
+            "feature_fingerprint": feature_fingerprint(Path(), content),
             "params": content,
             "windows": asdict(Windows.read(split / "windows.json")),
         },
@@ -93,7 +95,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 def main() -> None:
     *sources, release = (Path(argument) for argument in sys.argv[1:])
-    with stage_guard(), replace_folder(release) as temporary:
+    with replace_folder(release) as temporary:
         split, features, transformer, candidates, trees, evaluation = sources
         identity = package(split, features, transformer, candidates, trees, evaluation, temporary)
     print(f"release {identity}")

@@ -3,11 +3,12 @@
 Slots are drawn one after the other without replacement (Plackett-Luce, mixed with uniform
 exploration). Given the items above it, an item takes the next slot with probability
 
-    p(i | prefix) = (1 - epsilon) * softmax(score / tau - penalty(i, prefix)) over the candidates
-                    + epsilon / |eligible|                over the whole eligible catalogue
+    p(i | prefix) = (1 - epsilon) * softmax(-log(rank) / tau - penalty(i, prefix)) over candidates
+                    + epsilon / |eligible|                 over the whole eligible catalogue
 
-where both sets leave out the prefix, and tau is in standard deviations of the scores within the
-request. Pure numpy; one request or thousands; the same numbers either way, to the last bit.
+where both sets leave out the prefix and a candidate's rank is by score, 1 the best: its weight is
+rank^(-1/tau). Scores of a ranker mean nothing beyond their order, so nothing else of them counts
+(docs/adr/0006). Pure numpy; one request or thousands; the same numbers either way, to the last bit.
 """
 
 import hashlib
@@ -33,7 +34,7 @@ class PolicyParams:
     """Section `policy` of `params.yaml`."""
 
     temperature: float = 0.5
-    """tau, in standard deviations of the candidates' scores within the request; above 0."""
+    """tau: a candidate's weight is its rank to the power of -1/tau; above 0."""
     epsilon: float = 0.05
     """Share of uniform exploration over the eligible catalogue, in [0, 1]."""
     diversity: float = 0.0
@@ -168,7 +169,8 @@ class _Walk:
             _unit(categories) if params.diversity > 0 and categories is not None else None
         )
         alive = allowed & np.isfinite(scores)
-        self.logits = np.where(alive, _standardised(scores, alive) / params.temperature, -np.inf)
+        logits = -_log_ranks(scores, alive) / params.temperature
+        self.logits = np.where(alive, logits, -np.inf)
         self.weights = np.zeros(candidates.shape)
         self._weigh(np.arange(len(candidates)))
         self._sum()
@@ -210,18 +212,13 @@ class _Walk:
         return result
 
 
-def _standardised(scores: npt.NDArray[np.float32], alive: Bools) -> Floats:
-    """Scores minus their mean over their standard deviation within each request; 0 if not alive."""
-    present = np.where(alive, scores, 0.0).astype(np.float64)
-    count = np.maximum(alive.sum(axis=1), 1)
-    centred = np.where(alive, present - (_total(present) / count)[:, None], 0.0)
-    deviation = np.sqrt(_total(centred * centred) / count)
-    return centred / np.where(deviation > 0, deviation, 1.0)[:, None]
-
-
-def _total(values: Floats) -> Floats:
-    """Sum of each row from left to right: zeros in between change nothing. float64 [n]."""
-    return np.cumsum(values, axis=1)[:, -1] if values.shape[1] else np.zeros(len(values))
+def _log_ranks(scores: npt.NDArray[np.float32], alive: Bools) -> Floats:
+    """Logarithm of each candidate's rank by score within its request, 1 the best; equal scores in
+    the order of the columns, which is logged. float64 [n, C]; what is not alive comes last."""
+    order = np.argsort(np.where(alive, -scores, np.inf), axis=1, kind="stable")
+    ranks = np.empty(scores.shape)
+    np.put_along_axis(ranks, order, np.arange(1.0, scores.shape[1] + 1.0)[None], axis=1)
+    return np.log(ranks)
 
 
 def _unit(categories: npt.NDArray[np.float32]) -> Floats:

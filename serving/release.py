@@ -34,7 +34,7 @@ from training.recommender import Recommender, ReleaseError
 __all__ = ["Release", "ReleaseError", "fetch", "publish", "release_id", "seal", "verify"]
 
 MANIFEST: Final = "manifest.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 #: What a release may hold: weights, tables and text. Never anything that runs when it is read.
 SUFFIXES: Final = (".json", ".safetensors", ".parquet", ".txt")
 
@@ -52,6 +52,7 @@ class Release:
     policy: PolicyParams
     placements: PlacementsParams
     history_length: int
+    min_rating: float
     lineage: dict[str, Any]
 
     @staticmethod
@@ -66,6 +67,7 @@ class Release:
             policy=params.build(PolicyParams, "policy", rules["policy"]),
             placements=params.build(PlacementsParams, "placements", rules["placements"]),
             history_length=rules["history_length"],
+            min_rating=rules["min_rating"],
             lineage=json.loads((path / "lineage.json").read_text()),
         )
 

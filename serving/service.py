@@ -19,13 +19,12 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from features.online import OnlineStore
-from features.schema import POSITIVE
 from features.settings import Settings
-from serving import catalogue_feed
+from serving import catalogue_feed, live_history
 from serving.database import connect
 from serving.engine import Conflict, Engine, Unknown
 from serving.live import Follower
-from serving.log import HIDING, FeedbackLog, Row
+from serving.log import REMEMBERED, FeedbackLog, Row
 from serving.metrics import Metrics
 from serving.models import (
     CatalogueInput,
@@ -180,12 +179,10 @@ class Rondo:
     def _committed(self, outcomes: Sequence[Row]) -> None:
         for row in outcomes:
             self.metrics.events.labels(row["release"] or "", row["event_type"]).inc()
-        watched = (*POSITIVE, *HIDING)
-        users = sorted({row["user_id"] for row in outcomes if row["event_type"] in watched})
-        if users:
-            length = self.follower.live.history_length
-            now = max(row["received_at"] for row in outcomes)
-            self.online.push_history(self.log.recent(users, length), now)
+        users = {row["user_id"] for row in outcomes if row["event_type"] in REMEMBERED}
+        live, now = self.follower.live, max(row["received_at"] for row in outcomes)
+        rules = live.history_length, live.min_rating
+        live_history.push(self.log, self.online, sorted(users), *rules, now)
 
 
 def _answer(ctx: bentoml.Context, answer: BaseModel) -> Response:

@@ -1,8 +1,8 @@
 """A decided slate: its rows in the log, its answer, and what is needed to judge it later."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,8 @@ from features.requests import Requests
 from features.schema import EVENT_CODES, EventType
 from serving import context
 from serving.live import Live
-from serving.log import Row
-from serving.models import HistoryEntry, Item, RecommendInput, RecommendOutput
+from serving.log import Slate
+from serving.models import IMPRESSION, HistoryEntry, Item, RecommendInput, RecommendOutput
 from serving.policy import Bools, Slates
 from serving.signing import Signer
 from training.retrieve import SOURCES
@@ -25,9 +25,7 @@ EXPLORATION = "exploration"
 class Decision:
     """A slate that was decided but not yet logged: rows of the tables, and the answer."""
 
-    request: Row
-    slots: Sequence[Row]
-    impressions: Sequence[Row]
+    slate: Slate
     answer: RecommendOutput
 
 
@@ -58,19 +56,20 @@ def decision(
     kept = slates.items[0] >= 0
     chosen = slates.items[0][kept]
     ids = live.catalogue.item_ids
-    place = {int(item): i for i, item in enumerate(ranking.candidates[0]) if item >= 0}
+    place = {item: i for i, item in enumerate(ranking.candidates[0].tolist()) if item >= 0}
+    scores = ranking.scores[0].tolist()
     items = []
     for position, (item, p) in enumerate(
         zip(chosen.tolist(), slates.propensities[0][kept].tolist(), strict=True)
     ):
         at = place.get(item)
-        known = at is not None and bool(np.isfinite(ranking.scores[0, at]))
+        known = at is not None and isfinite(scores[at])
         items.append(
             Item(
                 item_id=ids[item],
                 position=position,
                 propensity=p,
-                score=float(ranking.scores[0, at]) if known else None,
+                score=scores[at] if known else None,
                 reasons=_reasons(int(ranking.found_by[0, at]), ranking.source)
                 if known
                 else [EXPLORATION],
@@ -112,7 +111,7 @@ def decision(
     impressions = [
         shared
         | {
-            "event_id": f"{request_id}:{item.position}",
+            "event_id": f"{IMPRESSION}{request_id}:{item.position}",
             "item_id": item.item_id,
             "event_type": EventType.IMPRESSION.value,
             "received_at": now,
@@ -122,7 +121,7 @@ def decision(
         }
         for item in items
     ]
-    return Decision(request, slots, impressions, answer)
+    return Decision(Slate(request, slots, impressions), answer)
 
 
 def merged_history(stored: Histories, sent: list[HistoryEntry], live: Live, now: int) -> Histories:

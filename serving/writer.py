@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from serving.feedback import Rejection, join
-from serving.log import FeedbackLog, Row
+from serving.log import FeedbackLog, Row, Slate
 from serving.metrics import Metrics
 
 logger = logging.getLogger("rondo.writer")
@@ -30,7 +30,10 @@ class Overloaded(RuntimeError):
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one write. The impressions of a slate count as neither."""
+    """What became of one write. The impressions of a slate count as neither.
+
+    new_request: its slate was stored; False for a repeat, of which nothing was.
+    """
 
     accepted: int
     duplicates: int
@@ -41,9 +44,7 @@ class Written:
 @dataclass(frozen=True)
 class _Write:
     now: int
-    requests: Sequence[Row]
-    slots: Sequence[Row]
-    impressions: Sequence[Row]
+    slate: Slate | None
     outcomes: Sequence[dict[str, Any]]
     rejected: list[Rejection]
     future: "Future[Written]" = field(default_factory=Future)
@@ -71,11 +72,9 @@ class Writer:
         self._closed = False
         self._thread.start()
 
-    def write_slate(
-        self, now: int, request: Row, slots: Sequence[Row], impressions: Sequence[Row]
-    ) -> "Future[Written]":
+    def write_slate(self, now: int, slate: Slate) -> "Future[Written]":
         """Log a slate with its impressions. Raises Overloaded when the queue is full."""
-        return self._put(_Write(now, [request], slots, impressions, [], []))
+        return self._put(_Write(now, slate, [], []))
 
     def write_outcomes(
         self, now: int, outcomes: Sequence[dict[str, Any]], rejected: list[Rejection]
@@ -84,7 +83,7 @@ class Writer:
 
         `now` in µs. Raises Overloaded when the queue is full.
         """
-        return self._put(_Write(now, [], [], [], outcomes, rejected))
+        return self._put(_Write(now, None, outcomes, rejected))
 
     def close(self) -> None:
         """Finish what is waiting, then stop."""
@@ -96,6 +95,7 @@ class Writer:
     def _put(self, write: _Write) -> "Future[Written]":
         if self._closed:
             raise Overloaded("the service is stopping")
+        write.future.set_running_or_notify_cancel()  # a client that gives up stops no writer
         try:
             self._queue.put_nowait(write)
         except queue.Full:
@@ -152,9 +152,8 @@ class Writer:
         rejected = [write.rejected + late for write, (_, late) in zip(group, joined, strict=True)]
         outcomes = [row for rows, _ in joined for row in rows]
         appended = self._log.append(
-            [row for write in group for row in write.requests],
-            [row for write in group for row in write.slots],
-            [*(row for write in group for row in write.impressions), *outcomes],
+            [write.slate for write in group if write.slate is not None],
+            outcomes,
             [
                 reject.row(write.now)
                 for write, rejects in zip(group, rejected, strict=True)
@@ -163,8 +162,8 @@ class Writer:
         )
         committed = time.perf_counter()
         self._metrics.seconds.labels("commit").observe(committed - began)
-        self._metrics.commits.observe(sum(len(w.requests) + len(w.outcomes) for w in group))
-        unclaimed = set(appended.events)
+        self._metrics.commits.observe(sum(bool(w.slate) + len(w.outcomes) for w in group))
+        unclaimed, unanswered = set(appended.events), set(appended.requests)
         new = []
         results = []
         for write, (rows, _), rejects in zip(group, joined, rejected, strict=True):
@@ -174,8 +173,10 @@ class Writer:
                     unclaimed.discard(row["event_id"])
                     fresh.append(row)
             new += fresh
-            known = all(row["request_id"] in appended.requests for row in write.requests)
-            results.append(Written(len(fresh), len(rows) - len(fresh), rejects, known))
+            request_id = write.slate.request_id if write.slate is not None else None
+            first = request_id in unanswered
+            unanswered.discard(request_id or "")
+            results.append(Written(len(fresh), len(rows) - len(fresh), rejects, first))
         if new:
             try:
                 self._committed(new)

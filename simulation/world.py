@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import params
+from features.outputs import replace_folder
 from features.schema import DAY, USER
-from features.stage import replace_folder, stage_guard
 from simulation import items
 from simulation.history import write_days
 from simulation.market import START, Market
@@ -43,10 +43,9 @@ def write(world: WorldParams, folder: Path) -> Market:
 
 def main() -> None:
     """The stage."""
-    with stage_guard():
-        world = params.load(WorldParams, "world")
-        with replace_folder(Path(sys.argv[1])) as folder:
-            write(world, folder)
+    world = params.load(WorldParams, "world")
+    with replace_folder(Path(sys.argv[1])) as folder:
+        write(world, folder)
 
 
 def _write_items(market: Market, folder: Path) -> None:

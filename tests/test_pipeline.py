@@ -1,14 +1,42 @@
 """`dvc.yaml` and `params.yaml` tell the whole truth about the stages."""
 
 import ast
-import sys
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from features.ingest.mapping import IngestParams
+from features.params import ParamsError, load, read
+from features.placements import PlacementsParams
+from features.windowing import SplitParams
+from flows.params import RetrainParams
+from serving.policy import PolicyParams
+from simulation.params import WorldParams
+from training.candidates import CandidateParams
+from training.gate import GateParams
+from training.judging import EvaluateParams
+from training.transformer.config import TransformerParams
+from training.trees import TreeParams
+
 PACKAGES = ("features", "training", "serving", "simulation")
+
+#: The dataclass that each section of params.yaml builds; `input` is no section.
+SECTIONS: dict[str, type[Any]] = {
+    "world": WorldParams,
+    "ingest": IngestParams,
+    "placements": PlacementsParams,
+    "split": SplitParams,
+    "fit": TransformerParams,
+    "candidates": CandidateParams,
+    "trees": TreeParams,
+    "evaluate": EvaluateParams,
+    "policy": PolicyParams,
+    "gate": GateParams,
+    "retrain": RetrainParams,
+}
 
 
 def pipeline(checkout: Path) -> dict[str, Any]:
@@ -45,11 +73,15 @@ def first_party(checkout: Path, path: Path, seen: set[Path]) -> set[Path]:
 
 def test_every_stage_depends_on_each_module_that_it_imports(checkout: Path) -> None:
     for name, stage in pipeline(checkout).items():
-        module = stage["cmd"].split("python -m ")[1].split()[0]
-        start = module_path(checkout, module)
-        assert start is not None, module
+        launcher, module = stage["cmd"].removeprefix("exec python -m ").split()[:2]
+        assert launcher == "features.stage", stage["cmd"]
+        sources = [module_path(checkout, name) for name in (launcher, module)]
         deps = [checkout / dep for dep in stage["deps"] if "${" not in dep]
-        for path in first_party(checkout, start, set()):
+        seen: set[Path] = set()
+        for source in sources:
+            assert source is not None, stage["cmd"]
+            first_party(checkout, source, seen)
+        for path in seen:
             if path.name == "__init__.py":
                 continue
             covered = any(path == dep or dep in path.parents for dep in deps)
@@ -65,11 +97,30 @@ def test_every_listed_dependency_exists_or_is_an_output(checkout: Path) -> None:
             assert known, f"{name}: {dep}"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the pipeline runs under WSL2 on Windows")
-def test_every_params_section_is_read_by_somebody(checkout: Path) -> None:
-    sections = set(yaml.safe_load((checkout / "params.yaml").read_text()))
-    source = "\n".join(
-        path.read_text() for p in (*PACKAGES, "flows") for path in (checkout / p).rglob("*.py")
-    )
-    unread = {name for name in sections if f'"{name}"' not in source} - {"input"}
-    assert not unread
+def test_every_params_section_builds_its_dataclass(checkout: Path) -> None:
+    path = checkout / "params.yaml"
+    assert set(read(path)) - {"input"} == set(SECTIONS)
+    for name, section_class in SECTIONS.items():
+        section = load(section_class, name, path)
+        with pytest.raises(FrozenInstanceError):
+            setattr(section, fields(section_class)[0].name, None)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_an_unknown_key_is_one_error_that_names_it(
+    checkout: Path, tmp_path: Path, name: str
+) -> None:
+    content = read(checkout / "params.yaml")
+    content[name]["no_such_key"] = 1
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ParamsError) as caught:
+        load(SECTIONS[name], name, path)
+    assert str(caught.value).startswith(f"unknown key '{name}.no_such_key'; known: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_section_that_a_stage_depends_on_exists(checkout: Path) -> None:
+    for name, stage in pipeline(checkout).items():
+        sections = {section for section in stage.get("params", []) if isinstance(section, str)}
+        assert sections <= set(SECTIONS), name

@@ -5,6 +5,7 @@ queries, are resampled: the queries of one user are not independent.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,15 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+    def plain(self) -> dict[str, float | None]:
+        """For JSON: null where unknown."""
+        return {name: v if math.isfinite(v) else None for name, v in vars(self).items()}
+
+    @staticmethod
+    def of(plain: Mapping[str, float | None]) -> "Interval":
+        """What `plain` gave."""
+        return Interval(**{name: math.nan if v is None else v for name, v in plain.items()})
 
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)

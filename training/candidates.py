@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.catalogue import Catalogue
+from features.outputs import replace_folder
 from features.params import load
 from features.requests import Queries
 from features.schema import DAY, POPULARITY_DAYS
-from features.stage import replace_folder, stage_guard
 from features.training_set import load_catalogue, load_queries
 from features.windows import Windows
 from training.judging import judge_scores
@@ -170,7 +170,7 @@ def _rows(
 def main(split: Path, features: Path, transformer: Path, out: Path) -> None:
     """Build the sources, rank the rank window, write both."""
     params = load(CandidateParams, "candidates")
-    catalogue = load_catalogue(split)
+    catalogue = load_catalogue(split, "rank_items")
     organic = load_queries(split, features, "rank", "organic")
     slates = load_queries(split, features, "rank", "slate")
     sources = build_sources(split, catalogue, organic, params)
@@ -183,5 +183,4 @@ def main(split: Path, features: Path, transformer: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    with stage_guard():
-        main(*(Path(argument) for argument in sys.argv[1:]))
+    main(*(Path(argument) for argument in sys.argv[1:]))

@@ -9,7 +9,7 @@ data/evaluation (`evidence.json`, `queries.parquet`, `lists.parquet`) and metric
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,31 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.catalogue import Catalogue
+from features.outputs import replace_folder
 from features.params import load, read
 from features.requests import Queries
-from features.stage import replace_folder, stage_guard
 from features.training_set import load_catalogue, load_queries
 from features.windows import Windows
-from training.evidence import Evidence, compare_slices, distinct_items
+from training.evidence import Evidence, compare_slices, distinct_items, share_of
 from training.fingerprint import fingerprint
-from training.judging import Judged, beyond_accuracy, judge_scores
+from training.judging import EvaluateParams, Judged, beyond_accuracy, judge_scores
 from training.metrics.coverage import coverage
 from training.recommender import Recommender
 from training.slices import slices
-
-
-@dataclass(frozen=True)
-class EvaluateParams:
-    """Section `evaluate`."""
-
-    k: int = 10
-    """Length of the judged lists."""
-
-    seed: int = 1
-    """Of the bootstrap."""
-
-    confidence: float = 0.9
-    """Two-sided level of the intervals on differences: the gate looks at one bound at a time."""
 
 
 def judge_all(recommender: Recommender, queries: Queries, k: int) -> dict[str, Judged]:
@@ -90,7 +76,11 @@ def gather_evidence(
         slices=compare_slices(
             served, judged["popularity"], metric, parts, params.seed, params.confidence
         ),
-        output=output_checks(served.lists, len(catalogue)),
+        output=output_checks(served.lists, len(catalogue))
+        | {
+            "new_share": share_of(new_items, served.lists),
+            "new_demand": float(new_items[queries.targets.items].mean()) if len(queries) else 0.0,
+        },
         data=data,
     )
 
@@ -205,5 +195,4 @@ def main(
 
 
 if __name__ == "__main__":
-    with stage_guard():
-        main(*(Path(argument) for argument in sys.argv[1:]))
+    main(*(Path(argument) for argument in sys.argv[1:]))

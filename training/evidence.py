@@ -46,6 +46,9 @@ class Champion:
     slices: dict[str, Slice]
     distinct_items: float
     """Items in its lists."""
+    new_share: float
+    """Share of the lists' places that hold items which the challenger was not trained on: its own,
+    or that of the past release that showed most of them."""
     by_user: dict[str, float]
     """User id to difference on this window, to be pooled later."""
 
@@ -70,7 +73,8 @@ class Evidence:
     slices: dict[str, Slice]
     """Against recency-popularity."""
     output: dict[str, float]
-    """Of the served lists: `coverage`, `distinct_items`, `full_share`, `common_share`."""
+    """Of the served lists: `coverage`, `distinct_items`, `full_share`, `common_share`, `new_share`
+    (places with items that nobody could train on), and `new_demand`, their share of the targets."""
     data: dict[str, float]
     """`events`, `unjoined_share`, `quarantine_share`."""
     first_release: bool | None = None
@@ -119,6 +123,7 @@ def compare(
     champion: Judged,
     user_ids: npt.NDArray[np.object_],
     slices: Mapping[str, npt.NDArray[np.bool_]],
+    new_share: float,
     release: str,
     cutoff: int,
     fingerprint: str,
@@ -128,9 +133,9 @@ def compare(
 ) -> Evidence:
     """Evidence with the champion beside the challenger, both judged on the same queries.
 
-    user_ids: object [n], of each query; slices: bool [n] each; release, cutoff, fingerprint: the
-    champion's; earlier: evidence of earlier challengers: those that met this champion with this
-    code and these params are pooled.
+    user_ids: object [n], of each query; slices: bool [n] each; new_share: see Champion;
+    release, cutoff, fingerprint: the champion's; earlier: evidence of earlier challengers: those
+    that met this champion with this code and these params are pooled (docs/adr/0008).
     """
     metric = evidence.metric
     difference = challenger.minus(champion, metric, seed, confidence=confidence)
@@ -150,6 +155,7 @@ def compare(
         windows_pooled=len(pool),
         slices=compare_slices(challenger, champion, metric, slices, seed, confidence),
         distinct_items=distinct_items(champion.lists),
+        new_share=new_share,
         by_user=by_user,
     )
     return replace(evidence, first_release=False, champion=side)
@@ -222,6 +228,12 @@ def distinct_items(lists: npt.NDArray[np.int32]) -> float:
     return float(len(np.unique(lists[lists >= 0])))
 
 
+def share_of(chosen: npt.NDArray[np.bool_], lists: npt.NDArray[np.int32]) -> float:
+    """Share of the filled places of `lists` that hold items of `chosen`, bool [catalogue]."""
+    shown = lists[lists >= 0]
+    return float(chosen[shown].mean()) if len(shown) else 0.0
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
@@ -262,6 +274,7 @@ def _champion(values: dict[str, Any]) -> Champion:
             "pooled": _interval(values["pooled"]),
             "slices": _slices(values["slices"]),
             "distinct_items": _number(values["distinct_items"]),
+            "new_share": _number(values["new_share"]),
             "by_user": _numbers(values["by_user"]),
         }
     )

@@ -2,29 +2,37 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-FOLDERS: Final = ("features", "training")
-SECTIONS: Final = (
-    "ingest",
-    "placements",
-    "split",
-    "features",
-    "fit",
-    "candidates",
-    "trees",
-    "policy",
+#: What decides which slate a release shows: how it is trained, and the policy that draws.
+CODE: Final = ("features/**/*.py", "training/**/*.py", "serving/policy.py")
+SECTIONS: Final = ("ingest", "placements", "split", "fit", "candidates", "trees", "policy")
+#: What decides a value that the online store holds.
+FEATURE_CODE: Final = tuple(
+    f"features/{name}.py"
+    for name in ("activity", "aggregates", "asof", "schema", "tokens", "repo/definitions")
 )
+FEATURE_PARAMS: Final = ("history_length", "attribution_minutes", "min_rating")
 
 
 def fingerprint(root: Path, params: dict[str, Any]) -> str:
-    """SHA-256 of the Python files of FOLDERS under `root` and of the SECTIONS of `params`."""
+    """SHA-256 of the files under `root` that match CODE and of the SECTIONS of `params`."""
+    return _digest(root, CODE, {name: params.get(name) for name in SECTIONS})
+
+
+def feature_fingerprint(root: Path, params: dict[str, Any]) -> str:
+    """The same of FEATURE_CODE and of the FEATURE_PARAMS of section `split`."""
+    split = params.get("split") or {}
+    return _digest(root, FEATURE_CODE, {name: split.get(name) for name in FEATURE_PARAMS})
+
+
+def _digest(root: Path, patterns: Sequence[str], params: dict[str, Any]) -> str:
     digest = hashlib.sha256()
-    for folder in FOLDERS:
-        for path in sorted((root / folder).rglob("*.py")):
+    for pattern in patterns:
+        for path in sorted(root.glob(pattern)):
             digest.update(path.relative_to(root).as_posix().encode() + b"\0")
             digest.update(path.read_bytes() + b"\0")
-    chosen = {name: params.get(name) for name in SECTIONS}
-    digest.update(json.dumps(chosen, sort_keys=True).encode())
+    digest.update(json.dumps(params, sort_keys=True).encode())
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """Stage `fit`: train the transformer on the fit window.
 
-Reads `events.parquet`, `items.parquet`, `windows.json` and `rules.json` of the split; writes
+Reads `events.parquet`, `fit_items.parquet`, `windows.json` and `rules.json` of the split; writes
 `model.safetensors` and `config.json`, and the metrics of the window's own tail.
 
     python -m training.fit data/split data/transformer data/metrics/fit.json
@@ -14,7 +14,6 @@ import os
 import shutil
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -25,14 +24,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.catalogue import Catalogue
+from features.outputs import replace_folder
 from features.params import load
 from features.settings import Settings
-from features.stage import replace_folder, stage_guard
+from features.stage import follow_parent
 from features.windowing import Rules
 from features.windows import Windows
 from training.transformer import artefact, trainer
 from training.transformer.config import RunOptions, TransformerParams
-from training.transformer.data import FitError, Tokens, tokens_from
+from training.transformer.data import Tokens, tokens_from
 from training.transformer.scorer import Scorer
 from training.transformer.tail import (
     Tail,
@@ -43,7 +43,7 @@ from training.transformer.tail import (
     tail_ndcg,
 )
 
-INPUTS = ("events.parquet", "items.parquet", "windows.json", "rules.json")
+INPUTS = ("events.parquet", "fit_items.parquet", "windows.json", "rules.json")
 
 
 def read_tokens(split: Path, repeats: bool) -> tuple[Tokens, npt.NDArray[np.bool_]]:
@@ -104,7 +104,7 @@ def fit(
     """
     began = time.perf_counter()
     repeats = Rules.read(split / "rules.json").repeats
-    catalogue = Catalogue.from_table(pq.read_table(split / "items.parquet"))
+    catalogue = Catalogue.from_table(pq.read_table(split / "fit_items.parquet"))
     tokens, organic = read_tokens(split, repeats)
     train, tail = split_tail(tokens, organic, params.tail_share, params.tail_queries)
     allowed = candidates(tail, catalogue.created_at, repeats)
@@ -135,15 +135,12 @@ def fit(
 
 
 def main() -> None:
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        # One process a device: Lightning runs this module again, without the launcher of stages.
+        follow_parent(time_limit=float("inf"))
     split, out, metrics_path = (Path(argument) for argument in sys.argv[1:4])
     params = load(TransformerParams, "fit")
-    # Lightning starts the other processes of a node by running this command again.
-    first = os.environ.get("LOCAL_RANK", "0") == "0"
-    with stage_guard() if first else nullcontext():
-        try:
-            fit(split, out, metrics_path, params, RunOptions(), Settings())
-        except FitError as error:
-            sys.exit(f"fit: {error}")
+    fit(split, out, metrics_path, params, RunOptions(), Settings())
 
 
 if __name__ == "__main__":

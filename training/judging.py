@@ -30,6 +30,20 @@ ACCURACY = {
 
 
 @dataclass(frozen=True)
+class EvaluateParams:
+    """Section `evaluate`: how systems are judged, by the stage and again by the gate."""
+
+    k: int = 10
+    """Length of the judged lists."""
+
+    seed: int = 1
+    """Of the bootstrap."""
+
+    confidence: float = 0.9
+    """Two-sided level of the intervals on differences: the gate looks at one bound at a time."""
+
+
+@dataclass(frozen=True)
 class Judged:
     """How one system did on a set of queries.
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.catalogue import Catalogue
+from features.past import State
 from features.requests import Requests
 from features.schema import HOUR, ITEM_FEATURES, USER_FEATURES
 from training.retrieve import Scores
@@ -72,12 +73,6 @@ class ItemTables:
         """float32 [categories, catalogue], contiguous."""
         return np.ascontiguousarray(self.categories.T)
 
-    @cached_property
-    def log_price(self) -> Values:
-        """float32 [catalogue], NaN where unknown or not positive."""
-        price = self.catalogue.price
-        return np.log(np.where(price > 0, price, np.nan)).astype(np.float32)
-
 
 def rank_features(
     tables: ItemTables,
@@ -109,7 +104,10 @@ def rank_features(
         total = _log_sum(scores["transformer"], eligible)
         log_probability = features[:, :, column["transformer_score"]] - total[:, None]
         features[:, :, column["transformer_log_probability"]] = log_probability
-    for name, values in _item_context(tables, requests, activity, items).items():
+    state = tables.catalogue.at(requests.timestamps)
+    for name, values in _item_context(state, requests, activity, items).items():
+        features[:, :, column[name]] = values
+    for name, values in _price_context(state, requests, recent, items).items():
         features[:, :, column[name]] = values
     for name, values in _history_context(tables, requests, recent, items).items():
         features[:, :, column[name]] = values
@@ -144,28 +142,47 @@ def _log_sum(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Values:
 
 
 def _item_context(
-    tables: ItemTables, requests: Requests, activity: Values, items: npt.NDArray[np.int32]
+    state: State, requests: Requests, activity: Values, items: npt.NDArray[np.int32]
 ) -> dict[str, Values]:
-    """Features of the item alone, or of the item beside the user's aggregates: [n, C] each."""
-    created = tables.catalogue.created_at
+    """Features of the item's age and activity, and of what the user was shown: [n, C] each."""
+    created = np.take_along_axis(state.created_at, items, axis=1)
     day = activity[:, :, ITEM_FEATURES.index("item_events_1d")]
     week = activity[:, :, ITEM_FEATURES.index("item_events_7d")]
-    user_price = requests.user_features[:, USER_FEATURES.index("user_mean_price_30d")]
-    log_mean = np.log(np.where(user_price > 0, user_price, np.nan))
-    shown = np.zeros((len(requests), len(tables.catalogue)), dtype=np.float32)
+    shown = np.zeros(state.price.shape, dtype=np.float32)
     shown[requests.impressed.rows, requests.impressed.items] = requests.impressed_counts
-    ages = (requests.timestamps[:, None] - created[items]) / (24 * HOUR)
+    ages = (requests.timestamps[:, None] - created) / (24 * HOUR)
     month = activity[:, :, ITEM_FEATURES.index("item_events_30d")]
-    known = created[items] > 0
+    known = created > 0
     days = np.where(known, np.clip(ages, 1.0, 7.0), 7.0)
     return {
         "item_trend": np.log1p(day) - np.log1p(week / days),
         "item_age_days": np.where(known, ages, np.nan),
         "item_unseen": (np.nan_to_num(month) == 0).astype(np.float32),
-        "price": tables.catalogue.price[items],
-        "price_to_mean": tables.log_price[items] - log_mean[:, None],
         "impressed": np.take_along_axis(shown, items, axis=1),
     }
+
+
+def _price_context(
+    state: State, requests: Requests, recent: sparse.csr_matrix, items: npt.NDArray[np.int32]
+) -> dict[str, Values]:
+    """Prices as known at the request, alone and beside the user's own: [n, C] each."""
+    price = np.take_along_axis(state.price, items, axis=1)
+    user_mean = requests.user_features[:, USER_FEATURES.index("user_mean_price_30d")]
+    rows = np.repeat(np.arange(len(requests)), np.diff(recent.indptr))
+    past = _log(state.price[rows, recent.indices])
+    share = np.bincount(rows, recent.data * ~np.isnan(past), len(requests))
+    total = np.bincount(rows, recent.data * np.nan_to_num(past), len(requests))
+    recent_mean = total / np.where(share > 0, share, np.nan)
+    return {
+        "price": price,
+        "price_to_mean": _log(price) - _log(user_mean)[:, None],
+        "price_to_recent": (_log(price) - recent_mean[:, None]).astype(np.float32),
+    }
+
+
+def _log(price: Values) -> Values:
+    """NaN where unknown or not positive."""
+    return np.log(np.where(price > 0, price, np.nan)).astype(np.float32)
 
 
 def _history_context(
@@ -189,15 +206,10 @@ def _history_context(
         """Of scores [n, catalogue], those of the candidates; NaN without a history."""
         return np.where(empty, np.nan, np.take_along_axis(scores, items, axis=1))
 
-    known = np.nan_to_num(tables.log_price)
-    priced = (~np.isnan(tables.log_price)).astype(np.float32)
-    share = np.asarray(recent @ priced)
-    recent_price = np.asarray(recent @ known) / np.where(share > 0, share, np.nan)
     since = np.full(len(requests), np.nan)
     since[lengths > 0] = histories.timestamps[newest[lengths > 0]]
     hours = (requests.timestamps - since) / HOUR
     return {
-        "price_to_recent": (tables.log_price[items] - recent_price[:, None]).astype(np.float32),
         "category_affinity": at(liked @ tables.category_columns),
         "category_recent": at(liked_recently @ tables.category_columns),
         "category_last": at(tables.categories[last] @ tables.category_columns),

@@ -131,13 +131,12 @@ class Recommender:
         recent: `self.recent(requests)`.
         """
         settings, tables = self.sources.settings, self.tables
+        created_at = self.catalogue.at(requests.timestamps).created_at
         scores = {
             "neighbours": (recent @ tables.neighbours).toarray(),
             "content": np.asarray(recent @ self.catalogue.text) @ tables.text_columns,
             "popularity": popularity_scores(requests, settings.popularity_days),
-            "fresh": fresh_scores(
-                self.catalogue.created_at, requests.timestamps, settings.fresh_days
-            ),
+            "fresh": fresh_scores(created_at, requests.timestamps, settings.fresh_days),
         }
         if self.attached is not None:
             scores["transformer"] = self.attached.scores(requests.histories, requests.timestamps)

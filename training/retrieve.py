@@ -29,10 +29,9 @@ class Candidates:
 def eligible_items(
     catalogue: Catalogue, requests: Requests, repeats: bool
 ) -> npt.NDArray[np.bool_]:
-    """bool [n, catalogue]: available, created, not hidden and, without `repeats`, not seen."""
-    allowed = catalogue.available[None, :] & (
-        catalogue.created_at[None, :] <= requests.timestamps[:, None]
-    )
+    """bool [n, catalogue]: available and created as known at each request, not hidden and, without
+    `repeats`, not seen."""
+    allowed = catalogue.eligible(requests.timestamps)
     allowed[requests.hidden.rows, requests.hidden.items] = False
     if not repeats:
         allowed[requests.histories.rows, requests.histories.items] = False

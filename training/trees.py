@@ -24,8 +24,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.outputs import replace_folder
 from features.params import load
-from features.stage import replace_folder, stage_guard
 from training.prior import Prior
 from training.prior_fit import fit_prior
 from training.rank_features import FEATURES
@@ -228,5 +228,4 @@ def main(candidates: Path, out: Path, metrics_path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with stage_guard():
-        main(*(Path(argument) for argument in sys.argv[1:]))
+    main(*(Path(argument) for argument in sys.argv[1:]))

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.ingest.validate import Validated, validate_events, validate_items
-from features.schema import DAY, USER
+from features.ingest.validate import Validated, validate_events, validate_items, validate_users
+from features.schema import DAY
 
 _RANGE = re.compile(r"part-(\d{12})-(\d{12})\.parquet$")
 
@@ -55,25 +55,13 @@ def store_items(table: pa.Table, folder: Path, first_offset: int, now: int) -> R
 
 
 def store_users(table: pa.Table, folder: Path, first_offset: int = 0) -> Report:
-    """Add users (`schema.USER`); a row without `user_id`, or a second one, is quarantined."""
-    seen: set[str] = set()
-    rows, reasons = [], []
-    for row in table.to_pylist():
-        reason = None
-        if not row.get("user_id"):
-            reason = "user_id is missing"
-        elif row["user_id"] in seen:
-            reason = "duplicate"
-        reasons.append(reason)
-        if reason is None:
-            seen.add(row["user_id"])
-            rows.append({name: row.get(name) for name in USER.names})
-    name = _name(first_offset, table.num_rows)
-    if rows:
-        write_whole(pa.Table.from_pylist(rows, schema=USER), folder / "users" / name)
-    bad = Counter(reason for reason in reasons if reason)
-    files = (f"users/{name}",) if rows else ()
-    return Report(table.num_rows, len(rows), table.num_rows - len(rows), files, dict(bad))
+    """Validate users (see `validate_users`) and add them to the log in `folder`."""
+    validated = validate_users(table, first_offset)
+    partition = f"users/{_name(first_offset, table.num_rows)}"
+    if validated.valid.num_rows:
+        write_whole(validated.valid, folder / partition)
+    partitions = [partition] if validated.valid.num_rows else []
+    return _report(validated, folder, "users", first_offset, table.num_rows, partitions)
 
 
 def known_ids(folder: Path, first_offset: int) -> pa.ChunkedArray:
@@ -102,8 +90,7 @@ def write_whole(table: pa.Table, path: Path, durable: bool = True) -> None:
 
 
 def _store(validated: Validated, folder: Path, kind: str, first_offset: int, rows: int) -> Report:
-    valid, quarantine = validated.valid, validated.quarantine
-    name = _name(first_offset, rows)
+    valid, name = validated.valid, _name(first_offset, rows)
     days = valid["received_at"].cast(pa.int64()).to_numpy() // DAY
     order = np.argsort(days, kind="stable")
     by_day = valid.take(pa.array(order)).combine_chunks()
@@ -113,11 +100,25 @@ def _store(validated: Validated, folder: Path, kind: str, first_offset: int, row
         # A bulk import that a power cut interrupts is run again; nobody was told that it is in.
         durable = len(partitions) <= BULK
         write_whole(by_day.slice(start, count), folder / partition, durable)
+    return _report(validated, folder, kind, first_offset, rows, partitions)
+
+
+def _report(
+    validated: Validated,
+    folder: Path,
+    kind: str,
+    first_offset: int,
+    rows: int,
+    partitions: list[str],
+) -> Report:
+    """What became of a range whose good rows are stored; its bad rows go to the quarantine now."""
+    quarantine = validated.quarantine
     if quarantine.num_rows:
+        name = _name(first_offset, rows)
         write_whole(quarantine, folder / "quarantine" / kind / name)
     return Report(
         rows=rows,
-        stored=valid.num_rows,
+        stored=validated.valid.num_rows,
         quarantined=quarantine.num_rows,
         partitions=tuple(partitions),
         reasons=dict(sorted(Counter(quarantine["reason"].to_pylist()).items())),

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from features.ingest.mapping import ERROR, RAW
 from features.log import connect, numbers
-from features.schema import EVENT, ITEM, MINUTE, EventType
+from features.schema import EVENT, ITEM, MINUTE, USER, EventType
 
 #: How far a client's clock may run ahead.
 CLOCK_TOLERANCE = 5 * MINUTE
@@ -137,6 +137,28 @@ def validate_items(table: pa.Table, now: int, first_offset: int = 0) -> Validate
         """
     )
     return _outcome(connection, ITEM, "version_id", "received_at, item_id", first_offset, None)
+
+
+def validate_users(table: pa.Table, first_offset: int = 0) -> Validated:
+    """Users that can be used, and the others with the reason; see `validate_events`."""
+    connection = connect()
+    _register(connection, table, USER)
+    connection.execute(
+        f"""
+        CREATE TABLE judged AS
+        WITH typed AS (
+            SELECT place, error, raw, nullif(trim(user_id), '') AS user_id, attributes FROM input
+        )
+        SELECT *, CASE
+            WHEN error IS NOT NULL THEN error
+            WHEN user_id IS NULL THEN 'user_id is missing'
+            WHEN length(user_id) > {LONGEST_ID}
+                THEN 'an id is longer than {LONGEST_ID} characters'
+        END AS reason
+        FROM typed
+        """
+    )
+    return _outcome(connection, USER, "user_id", "user_id", first_offset, None)
 
 
 def _register(connection: duckdb.DuckDBPyConnection, table: pa.Table, schema: pa.Schema) -> None:

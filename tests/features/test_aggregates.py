@@ -9,18 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.activity import snapshot_times
+from features.activity import write_activity
 from features.aggregate import aggregate
 from features.aggregates import item_activity, user_activity
 from features.asof import asof_join
 from features.joins import feast_join, users_at
 from features.quiet import quiet
 from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
+from features.snapshots import snapshot_times
 from features.split import split
 from features.training_set import load_queries
 from features.windowing import SplitParams
 from features.windows import Windows
-from tests.features.logs import random_log
+from tests.features.logs import START, at, event, item, random_log, write_log
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def counted(table: list[dict[str, Any]], snapshot: int, days: int) -> list[dict[
 
 
 def snapshots(built: Path) -> list[int]:
-    return snapshot_times(Windows.read(built / "split" / "windows.json"))
+    return snapshot_times(built / "split")
 
 
 def micros(row: dict[str, Any]) -> int:
@@ -234,3 +235,84 @@ def test_batch_histories_hold_everything_known_at_the_last_snapshot(built: Path)
             if ids[e["user"]] == row["user_id"]
         ]
         assert row["timestamps"] == mine[-200:]
+
+
+def test_the_mean_price_takes_prices_known_at_the_snapshot(tmp_path: Path) -> None:
+    events = [event(f"e{day}", "u", "i0", at(day, 12)) for day in range(8)]
+    prices = [item("i0", at(0), price=10.0), item("i0", at(7, 6), price=90.0)]
+    log = write_log(tmp_path / "log", events, prices)
+    for name in ("split", "features"):
+        (tmp_path / name).mkdir()
+    split(log, tmp_path / "split", SplitParams(min_targets=1), True)
+    aggregate(tmp_path / "split", tmp_path / "features")
+    found = rows(tmp_path / "features/user_activity.parquet")
+    means = {(micros(row) - START) // DAY: row["user_mean_price_30d"] for row in found}
+    assert means == {5: 10.0, 6: 10.0, 7: 10.0, 8: 90.0}
+
+
+def gap_log(folder: Path, gap: int = 5 * 365) -> Path:
+    """Events, late arrivals, slates and new prices by two users on days 0 to 9 and, after `gap`
+    days, for ten more."""
+    rows, prices = [], [item(f"i{n}", at(0), price=float(n)) for n in range(5)]
+    for first in (0, gap):
+        for number in range(20):
+            time = at(first, 11.0 * number)
+            slot = {"request_id": f"r{time}", "position": 0, "propensity": 0.5}
+            late = DAY * (number % 5 == 3) * 4
+            user, thing = f"u{number % 2}", f"i{number % 5}"
+            rows += [
+                event(f"s{time}", user, thing, time, event_type="impression", **slot),
+                event(f"c{time}", user, thing, time + 5, received_at=time + 5 + late, **slot),
+                event(f"o{time}", f"o{number % 3}", thing, time),
+            ]
+            prices.append(item(thing, time, price=float(number)))
+    prices += [item("i1", at(day), price=float(day)) for day in range(40, gap, 7)]
+    return write_log(folder, rows, prices)
+
+
+def test_a_gap_of_years_makes_few_snapshots_and_the_values_of_a_daily_one(tmp_path: Path) -> None:
+    """The rank and judge windows reach over the gap: both its sides are asked for."""
+    names = ("split", "few", "daily")
+    for name in names:
+        (tmp_path / name).mkdir()
+    split(gap_log(tmp_path / "log"), tmp_path / "split", SplitParams(min_targets=13), True)
+    windows = Windows.read(tmp_path / "split/windows.json")
+    assert windows.judge_end - windows.fit_end > 5 * 364 * DAY
+    few = snapshot_times(tmp_path / "split")
+    assert len(few) < 60
+    daily = [*range(few[0], few[-1] + DAY, DAY)]
+    assert set(few) < set(daily)
+    write_activity(tmp_path / "split", tmp_path / "few", few)
+    write_activity(tmp_path / "split", tmp_path / "daily", daily)
+    for kind in ("user", "item"):
+        kept, every = (
+            {(row[f"{kind}_id"], micros(row)): row for row in rows(tmp_path / folder / name)}
+            for folder in names[1:]
+            for name in [f"{kind}_activity.parquet"]
+        )
+        for (identity, moment), row in every.items():
+            last = kept[identity, max(time for time in few if time <= moment)]
+            times = ("event_timestamp", "created_timestamp")
+            assert {k: v for k, v in row.items() if k not in times} == {
+                k: v for k, v in last.items() if k not in times
+            }, (identity, moment)
+
+
+def test_the_first_query_after_a_gap_does_not_see_the_counts_from_before_it(tmp_path: Path) -> None:
+    for name in ("split", "features"):
+        (tmp_path / name).mkdir()
+    split(gap_log(tmp_path / "log"), tmp_path / "split", SplitParams(min_targets=13), True)
+    aggregate(tmp_path / "split", tmp_path / "features")
+    requests = load_queries(tmp_path / "split", tmp_path / "features", "rank", "organic").requests
+    gap_end = at(5 * 365)
+    queries = load_queries(tmp_path / "split", tmp_path / "features", "judge", "organic").requests
+    both = [(r, row) for r in (requests, queries) for row in range(len(r))]
+    before = [(r, row) for r, row in both if r.timestamps[row] < gap_end]
+    first, row = min(
+        ((r, row) for r, row in both if r.timestamps[row] >= gap_end),
+        key=lambda pair: int(pair[0].timestamps[pair[1]]),
+    )
+    counts = [ITEM_FEATURES.index(f"item_events_{days}d") for days in (1, 3, 7, 30)]
+    assert any(r.item_features[r.snapshot[row]][:, counts].sum() > 0 for r, row in before)
+    assert first.item_features[first.snapshot[row]][:, counts].sum() == 0
+    assert first.user_features[row, :5].sum() == 0

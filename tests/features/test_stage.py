@@ -1,25 +1,48 @@
-"""Stages run one at a time, leave no orphans, and replace their outputs whole."""
+"""Stages run one at a time, with their flow, and leave no orphans."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from features.stage import replace_folder
-
+#: A stage that is killed while it still imports: it never gets to a line of its own.
 STAGE = """
-import sys, time
+import os, sys, time
 from pathlib import Path
-from features.stage import stage_guard
-with stage_guard(Path(sys.argv[1])):
-    Path(sys.argv[2]).write_text(str(__import__("os").getpid()))
-    time.sleep(60)
+Path(sys.argv[1]).write_text(str(os.getpid()))
+time.sleep(float(sys.argv[2]))
+print("done", __name__, sys.argv[1:])
 """
-PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]])"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a stage of its own, `slow`."""
+    (tmp_path / "slow.py").write_text(STAGE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(checkout))
+    return tmp_path
+
+
+def command(seconds: float) -> list[str]:
+    return ["-m", "features.stage", "slow", "pid", str(seconds)]
+
+
+def run(seconds: float, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *command(seconds)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def alive(pid: int) -> bool:
@@ -31,71 +54,51 @@ def alive(pid: int) -> bool:
     return not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
-def wait_for(condition: object, seconds: float = 20.0) -> bool:
-    assert callable(condition)
+def wait_for(condition: Callable[[], object], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(0.02)
     return True
 
 
-def test_a_stage_dies_with_its_parent(tmp_path: Path, checkout: Path) -> None:
-    mark = tmp_path / "pid"
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, STAGE, str(tmp_path / "lock"), str(mark)], cwd=checkout
-    )
-    assert wait_for(lambda: mark.exists() and mark.read_text())
-    pid = int(mark.read_text())
+def written(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_stage_runs_as_the_main_module_with_its_own_arguments() -> None:
+    assert run(0).stdout.strip() == "done __main__ ['pid', '0']"
+
+
+def test_a_stage_dies_with_its_parent_also_while_it_imports(workspace: Path) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, *command(60)])
+    assert wait_for(lambda: written(workspace / "pid"), 20)
+    stage = int(written(workspace / "pid"))
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    assert wait_for(lambda: not alive(pid))
+    assert wait_for(lambda: not alive(stage), 2)
 
 
-def test_a_stage_stops_at_its_time_limit(tmp_path: Path, checkout: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", STAGE, str(tmp_path / "lock"), str(tmp_path / "pid")],
-        cwd=checkout,
-        env=os.environ | {"RONDO_STAGE_TIME_LIMIT": "0.5"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+def test_a_stage_whose_flow_died_before_it_began_does_not_begin(workspace: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert run(0, RONDO_STAGE_PARENT=str(gone.pid)).returncode == 1
+    assert not (workspace / "pid").exists()
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_stage_stops_at_its_time_limit() -> None:
+    result = run(60, RONDO_STAGE_TIME_LIMIT="0.5")
     assert result.returncode == 1
     assert "over its time limit" in result.stderr
 
 
-def test_an_output_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    with replace_folder(output) as folder:
-        (folder / "a").write_text("first")
-
-    def fail() -> None:
-        with replace_folder(output) as folder:
-            (folder / "a").write_text("half")
-            raise RuntimeError("crash")
-
-    with pytest.raises(RuntimeError, match="crash"):
-        fail()
-    assert (output / "a").read_text() == "first"
-    with replace_folder(output) as folder:
-        (folder / "b").write_text("second")
-    assert [p.name for p in output.iterdir()] == ["b"]
-
-
-def test_a_stage_whose_parent_died_during_its_imports_does_not_begin(
-    tmp_path: Path, checkout: Path
-) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    result = subprocess.run(
-        [sys.executable, "-c", STAGE, str(tmp_path / "lock"), str(tmp_path / "pid")],
-        cwd=checkout,
-        env=os.environ | {"RONDO_STAGE_PARENT": str(gone.pid)},
-        timeout=30,
-        check=False,
-    )
-    assert result.returncode == 1
-    assert not (tmp_path / "pid").exists()
+def test_a_stage_waits_for_the_same_one_that_still_runs(workspace: Path) -> None:
+    first = subprocess.Popen([sys.executable, *command(1)], stdout=subprocess.PIPE, text=True)
+    assert wait_for(lambda: written(workspace / "pid"), 20)
+    second = run(0)
+    assert first.poll() == 0, "the second ran beside the first"
+    assert second.returncode == 0
+    first.communicate()

@@ -1,5 +1,5 @@
-"""A retrain that is killed: `python -m tests.flows.killed N` dies by SIGKILL at the end of its Nth
-step; `… -1` runs to the end and prints the release."""
+"""A retrain that is killed: `python -m tests.flows.killed STEP NOW` dies by SIGKILL at the end of
+STEP, its name or its number; `never`: it runs to the end and prints the release. NOW in µs."""
 
 import os
 import signal
@@ -22,22 +22,21 @@ NOW = 1_705_000_000_000_000
 
 
 class Dying(flow.StepClock):
-    """Kills this process after `left` steps."""
+    """Kills this process at the end of a step."""
 
-    left = 0
+    until = "never"
 
     def lap(self, step: str) -> None:
         super().lap(step)
-        Dying.left -= 1
-        if Dying.left == 0:
+        if Dying.until in (step, str(len(self.seconds))):
             print(f"killed after {step}", flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
-    Dying.left = int(sys.argv[1])
+    Dying.until = sys.argv[1]
     flow.StepClock = Dying  # type: ignore[misc]
-    outcome = flow.retrain("test", OVERRIDES, NOW)
+    outcome = flow.retrain("test", OVERRIDES, int(sys.argv[2]))
     print(f"release {outcome.release} {outcome.decision}", flush=True)
 
 

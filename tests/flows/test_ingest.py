@@ -8,10 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from features.ingest import IngestError, store_events
+from features.log import open_log
 from features.schema import DAY, HOUR
+from features.vocabulary import index_ids
 from flows import ingest
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets
+from serving.database import connect
 from serving.log import FeedbackLog
 
 NOON = 19_800 * DAY + 12 * HOUR
@@ -55,11 +58,9 @@ def test_feedback_is_stored_by_day_and_versioned(engine: sa.Engine, workspace: W
 def test_a_run_killed_before_it_advanced_is_repeated_without_a_trace(
     engine: sa.Engine, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run(engine, workspace)  # from now on the log is this database's
     log = FeedbackLog(engine)
     log.append(events=[event(1), event(2)])
-
-    class Killed(BaseException):
-        pass
 
     def die(*_: object) -> None:
         raise Killed
@@ -73,6 +74,44 @@ def test_a_run_killed_before_it_advanced_is_repeated_without_a_trace(
     assert run(engine, workspace).events == 3
     assert stored(workspace) == ["e1", "e2", "e3"]
     assert len(list(workspace.log.glob("events/dt=*/*"))) == 1
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_what_a_killed_source_left_is_gone_also_when_there_is_no_news(
+    engine: sa.Engine, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FeedbackLog(engine).append(events=[event(1)])
+    before = run(engine, workspace).version
+    source = tmp_path / "big.csv"
+    source.write_text(f"user_id,item_id,event_type,timestamp\nu1,i9,view,{NOON - 9 * DAY}\n")
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offsets, "advance", die)
+        with pytest.raises(Killed):
+            ingest.ingest_source(engine, workspace, source, NOON)
+    assert len(stored(workspace)) == 2
+    assert workspace.data_version() != before
+    assert run(engine, workspace).version == before
+    assert stored(workspace) == ["e1"]
+
+
+def test_a_log_that_another_database_has_numbered_is_left_alone(
+    engine: sa.Engine, workspace: Workspace, tmp_path: Path
+) -> None:
+    FeedbackLog(engine).append(events=[event(1)])
+    run(engine, workspace)
+    other = connect(f"sqlite:///{tmp_path / 'other.db'}")
+    FeedbackLog(other).append(events=[event(2)])
+    with pytest.raises(IngestError, match="filled by another operations database"):
+        run(other, workspace)
+    other.dispose()
+    assert stored(workspace) == ["e1"]
 
 
 def test_a_file_is_added_once_however_often_it_is_brought(
@@ -121,3 +160,31 @@ def test_a_file_brought_after_a_history_leaves_the_history_alone(
     added = ingest.ingest_source(engine, workspace, source, NOON + 2 * DAY)
     assert (added.events, added.quarantined) == (1, 1)
     assert stored(workspace) == [*(f"e{number}" for number in range(5)), "e9"]
+
+
+def order(workspace: Workspace) -> list[str]:
+    """Item ids in the order of the catalogue's index."""
+    connection = open_log(workspace.log)
+    index_ids(connection)
+    rows = connection.execute("SELECT item_id FROM item_index ORDER BY item").fetchall()
+    return [item_id for (item_id,) in rows]
+
+
+def test_whatever_comes_later_is_appended_to_the_catalogue(
+    engine: sa.Engine, workspace: Workspace, tmp_path: Path
+) -> None:
+    """A new item after events, on the same day; and an old file after feedback."""
+    FeedbackLog(engine).append(events=[event(number) for number in range(5, 8)])
+    run(engine, workspace)
+    known = order(workspace)
+    assert known == ["i5", "i6", "i7"]
+    catalogue_feed.upsert(engine, [{"item_id": "a", "title": "New", "received_at": NOON}])
+    run(engine, workspace)
+    assert order(workspace) == [*known, "a"]
+    backfill = tmp_path / "old.csv"
+    backfill.write_text(f"user_id,item_id,event_type,timestamp\nu1,b,view,{NOON - 900 * DAY}\n")
+    ingest.ingest_source(engine, workspace, backfill, NOON)
+    FeedbackLog(engine).append(events=[event(1)])
+    run(engine, workspace)
+    assert order(workspace) == [*known, "a", "b", "i1"]
+    assert len(stored(workspace)) == 5

@@ -58,3 +58,25 @@ def test_a_killed_holder_on_this_machine_does_not_block(engine: sa.Engine) -> No
     child.kill()
     child.wait()
     assert leases.acquire(engine, "retrain", leases.this_process(), now=1) is not None
+
+
+def test_a_run_that_was_asked_for_outlives_the_failure_of_the_one_that_promised_it(
+    engine: sa.Engine,
+) -> None:
+    def fail() -> None:
+        with leases.lease(engine, "retrain"):
+            with pytest.raises(leases.Busy), leases.lease(engine, "retrain"):
+                pass
+            assert not leases.wanted(engine, "retrain")  # the holder will do it
+            raise RuntimeError("training failed")
+
+    with pytest.raises(RuntimeError, match="training failed"):
+        fail()
+    assert leases.wanted(engine, "retrain")
+    with leases.lease(engine, "retrain", ask_again=False) as ingesting:
+        pass
+    assert ingesting.again, "an ingestion does not do it, but has to start it"
+    with leases.lease(engine, "retrain") as retraining:
+        pass
+    assert not retraining.again
+    assert not leases.wanted(engine, "retrain")

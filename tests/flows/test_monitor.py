@@ -65,7 +65,7 @@ def test_events_count_as_new_until_a_retrain_has_seen_them(engine: sa.Engine) ->
     assert monitor.look(engine) == Signs(0, None, None)
     last = FeedbackLog(engine).append(events=rows).last_offset
     assert monitor.look(engine).new_events == 600
-    offsets.advance(engine, EVENTS, last)
+    offsets.advance(engine, {EVENTS: last})
     assert monitor.look(engine).new_events == 600
-    offsets.advance(engine, RETRAINED, last)
+    offsets.advance(engine, {RETRAINED: last})
     assert monitor.look(engine).new_events == 0

@@ -3,38 +3,61 @@
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
+import yaml
 
+from features.schema import DAY, TIMESTAMP
 from features.settings import Settings
 from flows import environment, ingest
 from flows.processes import api_url, free_port, prefect_server, wait_for_prefect
 from flows.workspace import prepare, uncommitted
-from serving import channels, verdicts
+from serving import catalogue_feed, channels, verdicts
 from serving.database import connect
-from tests.flows.killed import OVERRIDES
+from serving.log import FeedbackLog
+from tests.flows.killed import NOW, OVERRIDES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+#: Days of the world in the log at the first retrain, and those whose feedback the second one meets.
+FIRST_DAYS, LATER_DAYS = 6, 2
+LATER = NOW + LATER_DAYS * DAY
 
-@dataclass(frozen=True)
+#: A check that measures this machine, this time.
+MEASURED = "release.latency"
+
+
+@dataclass
 class Home:
     """A state folder of its own, with the world's history in its log."""
 
     root: Path
     checkout: Path
     variables: dict[str, str]
+    now: int = NOW
 
-    def retrain(self, steps: int) -> "subprocess.Popen[str]":
+    @cached_property
+    def engine(self) -> sa.Engine:
+        return connect(f"sqlite:///{self.root / 'rondo.db'}")
+
+    def retrain(self, last: str | int = "never") -> "subprocess.Popen[str]":
+        """One that dies after step `last`."""
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.flows.killed", str(steps)],
+            [sys.executable, "-m", "tests.flows.killed", str(last), str(self.now)],
             env={**os.environ, **self.variables},
             cwd=self.checkout,  # `python -m` imports flows from there
             stdout=subprocess.PIPE,
@@ -42,26 +65,38 @@ class Home:
             text=True,
         )
 
+    def die_after(self, last: str | int) -> str:
+        """Retrain; the step after which it was killed, or "" if it ran to the end."""
+        process = self.retrain(last)
+        output, _ = process.communicate(timeout=900)
+        assert process.returncode in (0, -signal.SIGKILL), output[-3000:]
+        assert self.processes() == []
+        line = output.strip().splitlines()[-1]
+        return line.removeprefix("killed after ") if process.returncode else ""
+
     def finish(self) -> str:
         """Run to the end; the release id."""
-        process = self.retrain(-1)
+        process = self.retrain()
         output, _ = process.communicate(timeout=900)
         assert process.returncode == 0, output[-3000:]
         return output.strip().splitlines()[-1].split()[1]
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """What has to be the same however often it was killed."""
-        engine = connect(f"sqlite:///{self.root / 'rondo.db'}")
-        champion = channels.read(engine, "champion")
-        lock = (self.root / "workspace" / "dvc.lock").read_text()
-        log = (self.root / "workspace" / "data" / "log.dvc").read_text()
-        records = [(r.release, r.decision) for r in verdicts.latest(engine)]
-        moves = [(m.generation, m.release) for m in channels.history(engine, "champion")]
-        engine.dispose()
+        records = verdicts.latest(self.engine)
+        moves = channels.history(self.engine, "champion")
+        data = self.root / "workspace" / "data"
         return {
-            "champion": champion, "lock": lock, "log": log, "records": records, "moves": moves,
+            "champion": channels.read(self.engine, "champion"),
+            # Parsed: stages of one wave run side by side and enter the lock as they end.
+            "lock": yaml.safe_load((self.root / "workspace" / "dvc.lock").read_text()),
+            "log": (data / "log.dvc").read_text(),
+            "records": [(record.release, record.decision) for record in records],
+            "evidence": {record.release: record.evidence for record in records},
+            "checks": {record.release: checks(record) for record in records},
+            "moves": [(move.generation, move.release) for move in moves],
             "releases": sorted(path.name for path in (self.root / "releases").iterdir()),
-        }  # fmt: skip
+        }
 
     def processes(self) -> list[psutil.Process]:
         """Those that still work in its workspace."""
@@ -73,6 +108,13 @@ class Home:
             except psutil.Error:
                 continue
         return found
+
+
+def checks(record: verdicts.Record) -> list[dict[str, Any]]:
+    """The checks of a verdict, without what was measured on this machine."""
+    assert record.verdict is not None
+    unstable = {"value": None, "reason": ""}
+    return [c | unstable if c["name"] == MEASURED else c for c in record.verdict["checks"]]
 
 
 @pytest.fixture(scope="module")
@@ -93,88 +135,182 @@ def frozen_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     patch = uncommitted(environment.CHECKOUT)
     if patch:
         command = ["git", "apply", "--index", "--binary", "-"]
-        subprocess.run(command, cwd=folder, input=patch, text=True, check=True)
+        subprocess.run(command, cwd=folder, input=patch, check=True)
     return folder
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory, frozen_checkout: Path) -> Path:
-    """A small world's history."""
-    home = tmp_path_factory.mktemp("history")
-    place = prepare(home / "workspace", frozen_checkout, str(home / "remote"), OVERRIDES)
+def world(tmp_path_factory: pytest.TempPathFactory, frozen_checkout: Path) -> Path:
+    """A small world, all its days."""
+    home = tmp_path_factory.mktemp("world")
+    days = {"world.history_days": FIRST_DAYS + LATER_DAYS}
+    place = prepare(home / "workspace", frozen_checkout, str(home / "remote"), OVERRIDES | days)
     with place.repo() as repo:
         repo.reproduce("world", single_item=True)
     return place.root / "data" / "world"
 
 
-def new_home(root: Path, history: Path, checkout: Path, server: str) -> Home:
-    settings = Settings(home=root)
-    place = prepare(root / "workspace", checkout, settings.remote, OVERRIDES)
-    engine = connect(settings.database)
-    ingest.ingest_log(engine, place, history)
-    engine.dispose()
-    return Home(root, checkout, {**environment.variables(settings), "PREFECT_API_URL": server})
+def days_of(world: Path, kind: str) -> list[Path]:
+    return sorted((world / kind).glob("dt=*"))
 
 
 @pytest.fixture(scope="module")
-def unbroken(
+def history(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Path:
+    """Its first days."""
+    folder = tmp_path_factory.mktemp("history")
+    shutil.copytree(world / "users", folder / "users")
+    for kind in ("events", "items"):
+        for day in days_of(world, kind)[:FIRST_DAYS]:
+            shutil.copytree(day, folder / kind / day.name)
+    return folder
+
+
+def rows(days: list[Path]) -> list[dict[str, Any]]:
+    """All rows of those days, times in µs."""
+    table = pa.concat_tables(pq.read_table(part) for day in days for part in day.glob("*.parquet"))
+    for place, column in enumerate(table.schema):
+        if column.type == TIMESTAMP:
+            table = table.set_column(place, column.name, table[column.name].cast(pa.int64()))
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
+
+
+@pytest.fixture(scope="module")
+def new_home(
     tmp_path_factory: pytest.TempPathFactory, history: Path, frozen_checkout: Path, server: str
-) -> tuple[str, dict[str, object]]:
-    """The release and the state after a run that nobody disturbed."""
-    home = new_home(tmp_path_factory.mktemp("unbroken"), history, frozen_checkout, server)
-    return home.finish(), home.state()
+) -> Iterator["HomeMaker"]:
+    maker = HomeMaker(tmp_path_factory, history, frozen_checkout, server)
+    yield maker
+    for home in maker.homes:
+        home.engine.dispose()
 
 
-def test_a_retrain_ends_with_one_release_and_its_verdict(
-    unbroken: tuple[str, dict[str, object]],
-) -> None:
-    release, state = unbroken
-    assert state["releases"] == [release]
-    assert state["records"] == [(release, "promote")]
-    assert state["moves"] == [(1, release)]
+@dataclass
+class HomeMaker:
+    """Homes with the history in their log and nothing trained yet."""
+
+    folders: pytest.TempPathFactory
+    history: Path
+    checkout: Path
+    server: str
+    homes: list[Home] = field(default_factory=list)
+
+    def __call__(self, name: str) -> Home:
+        root = self.folders.mktemp(name) / "home"
+        settings = Settings(home=root)
+        place = prepare(root / "workspace", self.checkout, settings.remote, OVERRIDES)
+        variables = {**environment.variables(settings), "PREFECT_API_URL": self.server}
+        home = Home(root, self.checkout, variables)
+        ingest.ingest_log(home.engine, place, self.history)
+        self.homes.append(home)
+        return home
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_home: HomeMaker) -> Home:
+    """A home whose first retrain nobody disturbed."""
+    home = new_home("undisturbed")
+    home.finish()
+    return home
+
+
+@pytest.fixture(scope="module")
+def first(undisturbed: Home) -> dict[str, Any]:
+    """Its state after that."""
+    return undisturbed.state()
+
+
+def test_a_retrain_ends_with_one_release_and_its_verdict(first: dict[str, Any]) -> None:
+    (release,) = first["releases"]
+    assert first["records"] == [(release, "promote")]
+    assert first["moves"] == [(1, release)]
 
 
 def test_killed_at_every_step_boundary_it_resumes_to_the_same_result(
-    tmp_path: Path,
-    history: Path,
-    frozen_checkout: Path,
-    server: str,
-    unbroken: tuple[str, dict[str, object]],
+    new_home: HomeMaker, first: dict[str, Any]
 ) -> None:
-    home = new_home(tmp_path, history, frozen_checkout, server)
-    killed = []
+    home, killed = new_home("boundaries"), list[str]()
     for steps in range(1, 40):
-        process = home.retrain(steps)
-        output, _ = process.communicate(timeout=900)
-        if process.returncode == 0:
+        step = home.die_after(steps)
+        if not step:
             break
-        assert process.returncode == -9, output[-3000:]
-        killed.append(output.strip().splitlines()[-1].removeprefix("killed after "))
-        assert home.processes() == []
+        killed.append(step)
     assert killed[0] == "workspace"
-    assert killed[-1] == "save"
-    assert home.finish() == unbroken[0]
-    assert home.state() == unbroken[1]
+    assert killed[-1] == "retain"
+    assert [home.finish()] == first["releases"]
+    assert home.state() == first
 
 
 def test_killed_at_random_moments_it_leaves_no_orphan_and_resumes(
-    tmp_path: Path,
-    history: Path,
-    frozen_checkout: Path,
-    server: str,
-    unbroken: tuple[str, dict[str, object]],
+    new_home: HomeMaker, first: dict[str, Any]
 ) -> None:
-    home = new_home(tmp_path, history, frozen_checkout, server)
+    home = new_home("moments")
     seed = int(os.environ.get("RONDO_TEST_SEED", "1"))
     draw = random.Random(seed)
     for _ in range(6):
-        process = home.retrain(-1)
+        process = home.retrain()
         time.sleep(draw.uniform(4.0, 30.0))
         process.kill()
         process.communicate()
-        deadline = time.monotonic() + 30  # a stage notices when its imports end
+        deadline = time.monotonic() + 5
         while home.processes():
             assert time.monotonic() < deadline, home.processes()
             time.sleep(0.05)
-    assert home.finish() == unbroken[0], json.dumps({"seed": seed})
-    assert home.state() == unbroken[1]
+    assert [home.finish()] == first["releases"], json.dumps({"seed": seed})
+    assert home.state() == first
+
+
+@pytest.fixture(scope="module")
+def fed(undisturbed: Home, first: dict[str, Any], world: Path) -> Path:
+    """A copy of the undisturbed home with a champion, and two days of feedback to learn from."""
+    assert first["champion"] is not None
+    events = rows(days_of(world, "events")[FIRST_DAYS:])
+    FeedbackLog(undisturbed.engine).append(events=events)
+    catalogue_feed.upsert(undisturbed.engine, rows(days_of(world, "items")[FIRST_DAYS:]))
+    undisturbed.now = LATER
+    undisturbed.engine.dispose()
+    copy = undisturbed.root.with_name("fed")
+    shutil.copytree(undisturbed.root, copy, symlinks=True)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def second(undisturbed: Home, fed: Path) -> dict[str, Any]:
+    """The state after a second retrain that nobody disturbed; then the home is as before it."""
+    undisturbed.finish()
+    state = undisturbed.state()
+    undisturbed.engine.dispose()
+    shutil.rmtree(undisturbed.root)
+    fed.rename(undisturbed.root)
+    return state
+
+
+def test_a_second_retrain_is_judged_against_the_first_release(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    (old,) = first["releases"]
+    new = second["champion"].release
+    assert second["records"] == [(new, "promote"), (old, "promote")], second["checks"][new]
+    assert second["moves"] == [(2, new), (1, old)]
+    assert second["evidence"][new]["champion"]["release"] == old
+    assert second["evidence"][old] == first["evidence"][old]
+
+
+def test_a_second_retrain_that_is_killed_leaves_the_champion_as_it_was_until_it_promotes_once(
+    undisturbed: Home, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """The steps at which the incumbent, the feedback and the records of two releases meet."""
+    home, new = undisturbed, second["champion"].release
+    for step in ("ingest", "publish", "gate"):
+        assert home.die_after(step) == step
+        assert channels.read(home.engine, "champion") == first["champion"]
+    judged = verdicts.read(home.engine, new)
+    assert judged is not None
+    assert judged.evidence == second["evidence"][new]
+    assert home.die_after("promote") == "promote"
+    promoted = verdicts.read(home.engine, new)
+    assert channels.read(home.engine, "champion") == second["champion"]
+    assert home.finish() == new
+    # Promoted, it is its own champion: judged again, it would have nobody to be compared with.
+    assert verdicts.read(home.engine, new) == promoted
+    assert home.state() == second

@@ -16,9 +16,23 @@ def open_workspace(checkout: Path, **overrides: object) -> Workspace:
 
 def write_log(workspace: Workspace, day: str, text: str) -> Path:
     folder = workspace.log / "events" / f"dt={day}"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "part.parquet").unlink(missing_ok=True)  # it may be a link into the cache
     (folder / "part.parquet").write_text(text)
     return folder
+
+
+def experiments(checkout: Path) -> set[str]:
+    """As DVC lists them in the checkout."""
+    command = ["dvc", "exp", "list", "--all-commits", "--name-only"]
+    result = subprocess.run(command, cwd=checkout, check=True, capture_output=True, text=True)
+    return {line.strip() for line in result.stdout.splitlines() if line.strip()}
+
+
+def contents(store: Path) -> set[str]:
+    """The log's files that a cache or a remote holds."""
+    texts = {path.read_text() for path in store.glob("files/md5/*/*") if path.suffix != ".dir"}
+    return texts & {"first", "second", "third"}
 
 
 def test_data_that_lies_in_the_checkout_stays_out_of_the_workspace(small_checkout: Path) -> None:
@@ -68,6 +82,15 @@ def test_it_follows_the_checkout_and_keeps_its_own_data(small_checkout: Path) ->
     assert workspace.data_version() == version != ""
 
 
+def test_it_follows_a_checkout_that_moved(small_checkout: Path) -> None:
+    workspace = open_workspace(small_checkout)
+    moved = small_checkout.rename(small_checkout.with_name("moved"))
+    (moved / "old.py").write_text("x = 4\n")
+    git(moved, "commit", "-qam", "edit")
+    assert (open_workspace(moved).root / "old.py").read_text() == "x = 4\n"
+    assert workspace.root == open_workspace(moved).root
+
+
 def test_every_retrain_is_an_experiment_of_the_checkout(small_checkout: Path) -> None:
     workspace = open_workspace(small_checkout)
     for day, name in (("2024-01-01", "first"), ("2024-01-02", "second")):
@@ -77,12 +100,51 @@ def test_every_retrain_is_an_experiment_of_the_checkout(small_checkout: Path) ->
                 repo.reproduce(stage, single_item=True)
         workspace.save_experiment(name)
     workspace.save_experiment("second")
-    shown = subprocess.run(
-        ["dvc", "exp", "list"], cwd=small_checkout, check=True, capture_output=True, text=True
-    ).stdout
-    assert "first" in shown
-    assert "second" in shown
+    assert experiments(small_checkout) == {"first", "second"}
     assert git(small_checkout, "status", "--short") == ""
+
+
+def test_a_forgotten_experiment_takes_the_data_along_that_only_it_had(
+    small_checkout: Path,
+) -> None:
+    workspace = open_workspace(small_checkout)
+    for text in ("first", "third", "second"):
+        workspace.add([write_log(workspace, "2024-01-01", text)])
+        with workspace.repo() as repo:
+            for stage in ("split", "package"):
+                repo.reproduce(stage, single_item=True)
+        workspace.save_experiment(text)
+    for ref in git(workspace.root, "for-each-ref", "--format=%(refname)", "refs/exps").split():
+        if ref.endswith("third"):  # as in a workspace that was cloned anew: only the checkout's
+            git(workspace.root, "update-ref", "-d", ref)
+    stores = [workspace.root / ".dvc" / "cache", small_checkout.parent / "home" / "remote"]
+    assert [contents(store) for store in stores] == [{"first", "second", "third"}] * 2
+    workspace.forget({"first"}, remote_too=True)
+    assert experiments(small_checkout) == {"second", "third"}
+    assert [contents(store) for store in stores] == [{"second", "third"}] * 2
+    workspace.forget({"first"}, remote_too=True)
+
+
+def test_a_remote_to_which_the_checkout_may_have_pushed_keeps_everything(
+    small_checkout: Path,
+) -> None:
+    workspace = open_workspace(small_checkout)
+    for text in ("first", "second"):
+        workspace.add([write_log(workspace, "2024-01-01", text)])
+        workspace.save_experiment(text)
+    (small_checkout / "dvc.lock").write_text("schema: '2.0'\n")
+    workspace.forget({"first"}, remote_too=True)
+    assert contents(small_checkout.parent / "home" / "remote") == {"first", "second"}
+    assert contents(workspace.root / ".dvc" / "cache") == {"second"}
+
+
+def test_a_remote_that_others_share_keeps_everything(small_checkout: Path) -> None:
+    workspace = open_workspace(small_checkout)
+    for text in ("first", "second"):
+        workspace.add([write_log(workspace, "2024-01-01", text)])
+        workspace.save_experiment(text)
+    workspace.forget({"first"}, remote_too=False)
+    assert contents(small_checkout.parent / "home" / "remote") == {"first", "second"}
 
 
 def test_an_experiment_can_be_brought_back_in_the_checkout(small_checkout: Path) -> None:

@@ -74,6 +74,7 @@ def make_release(
         "policy": asdict(policy or PolicyParams()),
         "placements": asdict(PlacementsParams()),
         "history_length": 200,
+        "min_rating": 0.0,
     }
     (folder / "policy.json").write_text(json.dumps(rules))
     (folder / "lineage.json").write_text(json.dumps({"seed": seed}))

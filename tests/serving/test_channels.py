@@ -81,6 +81,24 @@ def test_rolling_back_a_channel_that_was_never_set_says_so(engine: sa.Engine) ->
         channels.rollback(engine, "champion", now=1)
 
 
+def test_a_release_that_was_rolled_back_from_is_withdrawn_until_it_is_chosen_again(
+    engine: sa.Engine,
+) -> None:
+    assert channels.withdrawn(engine, "champion") == set()
+    for generation, release in enumerate("abc"):
+        move(engine, release, generation)
+    assert channels.withdrawn(engine, "champion") == set()
+    channels.rollback(engine, "champion", now=2, reason="CTR fell")
+    assert channels.withdrawn(engine, "champion") == {"c"}
+    channels.rollback(engine, "champion", now=3)
+    assert channels.withdrawn(engine, "champion") == {"b", "c"}
+    move(engine, "d", 5)
+    assert channels.withdrawn(engine, "champion") == {"b", "c"}
+    move(engine, "c", 6)
+    assert channels.withdrawn(engine, "champion") == {"b"}
+    assert channels.withdrawn(engine, "canary") == set()
+
+
 def test_a_verdict_is_stored_under_its_release(engine: sa.Engine) -> None:
     verdicts.register(engine, "r1", "file:///r1", {"data": "d"}, now=5)
     verdicts.register(engine, "r1", "elsewhere", {}, now=6)

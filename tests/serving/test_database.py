@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from serving import tables
 from serving.database import SchemaVersionError, connect, lock_counter, reading, writing
 
 
@@ -34,7 +35,7 @@ def test_processes_that_start_together_agree_on_one_database(database_url: str) 
         except BaseException as failure:
             failures.append(failure)
 
-    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -45,6 +46,18 @@ def test_processes_that_start_together_agree_on_one_database(database_url: str) 
         versions = connection.execute(sa.text("SELECT version FROM schema_version")).all()
     engine.dispose()
     assert len(versions) == 1
+
+
+def test_a_database_that_another_process_has_only_begun_to_make_is_completed(
+    database_url: str,
+) -> None:
+    """MySQL commits each table by itself, so others see a part of them."""
+    begun = sa.create_engine(database_url)
+    tables.schema_version.create(begun)
+    begun.dispose()
+    engine = connect(database_url)
+    assert set(sa.inspect(engine).get_table_names()) == set(tables.METADATA.tables)
+    engine.dispose()
 
 
 def test_sqlite_commits_survive_a_power_cut(sqlite: sa.Engine) -> None:

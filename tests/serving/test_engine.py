@@ -19,10 +19,11 @@ from serving.engine import Conflict, Engine
 from serving.live import Follower, Live, empty, with_feed, with_release
 from serving.log import FeedbackLog
 from serving.metrics import Metrics
-from serving.models import FeedbackInput, HistoryEntry, RecommendInput
+from serving.models import FeedbackInput, FeedbackOutput, HistoryEntry, RecommendInput
 from serving.policy import PolicyParams, propensity
 from serving.release import Release
 from serving.signing import Signer
+from serving.tables import ID_LENGTH
 from serving.writer import Writer
 from tests.serving.small import CLICK, NOW, click, make_release
 
@@ -81,7 +82,7 @@ def test_a_slate_is_in_the_log_with_its_impressions_before_it_is_answered(kit: K
     table = kit.log.read(0, 100)
     assert table["item_id"].to_pylist() == [item["item_id"] for item in answer["items"]]
     assert table["propensity"].to_pylist() == [item["propensity"] for item in answer["items"]]
-    assert table["event_id"].to_pylist() == [f"server-0:{n}" for n in range(5)]
+    assert table["event_id"].to_pylist() == [f"impression:server-0:{n}" for n in range(5)]
     assert set(table["event_type"].to_pylist()) == {"impression"}
     assert set(table["request_id"].to_pylist()) == {"server-0"}
     assert SIGNER.verify(answer["request_id"]) == "server-0"
@@ -140,8 +141,29 @@ def test_the_same_request_id_gives_the_same_slate_even_from_another_release(
     kit.live = with_release(kit.live, releases[1], None)
     assert kit.recommend(now=NOW + 5, request_id="mine") == first
     assert kit.log.last_offset() == len(first["items"])
-    with pytest.raises(Conflict, match="another question"):
-        kit.recommend(request_id="mine", k=3)
+    for other in ({"k": 30}, {"k": 3}, {"user_id": "v"}):
+        with pytest.raises(Conflict, match="another question"):
+            kit.recommend(request_id="mine", **other)
+    assert kit.log.last_offset() == len(first["items"])
+
+
+def test_a_client_cannot_take_the_event_id_of_an_impression(kit: Kit) -> None:
+    def clicks(*event_ids: str) -> FeedbackOutput:
+        events = [click("u", "i1", NOW, event_id) for event_id in event_ids]
+        return asyncio.run(kit.engine.feedback(FeedbackInput(events=events), NOW))
+
+    early = clicks("r:0", "impression:r:1")
+    assert (early.accepted, [r.event_id for r in early.rejected]) == (1, ["impression:r:1"])
+    kit.recommend(request_id="r", k=3)
+    assert clicks("r:2").accepted == 1
+    rows = kit.log.read(0, 10).to_pylist()
+    assert [row["event_type"] for row in rows] == ["click", *["impression"] * 3, "click"]
+    assert [letter["event_id"] for letter in kit.log.dead_letters()] == ["impression:r:1"]
+
+
+def test_the_longest_request_id_fits_the_log(kit: Kit) -> None:
+    kit.recommend(request_id="x" * 100, k=100)
+    assert max(len(i) for i in kit.log.read(0, 100)["event_id"].to_pylist()) <= ID_LENGTH
 
 
 def test_a_pushed_click_changes_the_next_slate(kit: Kit, online: OnlineStore) -> None:

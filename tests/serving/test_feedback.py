@@ -35,6 +35,7 @@ def test_a_valid_event_becomes_a_row_with_both_times() -> None:
         ({"user_id": " u"}, "user_id"),
         ({"user_id": 7}, "user_id"),
         ({"event_id": "a\0b"}, "event_id"),
+        ({"event_id": "impression:r:0"}, "begins with 'impression:' is the service's own"),
         ({"event_id": "x" * 201}, "event_id"),
         ({"item_id": "\ud800"}, "item_id"),
         ({"value": float("nan")}, "value"),

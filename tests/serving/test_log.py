@@ -11,7 +11,7 @@ from features.schema import EVENT_CODES
 from serving import offsets
 from serving.database import connect
 from serving.fences import Fence, Fenced
-from serving.log import OUTBOX, FeedbackLog
+from serving.log import OUTBOX, FeedbackLog, Slate
 from serving.tables import leases
 
 T0 = 1_704_067_200_000_000
@@ -55,6 +55,30 @@ def slot(request_id: str, position: int, item_id: str) -> dict[str, Any]:
     }
 
 
+def slate(request_id: str, *item_ids: str) -> Slate:
+    """A slate of these items, with its impressions."""
+    slots = [slot(request_id, position, item_id) for position, item_id in enumerate(item_ids)]
+    impressions = [
+        event(
+            f"impression:{request_id}:{row['position']}",
+            item_id=row["item_id"],
+            event_type="impression",
+            request_id=request_id,
+            position=row["position"],
+            propensity=row["propensity"],
+        )
+        for row in slots
+    ]
+    return Slate(request(request_id), slots, impressions)
+
+
+def shown(log: FeedbackLog) -> list[tuple[str, int, str]]:
+    """(request id, position, item id) of every impression in the outbox, in order."""
+    rows = log.read(0, 100).to_pylist()
+    impressions = [row for row in rows if row["event_type"] == "impression"]
+    return [(row["request_id"], row["position"], row["item_id"]) for row in impressions]
+
+
 def test_events_come_back_as_they_were_sent_in_order(engine: sa.Engine) -> None:
     log = FeedbackLog(engine)
     rich = event("é☃", value=0.1, query="straße 🎷", position=3, propensity=1 / 3, item_id=None)
@@ -85,8 +109,8 @@ def test_an_event_is_stored_once_when_sent_three_times(engine: sa.Engine) -> Non
 
 def test_a_request_that_is_already_logged_keeps_its_first_slate(engine: sa.Engine) -> None:
     log = FeedbackLog(engine)
-    log.append([request("r")], [slot("r", 0, "i1"), slot("r", 1, "i2")])
-    again = log.append([request("r")], [slot("r", 0, "i9")])
+    log.append([slate("r", "i1", "i2")])
+    again = log.append([slate("r", "i9")])
     assert again.requests == frozenset()
     logged = log.request("r")
     assert logged is not None
@@ -95,13 +119,37 @@ def test_a_request_that_is_already_logged_keeps_its_first_slate(engine: sa.Engin
     assert log.slots_of(["r", "unknown"])["r"]["i2"].propensity == 0.1 + 1 / 3
 
 
+def test_an_impression_is_logged_only_for_a_slot_that_was_shown(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    log.append([slate("r", "i1")])
+    again = log.append([slate("r", "i7", "i8", "i9"), slate("s", "i2")], [event("click")])
+    assert again.events == {"impression:s:0", "click"}
+    assert shown(log) == [("r", 0, "i1"), ("s", 0, "i2")]
+    assert log.last_offset() == 3
+
+
+@pytest.mark.parametrize("first", [["i1"], []], ids=["shorter", "empty"])
+def test_of_two_slates_of_one_request_in_one_append_the_first_is_logged(
+    engine: sa.Engine, first: list[str]
+) -> None:
+    log = FeedbackLog(engine)
+    stored = log.append([slate("r", *first), slate("r", "i7", "i8")])
+    logged = log.request("r")
+    assert stored.requests == {"r"}
+    assert logged is not None
+    assert [s["item_id"] for s in logged[1]] == first
+    assert [item_id for _, _, item_id in shown(log)] == first
+
+
 def test_a_failing_append_stores_nothing_and_burns_no_offset(engine: sa.Engine) -> None:
     log = FeedbackLog(engine)
     log.append(events=[event("a")])
     with pytest.raises(sa.exc.SQLAlchemyError):
-        log.append([request("r")], events=[event("b"), event("c", user_id=None)])
+        log.append([slate("r", "i1")], [event("b"), event("c", user_id=None)])
     assert log.request("r") is None
-    log.append(events=[event("d")])
+    assert shown(log) == []
+    log.append([slate("r", "i2")])
+    assert shown(log) == [("r", 0, "i2")]
     assert log.read(0, 10)["offset"].to_pylist() == [1, 2]
 
 
@@ -154,6 +202,10 @@ def test_recent_gives_each_user_the_newest_positives_and_what_they_hid(engine: s
             event("7", user_id="u2", item_id="other"),
         ]
     )
+    stars = {"user_id": "u3", "event_type": "rating"}
+    log.append(events=[event(f"r{n}", item_id=f"i{n}", value=n, **stars) for n in (2.0, 4.0)])
+    assert log.recent(["u3"], 9, min_rating=3.0)["u3"].items == ["i4.0"]
+    assert log.recent(["u3"], 9)["u3"].items == ["i2.0", "i4.0"]
     recent = log.recent(["u1", "nobody"], 2)
     assert recent["u1"] == UserHistory(
         items=["mid", "late"],
@@ -163,6 +215,14 @@ def test_recent_gives_each_user_the_newest_positives_and_what_they_hid(engine: s
     )
     assert recent["nobody"].items == []
     assert set(recent) == {"u1", "nobody"}
+
+
+def test_users_after_names_those_whose_history_has_changed(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    log.append(events=[event("1", user_id="old"), event("2"), event("3", event_type="hide")])
+    log.append(events=[event("4", user_id="reader", event_type="impression")])
+    assert log.users_after(1) == {"u1"}
+    assert log.users_after(4) == set()
 
 
 def test_dead_letters_keep_the_reason_and_whatever_was_sent(engine: sa.Engine) -> None:
@@ -180,9 +240,9 @@ def test_a_consumer_that_lost_its_lease_cannot_advance_its_offset(engine: sa.Eng
             sa.insert(leases),
             {"name": "retrain", "holder": "b", "expires_at": T0, "fence": 2, "again": False},
         )
-    offsets.advance(engine, "ingest", 5, Fence("retrain", 2))
+    offsets.advance(engine, {"ingest": 5}, Fence("retrain", 2))
     with pytest.raises(Fenced):
-        offsets.advance(engine, "ingest", 9, Fence("retrain", 1))
-    offsets.advance(engine, "ingest", 3)
+        offsets.advance(engine, {"ingest": 9, "log": 9}, Fence("retrain", 1))
+    offsets.advance(engine, {"ingest": 3})
     assert offsets.read(engine, "ingest") == 5
-    assert offsets.read(engine, "unknown") == 0
+    assert offsets.read(engine, "log") == 0

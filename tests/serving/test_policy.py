@@ -27,11 +27,10 @@ def one_request(
 def by_hand(
     scores: dict[int, float], eligible: set[int], prefix: list[int], tau: float, epsilon: float
 ) -> dict[int, float]:
-    """DESIGN's formula, written from its text with dictionaries."""
-    usable = {i: s for i, s in scores.items() if i in eligible}
-    mean = sum(usable.values()) / max(len(usable), 1)
-    sd = math.sqrt(sum((s - mean) ** 2 for s in usable.values()) / max(len(usable), 1)) or 1.0
-    left = {i: math.exp((s - mean) / (tau * sd)) for i, s in usable.items() if i not in prefix}
+    """The formula of docs/adr/0006, written from its text with dictionaries."""
+    best_first = sorted((i for i in scores if i in eligible), key=lambda i: (-scores[i], i))
+    weights = {i: rank ** (-1 / tau) for rank, i in enumerate(best_first, start=1)}
+    left = {i: weight for i, weight in weights.items() if i not in prefix}
     pool = [i for i in eligible if i not in prefix]
     share = (1 - epsilon) if left else 0.0
     total = sum(left.values())
@@ -72,6 +71,20 @@ def test_each_slot_has_the_probability_of_the_formula_and_they_sum_to_one(
         prefix.append(int(item))
     assert len(set(prefix)) == len(prefix)
     assert set(prefix) <= pool
+
+
+def test_only_the_order_of_the_scores_counts() -> None:
+    """Another release's scores on another scale, of another shape: the same exploration."""
+    scores, chosen, eligible = one_request(30, 20, seed=3)
+    scores[0, 7] = scores[0, 8]  # a tie, which goes to the first
+    numbers = uniforms_of(["r"], 10, 1)
+    slates = [
+        draw(shape(scores).astype(np.float32), chosen, eligible, 10, PolicyParams(), numbers)
+        for shape in (lambda x: x, lambda x: 100 * x - 7, lambda x: np.exp(3 * x))
+    ]
+    for other in slates[1:]:
+        np.testing.assert_array_equal(slates[0].items, other.items)
+        np.testing.assert_array_equal(slates[0].propensities, other.propensities)
 
 
 def test_slates_occur_as_often_as_their_propensities_say() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from serving.feedback import Rejection
 from serving.log import Appended, FeedbackLog, Row
 from serving.metrics import Metrics
 from serving.writer import Overloaded, Writer
-from tests.serving.test_log import T0, event
+from tests.serving.test_log import T0, event, shown, slate
 
 
 class SlowLog(FeedbackLog):
@@ -96,6 +97,46 @@ def test_one_write_that_fails_does_not_fail_its_neighbours(writer: Writer, log: 
     with pytest.raises(sa.exc.IntegrityError):
         bad.result(20)
     assert log.read(0, 10)["event_id"].to_pylist() == ["first", "good"]
+
+
+def test_a_request_that_is_repeated_in_one_group_is_logged_and_answered_once(
+    writer: Writer, log: SlowLog
+) -> None:
+    log.gate.clear()
+    blocker = writer.write_outcomes(T0, [outcome("first")], [])
+    assert log.begun.wait(20)
+    both = [writer.write_slate(T0, slate("r", *items)) for items in (["i1"], ["i7", "i8"])]
+    log.gate.set()
+    assert blocker.result(20).accepted == 1
+    assert [write.result(20).new_request for write in both] == [True, False]
+    assert shown(log) == [("r", 0, "i1")]
+    assert log.commits == 2
+
+
+def test_a_slate_whose_first_write_failed_is_logged_by_the_next(
+    writer: Writer, log: SlowLog
+) -> None:
+    log.gate.clear()
+    writer.write_outcomes(T0, [outcome("first")], [])
+    assert log.begun.wait(20)
+    broken = slate("r", "i1", "i2")
+    bad = writer.write_slate(T0, replace(broken, slots=[*broken.slots, broken.slots[0]]))
+    good = writer.write_slate(T0, slate("r", "i9"))
+    log.gate.set()
+    with pytest.raises(sa.exc.IntegrityError):
+        bad.result(20)
+    assert good.result(20).new_request
+    assert shown(log) == [("r", 0, "i9")]
+
+
+def test_a_client_that_gives_up_does_not_stop_the_writer(writer: Writer, log: SlowLog) -> None:
+    log.gate.clear()
+    given_up = writer.write_outcomes(T0, [outcome("a")], [])
+    assert log.begun.wait(20)
+    given_up.cancel()
+    log.gate.set()
+    assert writer.write_outcomes(T0, [outcome("b")], []).result(20).accepted == 1
+    assert log.read(0, 10)["event_id"].to_pylist() == ["a", "b"]
 
 
 def test_a_database_that_is_away_is_no_error_of_the_client(sqlite: sa.Engine) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.test_gate import GOOD
 from training.bootstrap import UNKNOWN
-from training.evidence import Evidence, compare, compare_past, pooled_interval
+from training.evidence import Evidence, compare, compare_past, pooled_interval, share_of
 from training.judging import Judged
 
 USERS = np.repeat(np.arange(60), 2)
@@ -31,6 +31,7 @@ def compared(
         judged(1),
         USER_IDS,
         SLICES,
+        new_share=0.5,
         release=release,
         cutoff=900,
         fingerprint="same",
@@ -58,6 +59,13 @@ def test_the_champion_is_paired_query_by_query() -> None:
     assert champion.by_user == pytest.approx({f"u{u}": 0.1 for u in range(60)})
     assert champion.slices["new_users"].users == 30
     assert not champion.slices["new_items"].difference.known
+    assert champion.new_share == 0.5
+
+
+def test_the_share_of_a_list_is_of_its_filled_places() -> None:
+    lists = np.array([[0, 3, -1], [4, 1, 0]], dtype=np.int32)
+    assert share_of(np.arange(5) < 2, lists) == pytest.approx(3 / 5)
+    assert share_of(np.arange(5) < 2, np.full((2, 3), -1, dtype=np.int32)) == 0
 
 
 def test_systems_judged_on_different_queries_are_not_paired() -> None:

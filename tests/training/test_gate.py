@@ -25,6 +25,7 @@ CHAMPION = Champion(
     windows_pooled=1,
     slices={"new_users": Slice(80, 0.1, LEVEL)},
     distinct_items=500,
+    new_share=0.2,
     by_user={},
 )
 GOOD = Evidence(
@@ -40,7 +41,14 @@ GOOD = Evidence(
     },
     differences={"popularity": BETTER, "transformer": BETTER},
     slices={"new_users": Slice(80, 0.1, BETTER)},
-    output={"coverage": 0.4, "distinct_items": 480.0, "full_share": 1.0, "common_share": 0.01},
+    output={
+        "coverage": 0.4,
+        "distinct_items": 480.0,
+        "full_share": 1.0,
+        "common_share": 0.01,
+        "new_share": 0.05,
+        "new_demand": 0.08,
+    },
     data={"events": 50_000.0, "unjoined_share": 0.01, "quarantine_share": 0.02},
     first_release=False,
     champion=CHAMPION,
@@ -180,10 +188,30 @@ def test_lists_that_shrink_to_few_items_beside_the_champions_hold() -> None:
 
 
 def test_a_slice_that_collapses_holds_and_a_small_slice_is_not_judged() -> None:
-    collapsed = Slice(80, 0.1, Interval(-0.05, -0.07, -0.03))
-    assert gate(with_champion(slices={"new_items": collapsed}), THRESHOLDS).decision == "hold"
+    collapsed = Slice(80, 0.1, Interval(-0.03, -0.05, -0.01))
+    assert gate(with_champion(slices={"new_users": collapsed}), THRESHOLDS).decision == "hold"
     small = replace(collapsed, users=10)
-    assert gate(with_champion(slices={"new_items": small}), THRESHOLDS).decision == "promote"
+    assert gate(with_champion(slices={"new_users": small}), THRESHOLDS).decision == "promote"
+
+
+@pytest.mark.parametrize(
+    ("share", "demand", "champion", "decision"),
+    [
+        (0.05, 0.08, 0.20, "promote"),  # the champion shows more of them than users want
+        (0.03, 0.08, 0.20, "hold"),
+        (0.03, 0.08, 0.05, "promote"),
+        (0.00, 0.00, 0.20, "promote"),  # nobody wanted one
+        (0.05, float("nan"), 0.20, "hold"),
+        (float("nan"), 0.08, 0.20, "hold"),
+        (0.05, 0.08, float("nan"), "hold"),
+    ],
+)
+def test_new_items_must_still_be_shown_but_not_beyond_demand(
+    share: float, demand: float, champion: float, decision: str
+) -> None:
+    output = GOOD.output | {"new_share": share, "new_demand": demand}
+    evidence = replace(with_champion(new_share=champion), output=output)
+    assert gate(evidence, THRESHOLDS).decision == decision
 
 
 def test_small_steps_down_are_stopped_by_the_best_past_release() -> None:
@@ -223,10 +251,13 @@ def test_every_check_has_a_reason_and_the_verdict_survives_json() -> None:
         assert Verdict.from_json(verdict.to_json()) == verdict
 
 
-def test_new_items_have_a_floor_once_there_is_a_champion_to_protect_them() -> None:
+def test_whoever_wanted_a_new_item_is_no_slice_of_its_own() -> None:
+    """Chosen by the outcome: a model that shows nothing but new items would win there."""
     collapsed = Slice(80, 0.1, Interval(-0.05, -0.08, -0.02))
-    by_item = replace(GOOD, slices=GOOD.slices | {"new_items": collapsed})
-    by_user = replace(GOOD, slices=GOOD.slices | {"short_history": collapsed})
     first = {"first_release": True, "champion": None, "past": {}}
-    assert gate(replace(by_item, **first), THRESHOLDS).decision == "promote"
-    assert gate(replace(by_user, **first), THRESHOLDS).decision == "hold"
+    by_item = replace(GOOD, slices=GOOD.slices | {"new_items": collapsed}, **first)
+    by_user = replace(GOOD, slices=GOOD.slices | {"short_history": collapsed}, **first)
+    assert gate(by_item, THRESHOLDS).decision == "promote"
+    assert gate(by_user, THRESHOLDS).decision == "hold"
+    later = with_champion(slices={"new_users": Slice(80, 0.1, LEVEL), "new_items": collapsed})
+    assert gate(later, THRESHOLDS).decision == "promote"

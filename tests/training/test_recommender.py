@@ -7,7 +7,9 @@ import lightgbm
 import numpy as np
 import pytest
 
+from features.past import Past, State
 from features.requests import Requests
+from features.schema import DAY
 from tests.training import market
 from training.metrics.ndcg import ndcg
 from training.prior import Prior
@@ -59,6 +61,37 @@ def test_nothing_seen_hidden_unavailable_or_not_yet_created_is_ever_returned(
             assert not shown & set(HIDDEN[row])
             assert 3 not in shown
             assert all(created[item] <= asked.timestamps[row] for item in shown)
+
+
+def test_a_request_of_the_past_sees_items_as_they_were_known_then(
+    recommender: Recommender, requests: Requests
+) -> None:
+    then = recommender.catalogue
+    changed = np.array([3, 7, 30, 59])
+    past = Past(
+        changed,
+        since=np.full(4, np.iinfo(np.int64).min),
+        until=np.full(4, market.NOW + 1),
+        state=State(then.available[changed], then.price[changed], then.created_at[changed]),
+    )
+    now = replace(
+        then,
+        available=then.available ^ np.isin(np.arange(market.ITEMS), [3, 7]),
+        price=then.price * np.where(np.isin(np.arange(market.ITEMS), changed), 3, 1),
+        created_at=then.created_at + np.isin(np.arange(market.ITEMS), [30]) * 90 * DAY,
+        past=past,
+    )
+    grown = recommender.with_catalogue(now)
+    expected, found = recommender.rank(requests), grown.rank(requests)
+    np.testing.assert_array_equal(found.candidates, expected.candidates)
+    np.testing.assert_allclose(found.features, expected.features, rtol=1e-4, atol=1e-6)
+    later = replace(requests, timestamps=requests.timestamps + 1)
+    eligible = grown.eligible(later)
+    assert eligible[:, 3].any()
+    assert not eligible[:, [7, 30]].any()
+    shown = np.tile(np.array([59], dtype=np.int32), (len(requests), 1))
+    prices = [grown.describe(r, shown)[..., FEATURES.index("price")] for r in (requests, later)]
+    np.testing.assert_allclose(prices[1], 3 * prices[0])
 
 
 def test_a_placement_with_repeats_may_show_what_was_seen(

@@ -13,7 +13,7 @@ from features.split import split
 from features.training_set import load_catalogue, load_queries
 from features.windowing import SplitParams
 from features.windows import Windows
-from tests.features.logs import random_log
+from tests.features.logs import item, random_log, write_log
 from training import candidates, evaluate, trees
 from training.evidence import Evidence
 from training.fingerprint import fingerprint
@@ -107,3 +107,30 @@ def test_the_fingerprint_names_code_and_params_but_not_data(workspace: Path) -> 
     assert same == fingerprint(ROOT, params | {"input": "data/log", "gate": {}})
     assert same != fingerprint(ROOT, params | {"trees": {"seed": 2}})
     assert same != fingerprint(workspace, params)
+
+
+def test_what_items_became_in_the_judge_window_changes_nothing_that_trees_learn_from(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = SplitParams(min_targets=40)
+    windows = Windows.read(workspace / "split/windows.json")
+    later = windows.rank_end + 1
+    versions = [
+        item(f"i{n}", later, created_at=later, price=1e3, available=n % 2 == 0, title=f"new {n}")
+        for n in range(60)
+    ]
+    shutil.copytree(workspace / "log", tmp_path / "log")
+    write_log(tmp_path / "log", [], versions, first=1_000_000)
+    for name in ("split", "features"):
+        (tmp_path / name).mkdir()
+    assert split(tmp_path / "log", tmp_path / "split", params, False) == windows
+    aggregate(tmp_path / "split", tmp_path / "features")
+    monkeypatch.chdir(workspace)
+    inputs = tmp_path / "split", tmp_path / "features", tmp_path / "no-transformer"
+    candidates.main(*inputs, tmp_path / "candidates")
+    for name in ("rank.parquet", "sources/sources.json"):
+        before = workspace / "first/candidates" / name
+        assert (tmp_path / "candidates" / name).read_bytes() == before.read_bytes()
+    fit_items = (root / "split/fit_items.parquet" for root in (workspace, tmp_path))
+    assert next(fit_items).read_bytes() == next(fit_items).read_bytes()
+    assert load_catalogue(tmp_path / "split").available.sum() == 30

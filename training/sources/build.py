@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from features.catalogue import Catalogue
+from features.errors import InputError
 from training.sources.neighbours import Neighbours
 
 FILE = "sources.json"
 
 
-class ReleaseError(ValueError):
+class ReleaseError(InputError):
     """The files of a release do not fit together, or do not fit the catalogue."""
 
 

@@ -9,8 +9,11 @@ from features.schema import DAY
 def ages_in_days(
     created_at: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """float32 [n, catalogue]; NaN where it is not known when the item was created."""
-    ages = (timestamps[:, None] - created_at[None, :]) / DAY
+    """float32 [n, catalogue]; NaN where it is not known when the item was created.
+
+    created_at: int64 [catalogue] or [n, catalogue], µs, 0 where unknown; timestamps: int64 [n], µs.
+    """
+    ages = (timestamps[:, None] - created_at) / DAY
     return np.where(created_at > 0, ages, np.nan).astype(np.float32)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from features.errors import InputError
 from features.ragged import offsets_of
 from features.schema import SECOND
 
@@ -16,7 +17,7 @@ INTERVALS: Final = 32
 """Buckets of `interval_buckets`."""
 
 
-class FitError(ValueError):
+class FitError(InputError):
     """The data cannot train a model; the message says why and what to do."""
 
 

@@ -172,6 +172,12 @@ def test_a_user_is_stored_once(tmp_path: Path) -> None:
     report = store_users(pa.table({"user_id": ["u", "u", None, "v"]}), tmp_path)
     assert (report.rows, report.stored) == (4, 2)
     assert report.reasons == {"duplicate": 1, "user_id is missing": 1}
+    assert pq.read_table(tmp_path / report.partitions[0])["user_id"].to_pylist() == ["u", "v"]
+    bad = pq.read_table(next(tmp_path.glob("quarantine/users/*.parquet"))).to_pylist()
+    assert [(row["row"], row["reason"]) for row in bad] == [
+        (1, "duplicate"),
+        (2, "user_id is missing"),
+    ]
 
 
 def test_movielens_100k_is_stored_without_loss(real_data: Path, tmp_path: Path) -> None:

@@ -70,11 +70,13 @@ def write_split(
         }
     )
     pq.write_table(table, folder / "events.parquet")
-    pq.write_table(items, folder / "items.parquet")
+    pq.write_table(items, folder / "fit_items.parquet")
     last = int(times.max()) + 1 if len(times) else START
     end = fit_end or last
     Windows(START, end, end, last).write(folder / "windows.json")
-    (folder / "rules.json").write_text(json.dumps({"history_length": 200, "repeats": False}))
+    (folder / "rules.json").write_text(
+        json.dumps({"history_length": 200, "repeats": False, "min_rating": 0.0})
+    )
     return folder
 
 

@@ -1,0 +1,169 @@
+"""Accuracy on sequences, as published: leave-one-out, full ranking, seen items left out.
+
+    make bench-accuracy DATA=path/to/ml-1m.txt SEEDS=3
+    python -m benchmarks.accuracy --data path/to/sports.txt --length 50 --set size=small
+
+Weights never see a user's last two items; the test input holds the validation item, and `seen` is
+the whole history. Results are written after each seed to `reports/bench-accuracy.json`.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from scipy import stats
+
+from benchmarks.sequences import Sequences, leave_out, read, select, some, unseen
+from features.errors import InputError
+from features.params import build
+from training.bootstrap import UNKNOWN, Interval, PerUser, interval
+from training.metrics.lists import against_ties, top_lists
+from training.metrics.ndcg import ndcg
+from training.metrics.recall import recall
+from training.transformer import trainer
+from training.transformer.config import RunOptions, TransformerParams
+from training.transformer.model import STARTS, Transformer
+from training.transformer.scorer import encode
+from training.transformer.tail import Tail
+
+K = 10
+CHUNK = 1024
+VALIDATED = 2048
+"""Users whose validation item decides when to stop."""
+
+Values = dict[str, PerUser]
+
+METRICS = {f"ndcg@{K}": ndcg, f"hr@{K}": recall}
+DEFAULTS: dict[str, Any] = {
+    "size": "small",
+    "max_epochs": 60,
+    "patience": 6,
+    "batch_tokens": 8192,
+    "max_length": 200,
+    "id_dropout": 0.0,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One seed: metrics by user, float64 [users] each."""
+
+    values: Values
+    seconds: float
+    epochs: int
+    best_epoch: int
+    parameters: int
+
+
+def run(sequences: Sequences, params: TransformerParams, options: RunOptions, home: Path) -> Result:
+    """Train on all but the last two items of each user and rank the last."""
+    began = time.perf_counter()
+    train, validation = leave_out(sequences, 2)
+    validation = some(validation, VALIDATED)
+    text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
+    allowed = unseen(validation, sequences.catalogue)
+    fitted = trainer.fit(train, validation, allowed, text, params, options, home, None)
+    model = Transformer(fitted.config).eval()
+    model.load_state_dict(fitted.weights)
+    known = torch.full((sequences.catalogue,), -1, dtype=torch.int64)
+    known[fitted.vocabulary.long()] = torch.arange(len(fitted.vocabulary))
+    with torch.inference_mode():
+        table = model.table(torch.from_numpy(text), known)
+    return Result(
+        judge(model, table, leave_out(sequences, 1)[1], sequences.catalogue),
+        time.perf_counter() - began,
+        len(fitted.ndcg),
+        fitted.best + 1,
+        sum(weight.numel() for weight in fitted.weights.values()),
+    )
+
+
+def judge(model: Transformer, table: torch.Tensor, tail: Tail, catalogue: int) -> Values:
+    """METRICS of every query, ties counted against the model."""
+    parts: dict[str, list[PerUser]] = {name: [] for name in METRICS}
+    for start in range(0, len(tail), CHUNK):
+        chunk = select(tail, np.arange(start, min(start + CHUNK, len(tail))))
+        states = encode(model, table, chunk.histories, chunk.timestamps)
+        scores = (states @ table[STARTS:].T).float().numpy()
+        scores = np.where(unseen(chunk, catalogue), scores, np.float32(-np.inf))
+        lists = top_lists(against_ties(scores, chunk.targets), K)
+        for name, metric in METRICS.items():
+            parts[name].append(metric(lists, chunk.targets))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def over_seeds(runs: list[float], confidence: float = 0.95) -> Interval:
+    """Mean of the seeds with Student's interval; unknown bounds for a single one."""
+    mean = float(np.mean(runs))
+    if len(runs) < 2:
+        return dataclasses.replace(UNKNOWN, mean=mean)
+    half = float(stats.t.ppf(0.5 + confidence / 2, len(runs) - 1) * stats.sem(runs))
+    return Interval(mean, mean - half, mean + half)
+
+
+def report(data: Path, params: dict[str, Any], results: list[Result]) -> dict[str, Any]:
+    """What `reports/bench-accuracy.json` holds: over seeds, and apart from it over users."""
+    metrics: dict[str, Any] = {}
+    for name in METRICS:
+        runs = [float(result.values[name].mean()) for result in results]
+        by_user = np.mean([result.values[name] for result in results], axis=0)
+        metrics[name] = over_seeds(runs).plain() | {
+            "runs": runs,
+            "users": interval(by_user, np.arange(len(by_user)), seed=1).plain(),
+        }
+    return {
+        "data": str(data),
+        "seeds": len(results),
+        **metrics,
+        "seconds": [round(result.seconds, 1) for result in results],
+        "epochs": [result.epochs for result in results],
+        "best_epochs": [result.best_epoch for result in results],
+        "parameters": results[0].parameters,
+        "params": params,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy")
+    parser.add_argument("--data", type=Path, required=True, help="file of `user item` lines")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--length", type=int, default=DEFAULTS["max_length"])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="change a value of section `fit`, such as dropout=0.2")  # fmt: skip
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    arguments = parser.parse_args()
+    changes = {key: yaml.safe_load(v) for key, _, v in (t.partition("=") for t in arguments.set)}
+    chosen = DEFAULTS | {"max_length": arguments.length} | changes
+    path = arguments.reports / "bench-accuracy.json"
+    results: list[Result] = []
+    try:
+        sequences = read(arguments.data)
+        print(f"{len(sequences.lengths)} users, {sequences.catalogue} items, "
+              f"{len(sequences.items)} events in {arguments.data}")  # fmt: skip
+        for seed in range(1, arguments.seeds + 1):
+            params = build(TransformerParams, "fit", chosen | {"seed": seed})
+            home = arguments.reports / "checkpoints" / f"accuracy-{seed}"
+            results.append(run(sequences, params, RunOptions(tensorboard=False), home))
+            content = report(arguments.data, chosen, results)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content, indent=2) + "\n")
+            told = ", ".join(f"{name} {content[name]['runs'][-1]:.4f}" for name in METRICS)
+            print(f"seed {seed}: {told}; epoch {results[-1].best_epoch} of {results[-1].epochs}, "
+                  f"{results[-1].parameters} parameters, {results[-1].seconds:.0f} s")  # fmt: skip
+    except InputError as error:
+        sys.exit(f"bench-accuracy: {error}")
+    for name in METRICS:
+        users = Interval.of(content[name]["users"])
+        print(f"{name}: {Interval.of({k: content[name][k] for k in ('mean', 'low', 'high')})} "
+              f"over {len(results)} seeds; {users} over users")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Files of `user item` lines, each user's oldest first, and their leave-one-out split.
+
+The protocol of the published tables: the last item of a user is the test target, the one before it
+the validation target; there are no timestamps, so an event's moment is its place.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as csv
+
+from features.errors import InputError
+from features.ragged import Histories, Ragged, offsets_of, spans
+from features.schema import EVENT_CODES, SECOND, EventType
+from training.transformer.data import Ints, Tokens, tokens_from
+from training.transformer.tail import Tail
+
+SHORTEST = 3
+"""Items of a history that can be split: something to learn from, validation, test."""
+
+
+class SequencesError(InputError):
+    """The file holds no sequences; the message says why."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Histories of users, in the order in which the file names them first.
+
+    offsets: int64 [users + 1]; items: int32 [events], index from 0; catalogue: number of items.
+    """
+
+    offsets: Ints
+    items: npt.NDArray[np.int32]
+    catalogue: int
+
+    @property
+    def lengths(self) -> Ints:
+        return np.diff(self.offsets)
+
+
+def read(path: Path) -> Sequences:
+    """The sequences in `path`. Raises SequencesError where it is missing, empty or of another form,
+    or where nobody has three items or nothing is to be chosen between."""
+    if not path.is_file():
+        raise SequencesError(f"{path}: no such file; it holds one `user item` a line, oldest first")
+    try:
+        table = csv.read_csv(
+            path,
+            csv.ReadOptions(column_names=["user", "item"]),
+            csv.ParseOptions(delimiter="\t" if "\t" in _first_line(path) else " "),
+            csv.ConvertOptions(column_types={"user": pa.string(), "item": pa.string()}),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise SequencesError(f"{path}: not `user item` lines: {error}") from None
+    user, item = (
+        table[name].combine_chunks().dictionary_encode().indices.to_numpy()
+        for name in ("user", "item")
+    )
+    order = np.argsort(user, kind="stable")
+    found = Sequences(
+        offsets_of(np.bincount(user)), item[order].astype(np.int32), int(item.max(initial=-1)) + 1
+    )
+    if found.catalogue < 2:
+        raise SequencesError(f"{path}: {found.catalogue} items: nothing to choose between")
+    if not (found.lengths >= SHORTEST).any():
+        raise SequencesError(f"{path}: no user has {SHORTEST} items: nothing to test on")
+    return found
+
+
+def leave_out(sequences: Sequences, last: int) -> tuple[Tokens, Tail]:
+    """(what stands before each user's `last`-last item, that item as a query's target).
+
+    last: 1 for the test, 2 for validation. The query's history is the whole one before its target.
+    Users with fewer than three items are learned from whole and not asked about.
+    """
+    lengths, starts = sequences.lengths, sequences.offsets[:-1]
+    asked = lengths >= SHORTEST
+    known = np.where(asked, lengths - last, lengths)
+    before = spans(starts, known)
+    moments = spans(np.zeros_like(known), known) * SECOND
+    view = EVENT_CODES[EventType.VIEW]
+    types = np.full(len(before), view, dtype=np.int8)
+    users = np.repeat(np.arange(len(known), dtype=np.int32), known)
+    tokens = tokens_from(users, sequences.items[before], types, moments, repeats=False)
+    events = spans(starts[asked], known[asked])
+    histories = Histories(
+        offsets_of(known[asked]),
+        sequences.items[events],
+        np.full(len(events), view, dtype=np.int8),
+        spans(np.zeros_like(known[asked]), known[asked]) * SECOND,
+    )
+    queries = int(asked.sum())
+    targets = Ragged(np.arange(queries + 1), sequences.items[(starts + known)[asked]])
+    return tokens, Tail(histories, known[asked] * SECOND, np.arange(queries), targets, 0)
+
+
+def some(tail: Tail, count: int) -> Tail:
+    """At most `count` of the queries, evenly spaced."""
+    if len(tail) <= count:
+        return tail
+    return select(tail, np.linspace(0, len(tail) - 1, count).astype(np.int64))
+
+
+def select(tail: Tail, rows: Ints) -> Tail:
+    """The queries `rows`, of users of their own."""
+    users = np.arange(len(rows))
+    targets = Ragged(np.arange(len(rows) + 1), tail.targets.items[rows])
+    return Tail(tail.histories.select(rows), tail.timestamps[rows], users, targets, tail.start)
+
+
+def unseen(tail: Tail, catalogue: int) -> npt.NDArray[np.bool_]:
+    """bool [queries, catalogue]: what the user has not had; the target always."""
+    allowed = np.ones((len(tail), catalogue), dtype=np.bool_)
+    allowed[tail.histories.rows, tail.histories.items] = False
+    allowed[tail.targets.rows, tail.targets.items] = True
+    return allowed
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8") as file:
+        return file.readline()

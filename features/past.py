@@ -1,0 +1,80 @@
+"""What used to be true of items: price, availability and time of creation change, and a request of
+the past must see those of its own moment."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_ALWAYS: Final = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class State:
+    """What may change of an item, in arrays of one shape.
+
+    available: bool; price: float32, NaN where unknown; created_at: int64, µs, 0 where unknown.
+    """
+
+    available: npt.NDArray[np.bool_]
+    price: npt.NDArray[np.float32]
+    created_at: npt.NDArray[np.int64]
+
+    @staticmethod
+    def from_table(rows: pa.Table) -> "State":
+        """Arrays [rows] from columns named as in `schema.ITEM`."""
+        return State(
+            rows["available"].to_numpy(),
+            rows["price"].cast(pa.float32()).fill_null(np.nan).to_numpy(),
+            rows["created_at"].cast(pa.int64()).fill_null(0).to_numpy(),
+        )
+
+
+@dataclass(frozen=True)
+class Past:
+    """The states that newer versions replaced, p of them.
+
+    items: int64 [p], by index; since, until: int64 [p], µs, in force at since <= time < until;
+    state: arrays [p].
+    """
+
+    items: npt.NDArray[np.int64]
+    since: npt.NDArray[np.int64]
+    until: npt.NDArray[np.int64]
+    state: State
+
+    @staticmethod
+    def from_column(column: pa.ChunkedArray) -> "Past":
+        """From `past` of `items.parquet`: a list for each item, oldest first, of structs with
+        `until` and the columns of a State. The oldest held at all times before, too: what an item
+        was before anything was known of it is what was first known."""
+        lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+        rows = pa.Table.from_struct_array(pc.list_flatten(column))
+        items = np.repeat(np.arange(len(lengths)), lengths)
+        until = rows["until"].cast(pa.int64()).to_numpy()
+        first = np.diff(items, prepend=-1) != 0
+        since = np.where(first, _ALWAYS, np.roll(until, 1))
+        return Past(items, since, until, State.from_table(rows))
+
+    @staticmethod
+    def none() -> "Past":
+        """Of items that never changed."""
+        empty = np.zeros(0, dtype=np.int64)
+        state = State(empty.astype(np.bool_), empty.astype(np.float32), empty)
+        return Past(empty, empty, empty, state)
+
+    def restore(self, newest: State, timestamps: npt.NDArray[np.int64]) -> State:
+        """`newest`, arrays [n, catalogue], but as in force at `timestamps`, int64 [n], µs."""
+        if (timestamps >= self.until.max(initial=0)).all():
+            return newest
+        state = State(newest.available.copy(), newest.price.copy(), newest.created_at.copy())
+        for row, moment in enumerate(timestamps):
+            entry = np.flatnonzero((self.since <= moment) & (moment < self.until))
+            cells = row, self.items[entry]
+            state.available[cells] = self.state.available[entry]
+            state.price[cells] = self.state.price[entry]
+            state.created_at[cells] = self.state.created_at[entry]
+        return state

@@ -1,0 +1,122 @@
+"""A source cut in time: the history that a first release learns from, and what comes later."""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.ingest import IngestError, Source, validate_events, validate_items
+from features.ingest.mapping import ERROR, RAW
+from features.schema import TIMESTAMP
+
+WAVES: Final = 6
+REPLAYED: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A source cut in time: every row of it is in exactly one place.
+
+    history: for ingestion, what the first release learns from, and every row of any time that
+    cannot be used; past: the usable events in it; waves: tables of later ones, by time, replayed
+    one after the other; items: versions to publish before each wave, at its first moment, and
+    after the last, at its last.
+    """
+
+    history: Source
+    past: pa.Table
+    waves: list[pa.Table]
+    items: list[pa.Table]
+
+
+def cut(source: Source, now: int, waves: int = WAVES, replayed: float = REPLAYED) -> Waves:
+    """Validate at `now`, µs, and cut the usable events at equal counts, moved so that no moment is
+    cut in two. They are replayed as if each was known when it happened.
+
+    Raises IngestError where there are too few.
+    """
+    events, items = validate_events(source.events, now), validate_items(source.items, now)
+    place = events.valid.schema.get_field_index("received_at")
+    usable = events.valid.set_column(
+        place, events.valid.schema.field(place), events.valid["timestamp"]
+    )
+    moments = moments_of(usable, "timestamp")
+    shares = 1.0 - replayed + replayed * np.arange(waves + 1) / waves
+    wanted = (shares * len(moments)).round().astype(int)
+    bounds = sorted(
+        {
+            int(np.searchsorted(moments, moments[i])) if i < len(moments) else len(moments)
+            for i in wanted
+        }
+    )
+    if len(bounds) < 2 or bounds[0] == 0:
+        why = Counter(events.quarantine["reason"].to_pylist()).most_common(1)
+        raise IngestError(
+            f"{source.kind}: {len(moments)} usable events at {len(np.unique(moments))} different "
+            "times are too few to replay in waves"
+            + "".join(f"; {count} rows quarantined: {reason}" for reason, count in why)
+        )
+    past = usable.slice(0, bounds[0])
+    parts = [usable.slice(start, end - start) for start, end in pairwise(bounds)]
+    known, later = _by_wave(items.valid, last_moment(past), parts)
+    history = Source(
+        _with_refused(past, events.quarantine),
+        _with_refused(known, items.quarantine),
+        source.users,
+        source.kind,
+    )
+    return Waves(history, past, parts, later)
+
+
+def first_moment(events: pa.Table) -> int:
+    """The oldest timestamp, µs."""
+    return int(moments_of(events, "timestamp").min())
+
+
+def last_moment(events: pa.Table) -> int:
+    """The newest timestamp, µs."""
+    return int(moments_of(events, "timestamp").max())
+
+
+def moments_of(table: pa.Table, column: str) -> npt.NDArray[np.int64]:
+    """A column of times, µs."""
+    moments: npt.NDArray[np.int64] = table[column].cast(pa.int64()).to_numpy()
+    return moments
+
+
+def _by_wave(
+    versions: pa.Table, start: int, waves: list[pa.Table]
+) -> tuple[pa.Table, list[pa.Table]]:
+    """Item versions known at `start`, and later ones by the wave before which they are published.
+
+    A new item comes before the wave in which it becomes known, and is created no earlier than
+    that: it is not shown before. A new version of an old item comes before the next wave.
+    """
+    received = moments_of(versions, "received_at")
+    ids = np.array(versions["item_id"].to_pylist(), dtype=object).astype(str)
+    new = np.zeros(len(ids), dtype=np.bool_)
+    new[np.unique(ids, return_index=True)[1]] = True
+    begins, ends = [first_moment(w) for w in waves], [last_moment(w) for w in waves]
+    place = np.where(new, np.searchsorted(ends, received), np.searchsorted(begins, received))
+    early = new & (received > np.array([*begins, ends[-1]])[place])
+    column = versions.schema.get_field_index("created_at")
+    known_at = np.maximum(versions["created_at"].cast(pa.int64()).fill_null(0).to_numpy(), received)
+    created = pc.if_else(
+        pa.array(early), pa.array(known_at).cast(TIMESTAMP), versions["created_at"]
+    )
+    later = versions.set_column(column, versions.schema.field(column), created)
+    known = received <= start
+    return versions.filter(known), [
+        later.filter(~known & (place == wave)) for wave in range(len(waves) + 1)
+    ]
+
+
+def _with_refused(usable: pa.Table, quarantine: pa.Table) -> pa.Table:
+    """For ingestion, which quarantines the refused rows for the same reasons."""
+    refused = pa.table({ERROR: quarantine["reason"], RAW: quarantine["raw"]})
+    return pa.concat_tables([usable, refused], promote_options="default")
