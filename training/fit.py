@@ -61,8 +61,13 @@ def read_tokens(split: Path, repeats: bool) -> tuple[Tokens, npt.NDArray[np.bool
 def checkpoint_folder(
     split: Path, params: TransformerParams, options: RunOptions, home: Path
 ) -> Path:
-    """Where a run of exactly this data, code and settings leaves its checkpoints."""
-    digest = sha256(json.dumps([asdict(params), options.model_dump()]).encode())
+    """Where a run of exactly this data, code and settings leaves its checkpoints.
+
+    Not of the same devices: a run may go on with more or fewer. A checkpoint of sharded weights is
+    another file.
+    """
+    computed = [options.precision, options.strategy == "fsdp"]
+    digest = sha256(json.dumps([asdict(params), computed]).encode())
     code = sorted((Path(__file__).parent / "transformer").glob("*.py"))
     for path in [*(split / name for name in INPUTS), *code]:
         digest.update(sha256(path.read_bytes()).digest())
@@ -125,7 +130,8 @@ def fit(
         "parameters": sum(weight.numel() for weight in fitted.weights.values()),
     }
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
-    metrics_path.write_text(json.dumps({**metrics, **counts}, indent=2) + "\n")
+    curves = {"epoch_loss": fitted.losses, "epoch_ndcg@10": fitted.ndcg}
+    metrics_path.write_text(json.dumps({**metrics, **counts, **curves}, indent=2) + "\n")
     shutil.rmtree(checkpoints)
     print(
         f"fit: ndcg@10 {metrics['ndcg@10']:.4f} on the tail, recency-popularity "

@@ -68,6 +68,9 @@ class TransformerParams:
     warmup: float = 0.05
     """Share of all steps in which the learning rate rises."""
 
+    average: float = 0.1
+    """Share of all steps that the average of the weights looks back; the model is that average."""
+
     tail_share: float = 0.05
     """Newest share of the fit window's events, kept out of training to decide when to stop."""
 
@@ -78,7 +81,7 @@ class TransformerParams:
         for name in ("max_epochs", "patience", "batch_tokens", "max_length", "tail_queries"):
             if getattr(self, name) < 1:
                 raise ValueError(f"'fit.{name}' must be at least 1, not {getattr(self, name)}")
-        for name in ("dropout", "id_dropout", "warmup", "tail_share"):
+        for name in ("dropout", "id_dropout", "warmup", "average", "tail_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"'fit.{name}' must be in [0, 1), not {getattr(self, name)}")
 
@@ -104,8 +107,8 @@ class RunOptions(BaseSettings):
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """How several devices share the work; `fsdp` also shares the weights (GPUs only)."""
 
-    precision: Literal["32-true", "bf16-mixed", "bf16-true"] = "32-true"
-    """Number format of the computation."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true"] = "32-true"
+    """Number format of the computation; `auto`: bf16-mixed where the hardware multiplies it."""
 
     compile: bool = False
     """Compile the model with torch.compile: pays on GPUs and long runs."""

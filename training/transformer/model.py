@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from features.schema import EventType
 from features.text import TEXT_SIZE
+from training.transformer.attention import attend, window_mask
 from training.transformer.data import INTERVALS
 from training.transformer.packing import BOS, Batch, Inputs
+from training.transformer.precision import computing
 
 EVENT_TYPES: Final = len(EventType)
 HIDDEN_FACTOR: Final = 2
@@ -53,9 +55,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """[rows, length, size] to the same; `mask` bool [rows, 1, length, length], else causal."""
         query, key, value = self._heads(self.query_key_value(self.attention_norm(x)), 3)
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=mask is None
-        )
+        mixed = attend(query, key, value, mask)
         x = x + self._drop(self.output(mixed.transpose(1, 2).flatten(2)))
         return x + self._drop(self._feed_forward(x))
 
@@ -131,24 +131,31 @@ class Transformer(nn.Module):
         with torch.no_grad():
             self.content.weight.mul_(2.0)
 
-    def table(self, text: Tensor, known: Tensor) -> Tensor:
-        """Representations [STARTS + items, size]: start tokens first, then the items.
+    def represent(self, text: Tensor, known: Tensor) -> Tensor:
+        """Items [items, size], as read on input and scored against on output.
 
         text: [items, text_size]; known: int64 [items], row of the id embedding, −1 for none.
         """
         ids = torch.where((known < 0)[:, None], self.no_id, self.ids(known.clamp(min=0)))
-        return torch.cat([self.starts.weight, ids + self.content(text)])
+        return ids + self.content(text)
 
-    def forward(self, batch: Batch, table: Tensor) -> Tensor:
-        """Hidden states [targets, size] at `batch.contexts`."""
-        x = self.embed(batch.inputs, table)
+    def table(self, text: Tensor, known: Tensor) -> Tensor:
+        """[STARTS + items, size]: the start tokens, then the items of `represent`."""
+        return torch.cat([self.starts.weight, self.represent(text, known)])
+
+    def forward(self, batch: Batch, text: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """(states [targets, size] at `batch.contexts`, items [items, size] to score them against).
+
+        text, known: see `represent`.
+        """
+        items = self.represent(text, known)
+        x = computing(self.embed(batch.inputs, torch.cat([self.starts.weight, items])))
         if self.training:
             x = dropout(x, self.dropout)
-        mask = attention_mask(batch.windows)
+        mask = window_mask(batch.windows)
         for block in self.blocks:
             x = block(x, mask)
-        states: Tensor = self.norm(x.flatten(0, 1)[batch.contexts])
-        return states
+        return self.norm(x.flatten(0, 1)[batch.contexts]), items
 
     def embed(self, inputs: Inputs, table: Tensor) -> Tensor:
         """Input vectors [rows, length, size]."""
@@ -171,12 +178,6 @@ class Transformer(nn.Module):
             mask = (torch.arange(x.shape[1], device=x.device) <= ends[:, None])[:, None, None]
         states: Tensor = self.norm(cast(Block, self.blocks[-1]).last(x, ends, mask))
         return states
-
-
-def attention_mask(windows: Tensor) -> Tensor:
-    """bool [rows, 1, length, length]: what came before in the same window, and oneself."""
-    same = windows[:, :, None] == windows[:, None, :]
-    return same.tril_()[:, None]
 
 
 def dropout(x: Tensor, share: float) -> Tensor:

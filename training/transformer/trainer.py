@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,13 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
+from training.transformer import memory
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import FitError, Tokens
 from training.transformer.model import STARTS, ModelConfig, Transformer
 from training.transformer.module import SequenceModule
 from training.transformer.packing import Batch, Epoch
+from training.transformer.precision import native
 from training.transformer.scorer import encode
 from training.transformer.tail import Tail, tail_ndcg
 
@@ -38,7 +42,8 @@ class Fitted:
 
     is_first: this process is the one that writes the output; weights: state of the best epoch;
     vocabulary: int32 [items with an id], catalogue index; ndcg: `ndcg@10` on the tail after each
-    epoch; best: its position.
+    epoch; best: position of the best; losses: mean −log likelihood of the targets in each epoch;
+    seconds: of each epoch, without ranking the tail.
     """
 
     is_first: bool
@@ -47,6 +52,8 @@ class Fitted:
     vocabulary: Tensor
     ndcg: list[float]
     best: int
+    losses: list[float]
+    seconds: list[float]
 
 
 class EpochBatches:
@@ -87,6 +94,9 @@ class KeepBest(lightning.Callback):
         self.patience = patience
         self.checkpoint = checkpoint
         self.ndcg: list[float] = []
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+        self.began = 0.0
         self.weights: dict[str, Tensor] = {}
 
     @property
@@ -94,25 +104,28 @@ class KeepBest(lightning.Callback):
         return int(np.argmax(self.ndcg))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"ndcg": self.ndcg, "weights": self.weights}
+        return {name: getattr(self, name) for name in ("ndcg", "losses", "seconds", "weights")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.ndcg, self.weights = state_dict["ndcg"], state_dict["weights"]
+        vars(self).update(state_dict)
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         self._stop_if_old(trainer)
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.began = time.perf_counter()
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         assert isinstance(pl_module, SequenceModule)
         pl_module.raise_if_diverged()
-        # Under FSDP all processes together gather the weights, for the first one.
-        state = trainer.strategy.lightning_module_state_dict()
-        weights = {name.removeprefix("model."): value.float() for name, value in state.items()}
+        self.losses.append(float(trainer.strategy.reduce(pl_module.mean_loss(), reduce_op="mean")))
+        self.seconds.append(time.perf_counter() - self.began)
+        weights = pl_module.averaged()
         ndcg = self._rank_tail(weights, pl_module.device) if trainer.is_global_zero else 0.0
         self.ndcg.append(trainer.strategy.broadcast(ndcg))
-        pl_module.log("tail_ndcg@10", self.ndcg[-1], prog_bar=True, rank_zero_only=True)
+        pl_module.log("tail_ndcg@10", self.ndcg[-1], prog_bar=True, sync_dist=True)
         if self.best == len(self.ndcg) - 1:
             self.weights = {name: value.cpu().clone() for name, value in weights.items()}
         self._stop_if_old(trainer)
@@ -160,6 +173,7 @@ def fit(
         raise FitError(f"content vectors of {len(rows)} items are not finite, first row {rows[0]}")
     if options.accelerator != "gpu":
         torch.set_num_threads(options.threads)
+        memory.keep()
     index = np.full(len(text), -1, dtype=np.int32)
     index[vocabulary] = np.arange(len(vocabulary), dtype=np.int32)
     epoch = Epoch(train.renumber(index), params.max_length, params.batch_tokens, params.seed, 0)
@@ -198,6 +212,19 @@ def fit(
         torch.from_numpy(vocabulary),
         keep.ndcg,
         keep.best,
+        keep.losses,
+        keep.seconds,
+    )
+
+
+def _strategy(options: RunOptions) -> str | ModelParallelStrategy:
+    """Lightning's name, or FSDP2, whose checkpoint is one file for any number of devices."""
+    if options.strategy != "fsdp":
+        return options.strategy
+    return ModelParallelStrategy(
+        data_parallel_size=options.devices * options.num_nodes,
+        tensor_parallel_size=1,
+        save_distributed_checkpoint=False,
     )
 
 
@@ -214,8 +241,8 @@ def _run(
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.num_nodes,
-        strategy=options.strategy,
-        precision=options.precision,
+        strategy=_strategy(options),
+        precision=native(options),
         max_epochs=params.max_epochs,
         callbacks=[keep],
         logger=TensorBoardLogger(logs, name="fit") if logs else False,

@@ -2,11 +2,7 @@
 
 import dataclasses
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from features.settings import Settings
+from tests.training.transformer.stage import finish, start, wait_for_checkpoint
 from tests.training.transformer.synthetic import (
     OPTIONS,
     PARAMS,
@@ -38,32 +35,6 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(workspace: Path, home: str, **options: str) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-        "RONDO_HOME": str(workspace / home),
-        "RONDO_TRAIN_ACCELERATOR": "cpu",
-        "RONDO_TRAIN_THREADS": "1",
-        "RONDO_TRAIN_TENSORBOARD": "false",
-        **{f"RONDO_TRAIN_{name.upper()}": value for name, value in options.items()},
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "training.fit", "data/split", "out/model", "out/fit.json"],
-        cwd=workspace,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    return output
-
-
 def digest(workspace: Path) -> str:
     weights = (workspace / "out" / "model" / "model.safetensors").read_bytes()
     return sha256(weights + (workspace / "out" / "fit.json").read_bytes()).hexdigest()
@@ -84,11 +55,7 @@ def test_a_run_killed_between_epochs_resumes_to_the_same_weights(workspace: Path
 
     killed = start(workspace, "killed")
     checkpoints = workspace / "killed" / "checkpoints"
-    deadline = time.monotonic() + 100
-    while not list(checkpoints.glob("*/resume.ckpt")):
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_for_checkpoint(killed, checkpoints)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert list(checkpoints.glob("*/resume.ckpt")), "the run ended before it was killed"
@@ -97,13 +64,6 @@ def test_a_run_killed_between_epochs_resumes_to_the_same_weights(workspace: Path
     assert "12 epochs" in output
     assert digest(workspace) == unbroken
     assert not list(checkpoints.iterdir())
-
-
-def test_two_processes_train_together_to_a_working_model(workspace: Path) -> None:
-    output = finish(start(workspace, "ddp", devices="2", strategy="ddp"))
-    metrics = json.loads((workspace / "out" / "fit.json").read_text())
-    assert metrics["epochs"] == 3
-    assert metrics["ndcg@10"] > metrics["popularity_ndcg@10"], output
 
 
 def run(folder: Path, params: TransformerParams = PARAMS) -> dict[str, float]:

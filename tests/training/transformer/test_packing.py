@@ -110,9 +110,10 @@ def test_packed_attention_equals_attention_over_each_history_alone() -> None:
     log = tokens(users=20, length=12)
     torch.manual_seed(0)
     model = Transformer(ModelConfig(30, 64, 2, 2, 16)).eval()
-    table = model.table(torch.randn(30, 256), torch.arange(30))
+    content = torch.randn(30, 256), torch.arange(30)
+    table = model.table(*content)
     for batch in Epoch(log, 16, 128, 1, 0):
-        packed = model(batch, table)
+        packed, _ = model(batch, *content)
         for target in range(len(batch.targets)):
             row, slot = divmod(int(batch.contexts[target]), batch.windows.shape[1])
             inside = (batch.windows[row] == batch.windows[row, slot]).nonzero().flatten()
@@ -128,9 +129,9 @@ def test_a_later_event_does_not_change_an_earlier_state() -> None:
     changed = dataclasses.replace(log, items=np.array([1, 2, 3, 9, 8], dtype=np.int32))
     torch.manual_seed(0)
     model = Transformer(ModelConfig(10, 64, 2, 2, 16)).eval()
-    table = model.table(torch.randn(10, 256), torch.arange(10))
+    content = torch.randn(10, 256), torch.arange(10)
     first, second = (
-        model(_ordered(next(iter(Epoch(version, 16, 64, 1, 0)))), table)
+        model(_ordered(next(iter(Epoch(version, 16, 64, 1, 0)))), *content)[0]
         for version in (log, changed)
     )
     assert torch.equal(first[:4], second[:4])

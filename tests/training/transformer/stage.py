@@ -1,0 +1,44 @@
+"""The stage `fit` in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def start(workspace: Path, home: str, **options: str) -> subprocess.Popen[str]:
+    """`python -m training.fit` in `workspace` on one thread; options of `RunOptions` by name."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "RONDO_HOME": str(workspace / home),
+        "RONDO_TRAIN_ACCELERATOR": "cpu",
+        "RONDO_TRAIN_THREADS": "1",
+        "RONDO_TRAIN_TENSORBOARD": "false",
+        **{f"RONDO_TRAIN_{name.upper()}": value for name, value in options.items()},
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "training.fit", "data/split", "out/model", "out/fit.json"],
+        cwd=workspace,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """What it printed, once it has ended well."""
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
+    """Until the first epoch is saved below `folder`."""
+    deadline = time.monotonic() + 100
+    while not list(folder.glob("*/resume.ckpt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

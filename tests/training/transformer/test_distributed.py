@@ -1,0 +1,78 @@
+"""Two processes do what one does: the stage as it is started on several devices, here CPUs.
+
+Dropout is off: each process draws its own. What is left is the order in which floats are added.
+"""
+
+import dataclasses
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from features.settings import Settings
+from tests.training.transformer.stage import finish, start, wait_for_checkpoint
+from tests.training.transformer.synthetic import (
+    OPTIONS,
+    PARAMS,
+    events,
+    item_table,
+    write_params,
+    write_split,
+)
+from training.fit import fit
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+ITEMS = 40
+EXACT = dataclasses.replace(PARAMS, dropout=0.0, id_dropout=0.0, max_epochs=6, patience=6)
+SHARED = [("ddp", "2"), ("fsdp", "2")]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    write_split(tmp_path / "data" / "split", events(300, ITEMS, 20), item_table(ITEMS))
+    write_params(tmp_path, EXACT)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one process makes of it."""
+    folder = tmp_path_factory.mktemp("alone")
+    out = folder / "out" / "fit.json"
+    split = write_split(folder / "split", events(300, ITEMS, 20), item_table(ITEMS))
+    fit(split, folder / "out" / "model", out, EXACT, OPTIONS, Settings(home=folder / "home"))
+    return metrics(folder)
+
+
+def metrics(workspace: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((workspace / "out" / "fit.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(("strategy", "devices"), SHARED)
+def test_the_loss_curve_is_that_of_one_process(
+    workspace: Path, alone: dict[str, Any], strategy: str, devices: str
+) -> None:
+    output = finish(start(workspace, "both", devices=devices, strategy=strategy))
+    together = metrics(workspace)
+    np.testing.assert_allclose(together["epoch_loss"], alone["epoch_loss"], rtol=1e-5)
+    np.testing.assert_allclose(together["epoch_ndcg@10"], alone["epoch_ndcg@10"], atol=2e-3)
+    assert "Warning" not in output
+
+
+@pytest.mark.parametrize(("strategy", "devices"), SHARED)
+def test_a_killed_run_goes_on_with_another_number_of_devices(
+    workspace: Path, alone: dict[str, Any], strategy: str, devices: str
+) -> None:
+    killed = start(workspace, "killed", devices=devices, strategy=strategy)
+    wait_for_checkpoint(killed, workspace / "killed" / "checkpoints")
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    finish(start(workspace, "killed", devices="1", strategy=strategy))
+    resumed = metrics(workspace)
+    assert len(resumed["epoch_loss"]) == EXACT.max_epochs
+    np.testing.assert_allclose(resumed["epoch_loss"], alone["epoch_loss"], rtol=1e-4)
