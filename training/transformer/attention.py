@@ -1,13 +1,56 @@
-"""Attention within packed windows."""
+"""Attention within packed windows, and what it adds to the scores of a pair of events."""
 
 from typing import Any, Final
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
+
+from training.transformer.data import INTERVALS
+from training.transformer.packing import Inputs
+from training.transformer.precision import computing
 
 LONGEST: Final = 512
 """Slots of a row up to which all its weights are kept for the backward pass."""
+
+NEVER: Final = -1e30
+"""Added to the score of what must not be seen. Finite, so that no gradient becomes NaN."""
+
+
+class AttentionBias(nn.Module):
+    """What one event may see of another and how much, before they are compared, for each head.
+
+    time: by the time from an event until what is to be predicted, in log2 buckets (as HSTU; Zhai et
+    al., 2024). distance: by the number of events between (Raffel et al., 2020, without buckets).
+    The same for all blocks.
+    """
+
+    def __init__(self, num_heads: int, max_length: int, time: bool, distance: bool) -> None:
+        super().__init__()
+        self.times = nn.Parameter(torch.zeros(num_heads, INTERVALS)) if time else None
+        self.distances = nn.Parameter(torch.zeros(num_heads, max_length + 1)) if distance else None
+
+    def forward(self, inputs: Inputs, mask: Tensor) -> Tensor:
+        """[rows, heads or 1, length, length], finite. mask: bool [rows, 1, length, length]."""
+        bias = torch.zeros((), device=mask.device)
+        if self.distances is not None:
+            place = torch.arange(mask.shape[-1], device=mask.device)
+            apart = (place[:, None] - place).clamp(0, self.distances.shape[1] - 1)
+            bias = bias + self.distances[:, apart][None]
+        if self.times is not None:
+            bias = computing(bias) + _look_up(computing(self.times), buckets(inputs))
+        return computing(bias).masked_fill(~mask, NEVER)
+
+
+def buckets(inputs: Inputs) -> Tensor:
+    """int32 [rows, length, length]: `interval_buckets` from each event until what follows each.
+
+    0 for the start token as the event, which has no time.
+    """
+    seconds = (inputs.nexts[:, :, None] - inputs.times[:, None, :]).clamp_(min=0)
+    # The exponent of a float is the logarithm's floor: 3x as fast as asking for the logarithm.
+    exponents = seconds.float().view(torch.int32) >> 23
+    return (exponents - 125).clamp_(1, INTERVALS - 1) * (inputs.positions > 0)[:, None]
 
 
 def window_mask(windows: Tensor) -> Tensor:
@@ -19,38 +62,35 @@ def window_mask(windows: Tensor) -> Tensor:
     return same.tril_()[:, None]
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(query · keyᵀ / √size) · value, [rows, heads, length, size] each.
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """softmax(query · keyᵀ / √size + bias) · value, [rows, heads, length, size] each.
 
-    mask: bool [rows, 1, length, length], causal if None.
+    bias: [rows, heads or 1, query length, key length].
     """
-    by_hand = query.device.type == "cpu" and query.dtype == torch.bfloat16
-    if mask is None or not by_hand or query.shape[2] > LONGEST:
-        return F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, is_causal=mask is None
-        )
-    mixed: Tensor = _Attention.apply(query, key, value, mask)  # type: ignore[no-untyped-call]
+    small = query.device.type == "cpu" and max(bias.shape[-2:]) <= LONGEST
+    if not (small and (query.dtype == torch.bfloat16 or bias.requires_grad)):
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+    mixed: Tensor = _Attention.apply(query, key, value, bias)  # type: ignore[no-untyped-call]
     return mixed
 
 
 class _Attention(torch.autograd.Function):
-    """Batched products, weights kept. In bf16 on CPU 3× torch 2.13's own (docs/log.md)."""
+    """Batched products, weights kept. In bf16 on CPU 3x torch 2.13's own (docs/log.md)."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         rows, heads, length, size = query.shape
         query = (query * size**-0.5).reshape(rows * heads, length, size)
-        key, value = (x.reshape(rows * heads, length, size) for x in (key, value))
+        key, value = (x.reshape(rows * heads, -1, size) for x in (key, value))
         scores = torch.bmm(query, key.transpose(1, 2))
-        # Finite, since an infinite one would make a gradient of an empty row NaN.
-        hidden = torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(~mask, -1e30)
-        scores.view(rows, heads, length, length).add_(hidden)
+        scores.view(rows, heads, length, -1).add_(bias)
         weights = torch.softmax(scores, dim=-1)
         ctx.save_for_backward(query, key, value, weights)
+        ctx.bias = bias.shape if bias.requires_grad else None
         return torch.bmm(weights, value).view(rows, heads, length, size)
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         query, key, value, weights = ctx.saved_tensors
         shape = outer[0].shape
         gradient = outer[0].reshape(query.shape)
@@ -59,4 +99,31 @@ class _Attention(torch.autograd.Function):
         of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
         of_query = torch.bmm(of_scores, key) * shape[-1] ** -0.5
         of_key = torch.bmm(of_scores.transpose(1, 2), query)
-        return of_query.view(shape), of_key.view(shape), of_value.view(shape), None
+        of_bias = None if ctx.bias is None else of_scores.view(*shape[:3], -1).sum_to_size(ctx.bias)
+        return of_query.view(shape), of_key.view(shape), of_value.view(shape), of_bias
+
+
+def _look_up(table: Tensor, index: Tensor) -> Tensor:
+    found: Tensor = _LookUp.apply(table, index)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _LookUp(torch.autograd.Function):
+    """table [heads, n] at index int32 [rows, a, b]: [rows, heads, a, b]."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.size = table.shape[1]
+        flat = index.flatten()
+        found = torch.stack([head.index_select(0, flat).view(index.shape) for head in table])
+        return found.transpose(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None]:
+        flat = ctx.saved_tensors[0].flatten()
+        counted = [
+            torch.bincount(flat, weights=head.float().flatten(), minlength=ctx.size)
+            for head in outer[0].unbind(1)
+        ]
+        return torch.stack(counted).to(outer[0].dtype), None

@@ -56,6 +56,12 @@ class TransformerParams:
     max_length: int = 128
     """Events of a history that the model looks at, newest kept."""
 
+    time_bias: bool = True
+    """Attention weighs an event by the time from it to what is predicted, learned per head."""
+
+    distance_bias: bool = False
+    """Attention weighs an event by the number of events since, learned per head."""
+
     dropout: float = 0.3
     """Share of activations zeroed in training."""
 

@@ -75,6 +75,20 @@ class Tokens:
         gaps[self.offsets[1:][np.diff(self.offsets) > 0] - 1] = 0
         return gaps
 
+    @cached_property
+    def seconds(self) -> Ints:
+        """int64 [events]: `timestamps` in whole seconds."""
+        return self.timestamps // SECOND
+
+    @cached_property
+    def nexts(self) -> Ints:
+        """int64 [events], s: when the user's next event is; the event itself after the last."""
+        nexts = self.seconds.copy()
+        nexts[:-1] = self.seconds[1:]
+        ends = self.offsets[1:][np.diff(self.offsets) > 0] - 1
+        nexts[ends] = self.seconds[ends]
+        return nexts
+
     def select(self, keep: npt.NDArray[np.bool_]) -> "Tokens":
         """The events where `keep`, users without any dropped."""
         counts = np.bincount(self.users[keep], minlength=len(self.offsets) - 1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from features.schema import EventType
 from features.text import TEXT_SIZE
-from training.transformer.attention import attend, window_mask
+from training.transformer.attention import AttentionBias, attend, window_mask
 from training.transformer.data import INTERVALS
 from training.transformer.packing import BOS, Batch, Inputs
 from training.transformer.precision import computing
@@ -37,6 +37,12 @@ class ModelConfig:
     text_size: int = TEXT_SIZE
     """Length of an item's content vector."""
 
+    time_bias: bool = False
+    """Attention weighs events by the time since (`AttentionBias`)."""
+
+    distance_bias: bool = False
+    """Attention weighs events by the number of events since."""
+
 
 class Block(nn.Module):
     """Pre-norm attention and a gated feed-forward layer (SwiGLU; Shazeer, 2020)."""
@@ -52,25 +58,22 @@ class Block(nn.Module):
         self.gate_and_value = nn.Linear(size, 2 * HIDDEN_FACTOR * size, bias=False)
         self.down = nn.Linear(HIDDEN_FACTOR * size, size, bias=False)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """[rows, length, size] to the same; `mask` bool [rows, 1, length, length], else causal."""
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """[rows, length, size] to the same; `bias` as of `attend`."""
         query, key, value = self._heads(self.query_key_value(self.attention_norm(x)), 3)
-        mixed = attend(query, key, value, mask)
+        mixed = attend(query, key, value, bias)
         x = x + self._drop(self.output(mixed.transpose(1, 2).flatten(2)))
         return x + self._drop(self._feed_forward(x))
 
-    def last(self, x: Tensor, ends: Tensor, mask: Tensor | None) -> Tensor:
-        """Only the outputs at `ends` (int64 [rows]): [rows, size].
-
-        `mask` bool [rows, 1, 1, length]: what each end may look at, everything if None.
-        """
+    def last(self, x: Tensor, ends: Tensor, bias: Tensor) -> Tensor:
+        """Only the outputs at `ends` (int64 [rows]): [rows, size]."""
         rows = torch.arange(len(x), device=x.device)
         normed = self.attention_norm(x)
         size = x.shape[-1]
         weight = self.query_key_value.weight
         key, value = self._heads(F.linear(normed, weight[size:]), 2)
         (query,) = self._heads(F.linear(normed[rows, ends], weight[:size])[:, None], 1)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        mixed = attend(query, key, value, bias[rows, :, ends][:, :, None])
         x = x[rows, ends] + self.output(mixed.transpose(1, 2).flatten(1))
         return x + self._feed_forward(x)
 
@@ -112,13 +115,16 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(
             Block(size, config.num_heads, dropout) for _ in range(config.num_layers)
         )
+        self.bias = AttentionBias(
+            config.num_heads, config.max_length, config.time_bias, config.distance_bias
+        )
         self.norm = nn.LayerNorm(size)
         self.scale = size**0.5
         self._initialise()
 
     def _initialise(self) -> None:
         for name, parameter in self.named_parameters():
-            if parameter.dim() < 2:
+            if parameter.dim() < 2 or name.startswith("bias."):
                 continue
             deviation = parameter.shape[1] ** -0.5
             if name.endswith(("output.weight", "down.weight")):
@@ -137,7 +143,8 @@ class Transformer(nn.Module):
         text: [items, text_size]; known: int64 [items], row of the id embedding, −1 for none.
         """
         ids = torch.where((known < 0)[:, None], self.no_id, self.ids(known.clamp(min=0)))
-        return ids + self.content(text)
+        content: Tensor = self.content(text)
+        return ids + content
 
     def table(self, text: Tensor, known: Tensor) -> Tensor:
         """[STARTS + items, size]: the start tokens, then the items of `represent`."""
@@ -152,10 +159,11 @@ class Transformer(nn.Module):
         x = computing(self.embed(batch.inputs, torch.cat([self.starts.weight, items])))
         if self.training:
             x = dropout(x, self.dropout)
-        mask = window_mask(batch.windows)
+        bias = self.bias(batch.inputs, window_mask(batch.windows))
         for block in self.blocks:
-            x = block(x, mask)
-        return self.norm(x.flatten(0, 1)[batch.contexts]), items
+            x = block(x, bias)
+        states: Tensor = self.norm(x.flatten(0, 1)[batch.contexts])
+        return states, items
 
     def embed(self, inputs: Inputs, table: Tensor) -> Tensor:
         """Input vectors [rows, length, size]."""
@@ -171,12 +179,10 @@ class Transformer(nn.Module):
     def last_states(self, inputs: Inputs, table: Tensor, ends: Tensor) -> Tensor:
         """Hidden states [rows, size] at `ends` (int64 [rows]) of left-aligned single windows."""
         x = self.embed(inputs, table)
+        bias = self.bias(inputs, window_mask(torch.ones_like(inputs.items)))
         for block in self.blocks[:-1]:
-            x = block(x, None)
-        mask = None
-        if len(ends) > 1:
-            mask = (torch.arange(x.shape[1], device=x.device) <= ends[:, None])[:, None, None]
-        states: Tensor = self.norm(cast(Block, self.blocks[-1]).last(x, ends, mask))
+            x = block(x, bias)
+        states: Tensor = self.norm(cast(Block, self.blocks[-1]).last(x, ends, bias))
         return states
 
 

@@ -28,7 +28,8 @@ class Inputs(NamedTuple):
 
     items: catalogue index, BOS or CUT; event_types: `schema.EVENT_CODES`; intervals, gaps:
     bucketed time since the event before and until the event after (or the request), 0 unknown;
-    positions: 0 at the start token of each window.
+    positions: 0 at the start token of each window; times: s, of the event, counted from the first
+    of its window; nexts: s, of the event after or the request, itself where there is none.
     """
 
     items: Tensor
@@ -36,6 +37,8 @@ class Inputs(NamedTuple):
     intervals: Tensor
     gaps: Tensor
     positions: Tensor
+    times: Tensor
+    nexts: Tensor
 
 
 class Batch(NamedTuple):
@@ -168,6 +171,7 @@ class Epoch:
         first[offsets_of(windows.lengths[chosen])[:-1]] = True
         tokens = self.tokens
         previous = np.where(first, 0, tokens.gaps[np.maximum(event - 1, 0)])
+        begin = tokens.seconds[windows.starts[chosen]][window]
 
         def rows_of(
             values: npt.NDArray[np.integer], start: npt.NDArray[np.integer] | int
@@ -183,6 +187,8 @@ class Epoch:
             intervals=rows_of(previous, 0),
             gaps=rows_of(tokens.gaps[event], 0),
             positions=rows_of(event - windows.starts[chosen][window] + 1, 0),
+            times=rows_of(tokens.seconds[event] - begin, 0),
+            nexts=rows_of(tokens.nexts[event] - begin, 0),
         )
         return Batch(
             inputs,

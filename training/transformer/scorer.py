@@ -10,6 +10,7 @@ from torch import Tensor
 
 from features.catalogue import Catalogue
 from features.ragged import Histories, spans
+from features.schema import SECOND
 from training.transformer import artefact
 from training.transformer.data import Ints, interval_buckets
 from training.transformer.model import STARTS, Transformer
@@ -134,7 +135,9 @@ def _padded(histories: Histories, timestamps: Ints, kept: Ints, rows: Ints) -> I
     full = lengths > 0
     following[ends[full]] = timestamps[rows[full]]
     gaps = interval_buckets(following - times)
-    values = np.zeros((5, len(rows) * width), dtype=np.int64)
+    begins = np.cumsum(lengths) - lengths
+    first = np.repeat(times[begins[full]], lengths[full]) // SECOND
+    values = np.zeros((len(Inputs._fields), len(rows) * width), dtype=np.int64)
     values[0, slot] = histories.items[event]
     values[0, ::width] = np.where(histories.lengths[rows] > lengths, CUT, BOS)
     values[1, slot] = histories.event_types[event]
@@ -142,5 +145,7 @@ def _padded(histories: Histories, timestamps: Ints, kept: Ints, rows: Ints) -> I
     values[4, slot] = position
     later = slot[position > 1]
     values[2, later] = values[3, later - 1]
-    shaped = torch.from_numpy(values.reshape(5, len(rows), width))
+    values[5, slot] = times // SECOND - first
+    values[6, slot] = following // SECOND - first
+    shaped = torch.from_numpy(values.reshape(-1, len(rows), width))
     return Inputs(*shaped)

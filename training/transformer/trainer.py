@@ -185,6 +185,8 @@ def fit(
         shape.num_heads,
         params.max_length,
         text.shape[1],
+        params.time_bias,
+        params.distance_bias,
     )
     torch.manual_seed(params.seed)
     model = Transformer(config, params.dropout)
