@@ -11,7 +11,7 @@ RUN    := . ./$(ENV) &&
 LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS))
 
-.PHONY: install loop test test-all serve deploy bento bench-accuracy lint typecheck check clean
+.PHONY: install loop test test-all serve deploy bento bench-accuracy bench-speed tune lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
 	@$(RUN) python -m flows.loop $(LOOP)
@@ -37,6 +37,22 @@ ACCURACY := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) \
 
 bench-accuracy: install ## accuracy on a file of `user item` lines, as published tables measure it
 	@$(RUN) python -m benchmarks.accuracy $(ACCURACY)
+
+# make bench-speed DATA=path/to/ml-1m.txt LENGTH=200 TARGET=0.165
+SPEED := $(if $(DATA),--data $(DATA)) $(if $(LENGTH),--length $(LENGTH)) \
+         $(if $(TARGET),--target $(TARGET)) $(ARGS)
+
+bench-speed: install    ## training speed beside RecTools and a padded baseline, on the same data
+	@$(RUN) python -m benchmarks.speed $(SPEED)
+
+# make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
+TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS)) \
+        $(if $(SAMPLER),--sampler $(SAMPLER)) $(if $(JOBS),--jobs $(JOBS)) \
+        $(if $(filter-out 0,$(DRY_RUN)),--dry-run) $(ARGS)
+
+tune: install           ## search for better values in params.yaml, on validation data
+	@$(RUN) dvc repro -q $(if $(filter trees,$(SECTION)),candidates,split) && \
+	  python -m training.tune $(TUNE)
 
 lint: install
 	@$(RUN) ruff check . && ruff format --check .

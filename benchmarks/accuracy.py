@@ -70,14 +70,9 @@ def run(sequences: Sequences, params: TransformerParams, options: RunOptions, ho
     text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
     allowed = unseen(validation, sequences.catalogue)
     fitted = trainer.fit(train, validation, allowed, text, params, options, home, None)
-    model = Transformer(fitted.config).eval()
-    model.load_state_dict(fitted.weights)
-    known = torch.full((sequences.catalogue,), -1, dtype=torch.int64)
-    known[fitted.vocabulary.long()] = torch.arange(len(fitted.vocabulary))
-    with torch.inference_mode():
-        table = model.table(torch.from_numpy(text), known)
+    scorer = fitted.attach(text)
     return Result(
-        judge(model, table, leave_out(sequences, 1)[1], sequences.catalogue),
+        judge(scorer.model, scorer.table, leave_out(sequences, 1)[1], sequences.catalogue),
         time.perf_counter() - began,
         len(fitted.ndcg),
         fitted.best + 1,

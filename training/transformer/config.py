@@ -74,7 +74,7 @@ class TransformerParams:
     warmup: float = 0.05
     """Share of all steps in which the learning rate rises."""
 
-    average: float = 0.1
+    average: float = 0.03
     """Share of all steps that the average of the weights looks back; the model is that average."""
 
     tail_share: float = 0.05

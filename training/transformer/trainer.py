@@ -20,11 +20,12 @@ from torch import Tensor
 from training.transformer import memory
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import FitError, Tokens
+from training.transformer.failures import explained
 from training.transformer.model import STARTS, ModelConfig, Transformer
 from training.transformer.module import SequenceModule
 from training.transformer.packing import Batch, Epoch
 from training.transformer.precision import native
-from training.transformer.scorer import encode
+from training.transformer.scorer import AttachedScorer, encode
 from training.transformer.tail import Tail, tail_ndcg
 
 CHECKPOINT = "resume.ckpt"
@@ -54,6 +55,14 @@ class Fitted:
     best: int
     losses: list[float]
     seconds: list[float]
+
+    def attach(self, text: npt.NDArray[np.float32]) -> AttachedScorer:
+        """Ready to score a catalogue. text: float32 [catalogue, text_size], its content."""
+        model = Transformer(self.config).eval().requires_grad_(False)
+        model.load_state_dict(self.weights)
+        known = torch.full((len(text),), -1, dtype=torch.int64)
+        known[self.vocabulary] = torch.arange(len(self.vocabulary))
+        return AttachedScorer(model, model.table(torch.from_numpy(text), known))
 
 
 class EpochBatches:
@@ -255,7 +264,7 @@ def _run(
         log_every_n_steps=10,
     )
     path = keep.checkpoint if keep.checkpoint.exists() else None
-    with warnings.catch_warnings():
+    with explained(params), warnings.catch_warnings():
         for message in KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         trainer.fit(module, batches, ckpt_path=path, weights_only=True)

@@ -1,0 +1,32 @@
+"""How fast this machine multiplies matrices: what training speed is held against.
+
+python -m benchmarks.matmul 2      # threads
+"""
+
+import json
+import sys
+import time
+from typing import Final
+
+import torch
+
+SIZE: Final = 2048
+SECONDS: Final = 2.0
+PRECISIONS: Final = (torch.float32, torch.bfloat16)
+
+
+def rate(dtype: torch.dtype, size: int = SIZE, seconds: float = SECONDS) -> float:
+    """Best floating-point operations a second of a square product within `seconds`."""
+    left, right = torch.randn(2, size, size).to(dtype)
+    torch.mm(left, right)  # the first one also builds the kernel
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        torch.mm(left, right)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(sys.argv[1]))
+    print(json.dumps({str(dtype).removeprefix("torch."): rate(dtype) for dtype in PRECISIONS}))

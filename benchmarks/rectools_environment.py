@@ -1,0 +1,55 @@
+"""An environment for RecTools, made once: what it needs does not fit beside what Rondo needs."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from features.errors import InputError
+
+CONSTRAINTS: Final = Path(__file__).with_name("rectools-constraints.txt")
+REQUIREMENT: Final = "rectools[torch]"
+INSTALLED: Final = "installed.txt"
+"""The constraints that an environment was made from, written when it is complete."""
+
+
+class EnvironmentFailed(InputError):
+    """RecTools could not be installed; the message says at which step."""
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether `folder` holds these versions already."""
+    marker = folder / INSTALLED
+    return marker.exists() and marker.read_text() == CONSTRAINTS.read_text()
+
+
+def interpreter(folder: Path) -> Path:
+    """The Python of the environment in `folder`."""
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def make(folder: Path) -> Path:
+    """The interpreter of a complete environment in `folder`, installed into it if need be.
+
+    Raises EnvironmentFailed where it cannot be installed.
+    """
+    python = interpreter(folder)
+    if is_complete(folder):
+        return python
+    print(f"installing {REQUIREMENT} into {folder} (about 2 minutes) ...", flush=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
+    # Without a pip of its own, so that a Python without ensurepip will do.
+    _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)])
+    _run([*pip, "--disable-pip-version-check", "-c", str(CONSTRAINTS), REQUIREMENT])
+    (folder / INSTALLED).write_text(CONSTRAINTS.read_text())
+    return python
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise EnvironmentFailed(
+            f"RecTools could not be installed ({last}); see to the network, or leave it out with "
+            "ARGS='--contenders rondo padded'"
+        )

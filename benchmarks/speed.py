@@ -1,0 +1,231 @@
+"""Training speed side by side: Rondo, a plain padded SASRec, and RecTools' SASRec.
+
+    make bench-speed DATA=path/to/ml-1m.txt LENGTH=200 TARGET=0.165
+    python -m benchmarks.speed --data path/to/ml-1m.txt --minutes 5 --set max_epochs=10
+
+One run, one machine, the same data, width, depth and maximum length, each contender in a process
+of its own with the same number of threads. First tokens/s, in rounds that take turns; then the
+training seconds until NDCG@10 of the validation items reaches the target. Seconds are of training
+alone: ranking the validation users, which one function judges for all, stops the clock. A token is
+a real event that a step learns to predict; padding is none. Written after each contender to
+`reports/bench-speed.json`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from benchmarks import rectools_environment
+from benchmarks.contest import CHECKOUT, Epoch, Judge, Outcome, run
+from benchmarks.sequences import leave_out, read, some, unseen
+from benchmarks.speed_report import report, table
+from benchmarks.task import VALIDATED, Arrays, Task
+from features.errors import InputError
+from features.params import build
+from training.transformer.config import TransformerParams
+from training.transformer.tail import tail_ndcg
+
+MODULES: Final = {
+    "rondo": "benchmarks.rondo",
+    "padded": "benchmarks.padded",
+    "rectools": "benchmarks.rectools_sasrec",
+}
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "size": "tiny",
+    "dropout": 0.1,
+    "id_dropout": 0.0,
+    "batch_tokens": 8192,
+    "max_epochs": 20,
+}
+"""Of Rondo's section `fit`. All epochs are run: the learning rate falls to zero over them."""
+
+COMMON: Final = {"size", "max_length", "patience", "seed"}
+"""Of the section `fit`: what --set may not change."""
+
+
+class OptionError(InputError):
+    """An option of the benchmark that would make it unfair."""
+
+
+def judge_of(path: Path, arrays: Path) -> Judge:
+    """Write the data to `arrays`; the function that judges scores of the validation users."""
+    sequences = read(path)
+    tokens, tail = leave_out(sequences, 2)
+    tail = some(tail, VALIDATED)
+    allowed = unseen(tail, sequences.catalogue)
+    histories = tail.histories
+    Arrays(
+        tokens.offsets, tokens.items, histories.offsets, histories.items, sequences.catalogue
+    ).write(arrays)
+    print(
+        f"{len(sequences.lengths)} users, {sequences.catalogue} items, {len(tokens)} events to "
+        f"train on, {len(tail)} users ranked",
+        flush=True,
+    )
+    return lambda scores: tail_ndcg(scores, tail, allowed)
+
+
+def matmul_rates(threads: int) -> dict[str, float]:
+    """Floating-point operations a second, by number format."""
+    command = [sys.executable, "-m", "benchmarks.matmul", str(threads)]
+    told = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    rates: dict[str, float] = json.loads(told.stdout)
+    return rates
+
+
+def main() -> None:
+    options = parse()
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-speed-") as folder:
+            contest = prepare(options, Path(folder))
+            for _ in range(options.rounds):
+                contest.round(options.round_seconds)
+            contest.race()
+    except InputError as error:
+        sys.exit(f"bench-speed: {error}")
+    print(table(contest.content()))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed")
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="file of `user item` lines")
+    add("--length", type=int, default=200, help="events of a history that a model looks at")
+    add("--target", type=float, default=0.165, help="NDCG@10 of the validation items")
+    add("--contenders", nargs="+", choices=list(MODULES), default=list(MODULES))
+    add("--rounds", type=int, default=3, help="measurements of tokens/s per contender")
+    add("--round-seconds", type=float, default=40.0, help="training seconds of one of them")
+    add("--minutes", type=float, default=90.0, help="training minutes per contender to the target")
+    add("--epochs", type=int, default=200, help="epochs of the SASRecs to the target, at most")
+    add("--every", type=int, default=1, help="epochs between two rankings")
+    add("--threads", type=int, default=os.cpu_count() or 1)
+    add("--seed", type=int, default=1)
+    add("--dropout", type=float, default=0.1, help="of the two SASRecs")
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="change a value of Rondo's section `fit`, such as dropout=0.2")  # fmt: skip
+    add("--reports", type=Path, default=Path("reports"))
+    return parser.parse_args()
+
+
+def own_settings(changes: list[str], length: int) -> dict[str, Any]:
+    """Rondo's section `fit` from DEFAULTS and texts KEY=VALUE; raises OptionError for bad ones."""
+    changed = {key: yaml.safe_load(value) for key, _, value in (t.partition("=") for t in changes)}
+    for key in COMMON & set(changed):
+        raise OptionError(f"{key} has an option of its own or is the same for all: not in --set")
+    try:
+        build(TransformerParams, "fit", DEFAULTS | changed | {"max_length": length})
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    return DEFAULTS | changed
+
+
+def prepare(options: argparse.Namespace, folder: Path) -> "Contest":
+    """Read the data, make RecTools' environment if it is to run, and time matrix products."""
+    if min(options.every, options.epochs, options.threads) < 1:
+        raise OptionError("--every, --epochs and --threads must be at least 1")
+    task = Task(
+        data=str(options.data.resolve()),
+        arrays=str(folder / "arrays.npz"),
+        folder=str(folder),
+        length=options.length,
+        threads=options.threads,
+        epochs=options.epochs,
+        seconds=options.minutes * 60,
+        every=options.every,
+        seed=options.seed,
+        dropout=options.dropout,
+        fit=own_settings(options.set, options.length),
+    )
+    judge = judge_of(options.data, folder / "arrays.npz")
+    pythons: dict[str, Path] = {}
+    if "rectools" in options.contenders:
+        home = Path(os.environ.get("RONDO_HOME", ".rondo")).resolve()
+        pythons["rectools"] = rectools_environment.make(home / "rectools")
+    return Contest(
+        task,
+        judge,
+        options.target,
+        options.contenders,
+        pythons,
+        matmul_rates(options.threads),
+        options.reports / "bench-speed.json",
+    )
+
+
+@dataclass
+class Contest:
+    """Who runs, on what, and what came of it so far; written to `path` after each process."""
+
+    task: Task
+    judge: Judge
+    target: float
+    names: list[str]
+    pythons: dict[str, Path]
+    rates: dict[str, float]
+    path: Path
+    rounds: dict[str, list[Outcome]] = field(default_factory=dict)
+    races: dict[str, Outcome] = field(default_factory=dict)
+
+    def round(self, seconds: float) -> None:
+        """Tokens/s of each contender, one after another."""
+        for name in self.names:
+            outcome = self.start(name, replace(self.task, seconds=seconds, every=0))
+            self.rounds.setdefault(name, []).append(outcome)
+            self.save()
+            print(f"{name}: {outcome.tokens_per_second:,.0f} tokens/s", flush=True)
+
+    def race(self) -> None:
+        """Each contender until it reaches the target, or one of its limits."""
+        for name in self.names:
+            self.races[name] = self.start(name, self.task, printer(name))
+            self.save()
+
+    def start(
+        self, name: str, task: Task, on_epoch: Callable[[Epoch], None] = lambda _: None
+    ) -> Outcome:
+        """One process of a contender, in a folder of its own."""
+        with tempfile.TemporaryDirectory(dir=self.task.folder) as folder:
+            own = replace(task, folder=folder)
+            return run(
+                MODULES[name], own, self.judge, self.target, self.pythons.get(name), on_epoch
+            )
+
+    def content(self) -> dict[str, Any]:
+        """What the report holds so far."""
+        common = ("data", "length", "threads", "seed", "every")
+        sasrec = ("dropout", "learning_rate", "batch_users")
+        return report(self.rounds, self.races, self.rates, self.target) | {
+            "settings": {
+                **{name: getattr(self.task, name) for name in common},
+                "sasrec": {name: getattr(self.task, name) for name in sasrec},
+                "rondo": self.task.fit,
+            }
+        }
+
+    def save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(self.content(), indent=2) + "\n")
+
+
+def printer(name: str) -> Callable[[Epoch], None]:
+    """Prints a contender's epochs as they come."""
+
+    def tell(epoch: Epoch) -> None:
+        ndcg = "not ranked" if epoch.ndcg is None else f"ndcg@10 {epoch.ndcg:.4f}"
+        print(f"{name}: epoch {epoch.number}, {epoch.seconds:.1f} s, {ndcg}", flush=True)
+
+    return tell
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""What `reports/bench-speed.json` and the printed table hold."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from benchmarks.contest import Outcome
+
+RONDO: Final = "rondo"
+PADDED: Final = "padded"
+RECTOOLS: Final = "rectools"
+NAMES: Final = (RONDO, PADDED, RECTOOLS)
+GOALS: Final = {"ratio_tokens": 8.0, "ratio_seconds": 5.0}
+"""Rondo's tokens/s over RecTools', and RecTools' seconds to the target over Rondo's."""
+
+UNKNOWN: Final = "–"
+
+
+def report(
+    rounds: Mapping[str, Sequence[Outcome]],
+    races: Mapping[str, Outcome],
+    rates: Mapping[str, float],
+    target: float,
+) -> dict[str, Any]:
+    """The content of the report so far.
+
+    rounds: runs that measured tokens/s, by contender; races: runs to the target; rates:
+    floating-point operations a second of a matrix product, by number format.
+    Ratios without a suffix are to RecTools. A contender that did not reach the target has null
+    seconds; a ratio to it is of the seconds that it trained in vain, and `…_is_lower_bound` says.
+    Where Rondo did not reach it, or one of the two was not run, the ratio is null.
+    """
+    ran = [name for name in NAMES if name in rounds or name in races]
+    speeds = {name: _speed(rounds.get(name, ()), races.get(name)) for name in NAMES}
+    reached = {name: race.reached(target) for name, race in races.items()}
+    seconds = {name: epoch.seconds if epoch else None for name, epoch in reached.items()}
+    trained = {name: race.epochs[-1].seconds for name, race in races.items()}
+    content: dict[str, Any] = {"target": target, "tokens_per_second": speeds}
+    content["seconds_to_target"] = {name: seconds.get(name) for name in NAMES}
+    content["seconds_trained"] = {name: trained.get(name) for name in NAMES}
+    for name, suffix in ((RECTOOLS, ""), (PADDED, "_padded")):
+        slowest = seconds.get(name) or trained.get(name)
+        content[f"ratio_tokens{suffix}"] = _ratio(speeds.get(RONDO), speeds.get(name))
+        content[f"ratio_seconds{suffix}"] = _ratio(slowest, seconds.get(RONDO))
+        content[f"ratio_seconds{suffix}_is_lower_bound"] = (
+            content[f"ratio_seconds{suffix}"] is not None and seconds.get(name) is None
+        )
+    content["goals"] = GOALS
+    content["matmul_flops_per_second"] = dict(rates)
+    content["contenders"] = {
+        name: _contender(rounds.get(name, ()), races.get(name), speeds[name], rates) for name in ran
+    }
+    return content
+
+
+def _speed(rounds: Sequence[Outcome], race: Outcome | None) -> float | None:
+    """Median of the rounds; of the race where there were none."""
+    runs = [*rounds] or ([race] if race else [])
+    return statistics.median(run.tokens_per_second for run in runs) if runs else None
+
+
+def _ratio(above: float | None, below: float | None) -> float | None:
+    return above / below if above is not None and below else None
+
+
+def _contender(
+    rounds: Sequence[Outcome],
+    race: Outcome | None,
+    speed: float | None,
+    rates: Mapping[str, float],
+) -> dict[str, Any]:
+    runs = [*rounds, *([race] if race else [])]
+    model = runs[-1].model
+    rate = rates.get(model.get("precision", ""))
+    needed = speed * model["flops_per_token"] if speed and model else None
+    return {
+        **model,
+        "rounds_tokens_per_second": [run.tokens_per_second for run in rounds],
+        "flops_per_second": needed,
+        "share_of_matmul_rate": _ratio(needed, rate),
+        "peak_bytes": max(run.peak_bytes for run in runs),
+        "epochs": [vars(epoch) for epoch in race.epochs] if race else [],
+    }
+
+
+def table(content: Mapping[str, Any]) -> str:
+    """The report for people: a row per contender, then the ratios beside their goals."""
+    head = [
+        "", "tokens/s", f"s to {content['target']:g}", "epochs", "best", "GFLOP/s", "of matmul",
+        "format", "peak MB", "weights",
+    ]  # fmt: skip
+    rows = [head, *(_row(name, content) for name in content["contenders"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in rows
+    ]
+    rates = content["matmul_flops_per_second"]
+    told = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in rates.items())
+    lines.append(f"matrix product, GFLOP/s: {told}")
+    lines += [_against_goal(content, key) for key in GOALS]
+    return "\n".join(lines)
+
+
+def _row(name: str, content: Mapping[str, Any]) -> list[str]:
+    own = content["contenders"][name]
+    seconds, trained = content["seconds_to_target"][name], content["seconds_trained"][name]
+    ranked = [epoch["ndcg"] for epoch in own["epochs"] if epoch["ndcg"] is not None]
+    to_target = _told(seconds, ".1f")
+    if seconds is None and trained is not None:
+        to_target = f"not in {trained:.1f}"
+    return [
+        name,
+        _told(content["tokens_per_second"][name], ",.0f"),
+        to_target,
+        str(len(own["epochs"])) if own["epochs"] else UNKNOWN,
+        _told(max(ranked, default=None), ".4f"),
+        _told(own["flops_per_second"], ".1f", 1e9),
+        _told(own["share_of_matmul_rate"], ".1%"),
+        own.get("precision", UNKNOWN),
+        _told(own["peak_bytes"], ",.0f", 1e6),
+        _told(own.get("parameters"), ",d"),
+    ]
+
+
+def _told(value: float | None, form: str, unit: float | None = None) -> str:
+    if value is None:
+        return UNKNOWN
+    return format(value / unit if unit else value, form)
+
+
+def _against_goal(content: Mapping[str, Any], key: str) -> str:
+    ratio, goal = content[key], GOALS[key]
+    if ratio is None:
+        return f"{key}: unknown (goal {goal:g})"
+    bounded = content.get(f"{key}_is_lower_bound", False)
+    verdict = "met" if ratio >= goal else "not shown" if bounded else "missed"
+    bound = "at least " if bounded else ""
+    return f"{key}: {bound}{ratio:.1f} times RecTools' (goal {goal:g}: {verdict})"

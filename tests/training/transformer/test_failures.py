@@ -1,0 +1,39 @@
+"""A run out of memory, on the real allocator."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from training.transformer.config import TransformerParams
+from training.transformer.data import FitError
+from training.transformer.failures import explained
+
+STARVED = """
+import resource, torch
+from training.transformer.config import TransformerParams
+from training.transformer.failures import explained
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, -1))
+with explained(TransformerParams(batch_tokens=4096)):
+    torch.ones(2**29)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory by Linux's means")
+def test_a_batch_that_does_not_fit_names_the_setting_to_lower() -> None:
+    ran = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "FitError: a step of 4096 tokens does not fit into memory" in ran.stderr
+    assert "fit.batch_tokens" in ran.stderr
+
+
+def test_a_full_gpu_is_the_same_error() -> None:
+    with pytest.raises(FitError, match="batch_tokens"), explained(TransformerParams()):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_another_error_passes() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), explained(TransformerParams()):
+        raise RuntimeError("shapes do not match")
