@@ -48,6 +48,7 @@ DEFAULTS: dict[str, Any] = {
     "batch_tokens": 8192,
     "max_length": 200,
     "id_dropout": 0.0,
+    "time_bias": False,  # these files have no times
 }
 
 
@@ -69,7 +70,7 @@ def run(sequences: Sequences, params: TransformerParams, options: RunOptions, ho
     validation = some(validation, VALIDATED)
     text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
     allowed = unseen(validation, sequences.catalogue)
-    fitted = trainer.fit(train, validation, allowed, text, params, options, home, None)
+    fitted = trainer.fit(train, validation, allowed, text, params, options, home, False)
     scorer = fitted.attach(text)
     return Result(
         judge(scorer.model, scorer.table, leave_out(sequences, 1)[1], sequences.catalogue),
@@ -145,7 +146,7 @@ def main() -> None:
         for seed in range(1, arguments.seeds + 1):
             params = build(TransformerParams, "fit", chosen | {"seed": seed})
             home = arguments.reports / "checkpoints" / f"accuracy-{seed}"
-            results.append(run(sequences, params, RunOptions(tensorboard=False), home))
+            results.append(run(sequences, params, RunOptions(logger="none"), home))
             content = report(arguments.data, chosen, results)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content, indent=2) + "\n")

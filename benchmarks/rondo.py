@@ -37,9 +37,7 @@ def train(task: Task) -> None:
     epochs = task.fit["max_epochs"] if task.every else ROUND_EPOCHS
     own = {"max_epochs": epochs, "patience": epochs, "max_length": task.length, "seed": task.seed}
     params = build(TransformerParams, "fit", task.fit | own)
-    options = RunOptions(
-        accelerator="cpu", precision="auto", threads=task.threads, tensorboard=False
-    )
+    options = RunOptions(accelerator="cpu", precision="auto", threads=task.threads, logger="none")
     text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
     with tempfile.TemporaryDirectory(dir=task.folder) as home:
         fitted = trainer.fit(
@@ -50,7 +48,7 @@ def train(task: Task) -> None:
             params,
             options,
             Path(home),
-            None,
+            False,
         )
     # Where long histories are cut is drawn anew each epoch, which moves this by less than 1 %.
     epoch = Epoch(tokens, params.max_length, params.batch_tokens, params.seed, 0)

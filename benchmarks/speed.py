@@ -44,6 +44,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "size": "tiny",
     "dropout": 0.1,
     "id_dropout": 0.0,
+    "time_bias": False,  # these files have no times
     "batch_tokens": 8192,
     "max_epochs": 20,
 }

@@ -99,7 +99,7 @@ def run(split: Split, params: TransformerParams, options: RunOptions, home: Path
     """ndcg@10 of each test query: float64 [queries]."""
     text = np.zeros((split.catalogue, 1), dtype=np.float32)
     fitted = trainer.fit(
-        split.train, split.tail, split.allowed(split.tail), text, params, options, home, None
+        split.train, split.tail, split.allowed(split.tail), text, params, options, home, False
     )
     scores = fitted.attach(text).scores(split.test.histories, split.test.timestamps)
     scores = np.where(split.allowed(split.test), scores, np.float32(-np.inf))
@@ -154,7 +154,7 @@ def main() -> None:
                 values = DEFAULTS | changes | {"seed": seed, "time_bias": name == "with"}
                 params = build(TransformerParams, "fit", values)
                 home = arguments.reports / "checkpoints" / f"times-{name}-{seed}"
-                runs[name].append(run(split, params, RunOptions(tensorboard=False), home))
+                runs[name].append(run(split, params, RunOptions(logger="none"), home))
             seconds = time.perf_counter() - began
             content = report(arguments.data, split, runs, baseline, seconds)
             path.write_text(json.dumps(content, indent=2) + "\n")

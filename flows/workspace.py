@@ -22,6 +22,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from features.params_file import edit
+
 logger = logging.getLogger("rondo.workspace")
 
 LOG = Path("data/log")
@@ -195,19 +197,6 @@ def _prepare(root: Path, checkout: Path, remote: str, overrides: Mapping[str, An
     (root / ".dvc" / "config.local").write_text(CONFIG.format(remote=remote))
     marker.write_text(state.hexdigest())
     return workspace
-
-
-def edit(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace the values of dotted keys in a `params.yaml`; comments stay."""
-    from dvc.utils.serialize import modify_yaml
-
-    with modify_yaml(str(path)) as content:
-        for key, value in values.items():
-            *sections, last = key.split(".")
-            section = content
-            for name in sections:
-                section = section.setdefault(name, {})
-            section[last] = value
 
 
 def uncommitted(checkout: Path) -> bytes:

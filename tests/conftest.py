@@ -21,6 +21,8 @@ os.environ.update(
     BENTOML_DO_NOT_TRACK="True",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     OTEL_SDK_DISABLED="true",
+    # numpy's products alone: with more threads the number of rows decides how sums are split.
+    OPENBLAS_NUM_THREADS="1",
     PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
 )
 os.environ.pop("PREFECT_API_URL", None)

@@ -20,6 +20,7 @@ from training.gate import GateParams
 from training.judging import EvaluateParams
 from training.transformer.config import TransformerParams
 from training.trees import TreeParams
+from training.tuning.space import TuneParams
 
 PACKAGES = ("features", "training", "serving", "simulation")
 
@@ -36,6 +37,7 @@ SECTIONS: dict[str, type[Any]] = {
     "policy": PolicyParams,
     "gate": GateParams,
     "retrain": RetrainParams,
+    "tune": TuneParams,
 }
 
 

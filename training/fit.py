@@ -33,10 +33,14 @@ from features.windows import Windows
 from training.transformer import artefact, trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import Tokens, tokens_from
+from training.transformer.loggers import open_logger
 from training.transformer.scorer import Scorer
 from training.transformer.tail import (
+    Allowed,
+    Lazy,
+    Rows,
     Tail,
-    candidates,
+    lazy_candidates,
     new_item_shares,
     popularity,
     split_tail,
@@ -79,11 +83,13 @@ def evaluate(
     catalogue: Catalogue,
     tokens: Tokens,
     tail: Tail,
-    allowed: npt.NDArray[np.bool_],
+    allowed: Rows[Allowed],
 ) -> dict[str, float]:
     """Metrics on the tail of the model in `folder`, as it will be served."""
     scorer = Scorer.load(folder)
-    scores = scorer.attach(catalogue).scores(tail.histories, tail.timestamps)
+    attached = scorer.attach(catalogue)
+    states, items = attached.encode(tail.histories, tail.timestamps), attached.items.T
+    scores = Lazy(lambda rows: states[rows] @ items)
     new = np.ones(len(catalogue), dtype=bool)
     new[scorer.vocabulary.numpy()] = False
     predicted, actual = new_item_shares(scores, tail, allowed, new)
@@ -112,10 +118,12 @@ def fit(
     catalogue = Catalogue.from_table(pq.read_table(split / "fit_items.parquet"))
     tokens, organic = read_tokens(split, repeats)
     train, tail = split_tail(tokens, organic, params.tail_share, params.tail_queries)
-    allowed = candidates(tail, catalogue.created_at, repeats)
+    allowed = lazy_candidates(tail, catalogue.created_at, repeats)
     checkpoints = checkpoint_folder(split, params, options, settings.root)
-    logs = settings.root / "tensorboard" if options.tensorboard else None
-    fitted = trainer.fit(train, tail, allowed, catalogue.text, params, options, checkpoints, logs)
+    with open_logger(options.logger, settings.root, "fit", asdict(params)) as logger:
+        fitted = trainer.fit(
+            train, tail, allowed, catalogue.text, params, options, checkpoints, logger
+        )
     if not fitted.is_first:
         return
     seconds = time.perf_counter() - began

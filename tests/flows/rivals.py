@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from features.aggregate import aggregate
+from features.params_file import edit
 from features.split import split
 from features.windowing import SplitParams
-from flows.workspace import Workspace, edit
+from flows.workspace import Workspace
 from serving.package import package
 from tests.features import logs
 from training import candidates, evaluate, trees

@@ -125,7 +125,7 @@ def test_chunks_do_not_change_the_result(
     monkeypatch.setattr("training.recommender._CHUNK_CELLS", 7 * market.ITEMS)
     pieces = recommender.rank(requests)
     np.testing.assert_array_equal(whole.candidates, pieces.candidates)
-    np.testing.assert_allclose(whole.scores, pieces.scores, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(whole.scores, pieces.scores, rtol=1e-5)
 
 
 def test_no_request_gives_no_answer(recommender: Recommender, requests: Requests) -> None:

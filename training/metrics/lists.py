@@ -18,7 +18,7 @@ def top_lists(scores: Scores, k: int, items: Lists | None = None) -> Lists:
     """
     if np.isnan(scores).any() or np.isposinf(scores).any():
         raise ValueError("scores hold NaN or infinity")
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    order = _best(scores, k)
     best = np.take_along_axis(scores, order, axis=1)
     chosen = order if items is None else np.take_along_axis(items, order, axis=1)
     lists = np.where(np.isneginf(best), -1, chosen).astype(np.int32)
@@ -32,3 +32,19 @@ def against_ties(scores: Scores, targets: Ragged, items: Lists | None = None) ->
     columns = items if items is not None else np.broadcast_to(np.arange(m, dtype=np.int32), (n, m))
     lower = np.nextafter(scores, np.float32(-np.inf), dtype=np.float32)
     return np.where(hits(columns, targets) & np.isfinite(scores), lower, scores)
+
+
+def _best(scores: Scores, k: int) -> npt.NDArray[np.int64]:
+    """The columns of the k greatest of each row, greatest first; equal ones keep their order.
+
+    Only what reaches the k-th greatest is sorted.
+    """
+    n, m = scores.shape
+    negated = -scores
+    if k >= m:
+        return np.argsort(negated, axis=1, kind="stable")
+    reached = negated <= np.partition(negated, k - 1, axis=1)[:, k - 1 : k]
+    row, column = np.nonzero(reached)
+    order = np.lexsort((negated[row, column], row))
+    starts = np.searchsorted(row, np.arange(n))
+    return np.asarray(column[order][starts[:, None] + np.arange(k)])

@@ -6,6 +6,7 @@ from typing import Final, Literal
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Size = Literal["tiny", "small", "base", "large", "xl"]
+LoggerName = Literal["tensorboard", "mlflow", "wandb", "none"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class TransformerParams:
     average: float = 0.03
     """Share of all steps that the average of the weights looks back; the model is that average."""
 
+    negatives: int | None = None
+    """Items drawn in a step to estimate the softmax from, 0: it is exact. None: exact up to 32,768
+    items with an id, where it makes a step three times as long, and 8,192 draws above."""
+
     tail_share: float = 0.05
     """Newest share of the fit window's events, kept out of training to decide when to stop."""
 
@@ -87,6 +92,8 @@ class TransformerParams:
         for name in ("max_epochs", "patience", "batch_tokens", "max_length", "tail_queries"):
             if getattr(self, name) < 1:
                 raise ValueError(f"'fit.{name}' must be at least 1, not {getattr(self, name)}")
+        if self.negatives is not None and self.negatives < 0:
+            raise ValueError(f"'fit.negatives' must be at least 0, not {self.negatives}")
         for name in ("dropout", "id_dropout", "warmup", "average", "tail_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"'fit.{name}' must be in [0, 1), not {getattr(self, name)}")
@@ -122,5 +129,5 @@ class RunOptions(BaseSettings):
     threads: int = 2
     """CPU threads; the same number gives the same bytes."""
 
-    tensorboard: bool = True
-    """Write curves to `RONDO_HOME/tensorboard`."""
+    logger: LoggerName = "tensorboard"
+    """Where curves go, below RONDO_HOME: tensorboard, mlflow, wandb or none."""

@@ -1,8 +1,14 @@
-"""Behaviour as flat token arrays: users' events in order, with what each one predicts."""
+"""Behaviour as flat token arrays: users' events in order, with what each one predicts.
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Final
+The arrays may be maps of files larger than memory (`Tokens.open`), so nothing here or in training
+makes another array of their length wider than a byte.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +21,9 @@ Ints = npt.NDArray[np.int64]
 
 INTERVALS: Final = 32
 """Buckets of `interval_buckets`."""
+
+CHUNK_EVENTS: Final = 2**22
+"""Events that are looked at together where all are."""
 
 
 class FitError(InputError):
@@ -48,50 +57,36 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.items)
 
-    @cached_property
-    def users(self) -> Ints:
-        """int64 [events]: whose event it is, as a row of `offsets`."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+    def users_of(self, events: Ints) -> Ints:
+        """int64 [n]: whose events these are (int64 [n]), as rows of `offsets`."""
+        return np.searchsorted(self.offsets, events, side="right") - 1
 
-    @cached_property
-    def firsts(self) -> Ints:
-        """int64 [events]: the first event of the same user at the same moment.
+    def moments_of(self, events: Ints) -> Ints:
+        """int64 [n]: for each of `events` (int64 [n]), the first of the same user and moment.
 
         Events of one moment have no order among themselves: each is predicted from what came
         strictly before the first of them, as it is when served.
         """
-        if not len(self):
-            return np.zeros(0, dtype=np.int64)
-        new = np.ones(len(self), dtype=bool)
-        new[1:] = np.diff(self.timestamps) != 0
-        new[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
-        return np.maximum.accumulate(np.where(new, np.arange(len(self)), 0))
+        times = self.timestamps[events]
+        low, high = self.offsets[self.users_of(events)], events.copy()
+        while (low < high).any():
+            middle = (low + high) // 2
+            earlier = self.timestamps[middle] < times
+            low = np.where(earlier, middle + 1, low)
+            high = np.where(earlier, high, middle)
+        return low
 
-    @cached_property
-    def gaps(self) -> npt.NDArray[np.int8]:
-        """int8 [events]: bucketed time to the user's next event, 0 after the last."""
-        gaps = np.zeros(len(self), dtype=np.int8)
-        gaps[:-1] = interval_buckets(np.diff(self.timestamps))
-        gaps[self.offsets[1:][np.diff(self.offsets) > 0] - 1] = 0
-        return gaps
-
-    @cached_property
-    def seconds(self) -> Ints:
-        """int64 [events]: `timestamps` in whole seconds."""
-        return self.timestamps // SECOND
-
-    @cached_property
-    def nexts(self) -> Ints:
-        """int64 [events], s: when the user's next event is; the event itself after the last."""
-        nexts = self.seconds.copy()
-        nexts[:-1] = self.seconds[1:]
-        ends = self.offsets[1:][np.diff(self.offsets) > 0] - 1
-        nexts[ends] = self.seconds[ends]
-        return nexts
+    def counts(self, catalogue_size: int) -> Ints:
+        """int64 [catalogue]: events of each item."""
+        counts = np.zeros(catalogue_size, dtype=np.int64)
+        for part in chunks(len(self)):
+            counts += np.bincount(self.items[part], minlength=catalogue_size)
+        return counts
 
     def select(self, keep: npt.NDArray[np.bool_]) -> "Tokens":
         """The events where `keep`, users without any dropped."""
-        counts = np.bincount(self.users[keep], minlength=len(self.offsets) - 1)
+        some = np.diff(self.offsets) > 0
+        counts = np.add.reduceat(keep, self.offsets[:-1][some], dtype=np.int64)
         return Tokens(
             offsets_of(counts[counts > 0]),
             self.items[keep],
@@ -100,9 +95,63 @@ class Tokens:
             self.wanted[keep],
         )
 
-    def renumber(self, index: npt.NDArray[np.int32]) -> "Tokens":
-        """Items replaced by `index[item]`."""
-        return replace(self, items=index[self.items])
+    @staticmethod
+    def create(folder: Path, offsets: Ints) -> "Tokens":
+        """Arrays of zeros for users of these `offsets`, to be filled: writes go to `folder`.
+
+        One `.npy` file per field, as `open` reads them.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "offsets.npy", offsets)
+        shape = (int(offsets[-1]),)
+        arrays = {
+            name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
+            for name, dtype in DTYPES.items()
+            if name != "offsets"
+        }
+        return Tokens(offsets, **arrays)
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays into `folder`, for `open`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, dtype in DTYPES.items():
+            np.save(folder / f"{name}.npy", vars(self)[name].astype(dtype, copy=False))
+
+    @staticmethod
+    def open(folder: Path) -> "Tokens":
+        """The arrays in `folder`, mapped: what is not looked at is not read.
+
+        Raises FitError unless `save` or `create` wrote the folder.
+        """
+        arrays = {}
+        for name, dtype in DTYPES.items():
+            path = folder / f"{name}.npy"
+            try:
+                arrays[name] = np.asarray(np.load(path, mmap_mode="r"))
+            except (OSError, ValueError, EOFError):
+                raise FitError(f"{folder} holds no tokens: {path.name} is missing or unreadable; "
+                               "write it with Tokens.save") from None  # fmt: skip
+            if arrays[name].dtype != dtype or arrays[name].ndim != 1:
+                raise FitError(f"{path} holds no tokens: it should be a list of {dtype}")
+        ends = {int(arrays["offsets"][-1]) if len(arrays["offsets"]) else -1}
+        if {len(arrays[name]) for name in DTYPES if name != "offsets"} != ends:
+            raise FitError(f"{folder} holds no tokens: its arrays are of different lengths")
+        return Tokens(**arrays)
+
+
+DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "offsets": np.dtype(np.int64),
+    "items": np.dtype(np.int32),
+    "event_types": np.dtype(np.int8),
+    "timestamps": np.dtype(np.int64),
+    "wanted": np.dtype(np.bool_),
+}
+"""Of each field of `Tokens`."""
+
+
+def chunks(count: int, size: int = CHUNK_EVENTS) -> Iterator[slice]:
+    """Slices that cover `range(count)`, `size` at a time."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def tokens_from(
@@ -119,14 +168,23 @@ def tokens_from(
     """
     if not len(users):
         raise FitError("the fit window has no events: ingest more data or shorten split.*_days")
-    step = np.diff(users.astype(np.int64))
-    if (step < 0).any() or ((step == 0) & (np.diff(timestamps) < 0)).any():
+    before, after = users[:-1], users[1:]
+    if (after < before).any() or ((after == before) & (timestamps[1:] < timestamps[:-1])).any():
         raise FitError("events are not sorted by user and timestamp: rerun the stage split")
-    wanted = np.ones(len(users), dtype=bool)
-    if not repeats:
-        pairs = users.astype(np.int64) * (int(items.max()) + 1) + items
-        wanted[:] = False
-        wanted[np.unique(pairs, return_index=True)[1]] = True
-    starts = np.flatnonzero(np.r_[True, step != 0])
+    starts = np.flatnonzero(np.r_[True, after != before])
     offsets = np.r_[starts, len(users)].astype(np.int64)
+    wanted = np.ones(len(users), dtype=bool) if repeats else _first_choices(offsets, items)
     return Tokens(offsets, items, event_types, timestamps, wanted)
+
+
+def _first_choices(offsets: Ints, items: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """bool [events]: the user's first event with this item."""
+    first = np.zeros(len(items), dtype=bool)
+    size = int(items.max()) + 1
+    # Whole users at a time, so that no two chunks share one.
+    bounds = np.unique(np.searchsorted(offsets, np.arange(0, len(items), CHUNK_EVENTS)))
+    for begin, end in pairwise([*bounds.tolist(), len(offsets) - 1]):
+        part = slice(offsets[begin], offsets[end])
+        users = np.repeat(np.arange(end - begin), np.diff(offsets[begin : end + 1]))
+        first[offsets[begin] + np.unique(users * size + items[part], return_index=True)[1]] = True
+    return first

@@ -1,8 +1,9 @@
-"""Exact softmax cross entropy over the catalogue, in pieces that stay in a processor's cache."""
+"""Softmax cross entropy, exact or sampled, in pieces that stay in a processor's cache."""
 
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from training.transformer.precision import computing
@@ -48,5 +49,74 @@ class _CrossEntropy(torch.autograd.Function):
         by = outer[0].to(state_gradient.dtype)
         return state_gradient * by, item_gradient * by, None
 
+
+def sampled_cross_entropy(
+    states: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, log_chances: Tensor
+) -> Tensor:
+    """`cross_entropy` with its sum over the catalogue estimated from a sample, a scalar.
+
+    states: [n, size]; items: [rows, size]; targets: int64 [n], rows of `items`; negatives: int64
+    [sample], ascending, rows of `items` that were drawn; log_chances: float32 [sample], log of the
+    chance that each is in the sample.
+
+    −log(e^t / (e^t + Σ e^s / chance)), t the target's score, s those of the sample without the
+    target: its sum is right on average, for each state (importance sampling; Bengio and Senécal,
+    2008; Jean et al., 2015). With all items in the sample it is the exact loss. Memory as there.
+    """
+    states, items = computing(states), computing(items)
+    places = torch.searchsorted(negatives, targets).clamp_(max=len(negatives) - 1)
+    places = places.masked_fill_(negatives[places] != targets, -1)
+    with torch.autocast(states.device.type, enabled=False):
+        loss: Tensor = _Sampled.apply(  # type: ignore[no-untyped-call]
+            states,
+            F.embedding(targets, items),
+            F.embedding(negatives, items),
+            places,
+            log_chances.to(states.dtype),
+        )
+        return loss
+
+
+class _Sampled(torch.autograd.Function):
+    """With z the log of the sum over the sample, a row's loss is log(1 + e^(z − t)).
+
+    Its derivative by z − t is `others`, the share of the probability that the target has not.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, own: Tensor, sample: Tensor, places: Tensor, log_chances: Tensor
+    ) -> Tensor:
+        chunk = max(1, CHUNK_ELEMENTS // len(sample))
+        state_gradient, own_gradient = torch.empty_like(states), torch.empty_like(own)
+        sample_gradient = torch.zeros(sample.shape, dtype=torch.float32, device=sample.device)
+        loss = torch.zeros((), device=states.device)
+        for start in range(0, len(states), chunk):
+            rows = slice(start, start + chunk)
+            part, target = states[rows], own[rows]
+            scores = torch.addmm(-log_chances, part, sample.T)
+            (accidental,) = torch.nonzero(places[rows] >= 0, as_tuple=True)
+            scores[accidental, places[rows][accidental]] = _NEVER
+            highest, place = scores.max(dim=-1, keepdim=True)
+            chances = torch.softmax(scores, dim=-1)
+            z = highest.float() - chances.gather(1, place).float().log()
+            ahead = z - (part.float() * target.float()).sum(dim=-1, keepdim=True)
+            loss += F.softplus(ahead).sum()
+            others = torch.sigmoid(ahead).to(part.dtype)
+            state_gradient[rows] = others * (chances @ sample - target)
+            own_gradient[rows] = -others * part
+            sample_gradient += chances.T @ (others * part)
+        ctx.save_for_backward(state_gradient, own_gradient, sample_gradient.to(sample.dtype))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        state_gradient, own_gradient, sample_gradient = ctx.saved_tensors
+        by = outer[0].to(state_gradient.dtype)
+        return state_gradient * by, own_gradient * by, sample_gradient * by, None, None
+
+
+_NEVER: Final = -1e30
+"""Score of what is not to be chosen between. Finite, so that no gradient becomes NaN."""
 
 _TINY: Final = float(torch.finfo(torch.float32).tiny)

@@ -10,7 +10,7 @@ from torch.distributed.fsdp import fully_shard
 
 from training.transformer.config import TransformerParams
 from training.transformer.data import FitError
-from training.transformer.loss import cross_entropy
+from training.transformer.loss import cross_entropy, sampled_cross_entropy
 from training.transformer.model import Transformer
 from training.transformer.optimiser import AveragingAdamW, optimiser, rate
 from training.transformer.packing import Batch
@@ -22,7 +22,7 @@ CHECK_EVERY = 50
 
 
 class SequenceModule(lightning.LightningModule):
-    """Exact softmax over the items with an id.
+    """Softmax over the items with an id: exact, or sampled where the batches bring a sample.
 
     text: float32 [items with an id, text_size], their content; total_steps: length of the
     learning-rate schedule.
@@ -44,8 +44,14 @@ class SequenceModule(lightning.LightningModule):
         # Randomness is a function of (seed, step, rank), so a resumed run repeats an unbroken one.
         seed = (self.params.seed, self.global_step, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
-        states, items = self.model(batch, self.text, self._known())
-        loss = cross_entropy(states, items, batch.targets)
+        if batch.sample is None:
+            known = torch.arange(len(self.text), device=self.text.device)
+            states, items = self.model(batch, self.text, self._with_id(known))
+            loss = cross_entropy(states, items, batch.targets)
+        else:
+            rows, negatives, log_chances = batch.sample
+            states, items = self.model(batch, self.text[rows], self._with_id(rows))
+            loss = sampled_cross_entropy(states, items, batch.targets, negatives, log_chances)
         # Gradients are averaged over devices: weigh each device by its share of the targets.
         loss = loss * (self.trainer.world_size / batch.total)
         self.epoch_loss = self.epoch_loss.to(loss.device) + loss.detach()
@@ -55,11 +61,10 @@ class SequenceModule(lightning.LightningModule):
             self.log("loss", loss.detach(), prog_bar=True)
         return loss
 
-    def _known(self) -> Tensor:
-        count = len(self.text)
-        known = torch.arange(count, device=self.text.device)
-        dropped = torch.rand(count, device=self.text.device) < self.params.id_dropout
-        return known.masked_fill(dropped, -1)
+    def _with_id(self, items: Tensor) -> Tensor:
+        """`items` (int64 [n]), −1 for those that lose their id in this step."""
+        dropped = torch.rand(len(items), device=items.device) < self.params.id_dropout
+        return items.masked_fill(dropped, -1)
 
     def on_train_epoch_start(self) -> None:
         self.epoch_loss, self.epoch_steps = torch.zeros((), device=self.device), 0

@@ -6,6 +6,7 @@ user. Attention never crosses windows, positions restart in each.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,8 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from features.ragged import offsets_of, spans
-from training.transformer.data import Ints, Tokens
+from features.ragged import spans
+from features.schema import SECOND
+from training.transformer.data import Ints, Tokens, interval_buckets
 
 BOS: Final = -2
 """Stands before a user's first event."""
@@ -41,12 +43,25 @@ class Inputs(NamedTuple):
     nexts: Tensor
 
 
+class Sample(NamedTuple):
+    """What one step of sampled softmax looks at instead of the whole vocabulary.
+
+    rows: int64 [rows], ascending, the items that are represented; negatives: int64 [n], ascending,
+    places in `rows` of the items drawn; log_chances: float32 [n], ≤ 0, log of the chance that an
+    item is among those drawn. Items and targets of the step's `Batch` are places in `rows`.
+    """
+
+    rows: Tensor
+    negatives: Tensor
+    log_chances: Tensor
+
+
 class Batch(NamedTuple):
     """Packed rows and what they should predict, all int64.
 
     windows: [rows, length], a number per window, 0 where the slot is empty; contexts, targets:
     [targets], flat slot of the last token strictly before each target, and the target; total:
-    targets of this step over all devices.
+    targets of this step over all devices; sample: None for the exact softmax.
     """
 
     inputs: Inputs
@@ -54,15 +69,22 @@ class Batch(NamedTuple):
     contexts: Tensor
     targets: Tensor
     total: Tensor
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True)
 class Windows:
-    """int64 [windows] each: first event, number of events; `whole` bool: starts with its user."""
+    """int64 [windows] each: first event, number of events; bool: starts, ends with its user."""
 
     starts: Ints
     lengths: Ints
     whole: npt.NDArray[np.bool_]
+    final: npt.NDArray[np.bool_]
+
+    def __getitem__(self, chosen: Ints) -> "Windows":
+        return Windows(
+            self.starts[chosen], self.lengths[chosen], self.whole[chosen], self.final[chosen]
+        )
 
 
 def cut_windows(offsets: Ints, max_length: int, random: np.random.Generator) -> Windows:
@@ -77,40 +99,58 @@ def cut_windows(offsets: Ints, max_length: int, random: np.random.Generator) -> 
     begin = np.where(number == 0, 0, first[user] + (number - 1) * max_length)
     end = np.minimum(first[user] + number * max_length, lengths[user])
     keep = end > begin
-    return Windows((offsets[user] + begin)[keep], (end - begin)[keep], (number == 0)[keep])
+    begin, end, user = begin[keep], end[keep], user[keep]
+    return Windows(offsets[user] + begin, end - begin, begin == 0, end == lengths[user])
 
 
 def pack(sizes: Ints, row_length: int) -> tuple[Ints, Ints]:
-    """(row, slot) of each piece, int64: best fit, largest first, in O(pieces).
+    """(row, slot) of each piece, int64: best fit, largest first.
 
-    Free space of open rows is kept as one bit set, so the tightest row that still takes a piece is
-    the lowest bit at or above its size.
+    Pieces of one size are placed together: the tightest row that takes one takes as many as fit,
+    then the next tightest. So the time is that of a few passes over the pieces, plus something for
+    each of at most row_length² pairs of a size and the free space of a row.
     """
     rows, slots = np.zeros_like(sizes), np.zeros_like(sizes)
-    open_rows: list[list[int]] = [[] for _ in range(row_length + 1)]
-    free, used = 0, 0
-    for piece in np.argsort(-sizes, kind="stable").tolist():
-        size = int(sizes[piece])
-        fitting = free >> size
-        if fitting:
-            space = size + (fitting & -fitting).bit_length() - 1
-            row = open_rows[space].pop()
-            if not open_rows[space]:
-                free &= ~(1 << space)
-        else:
-            space, row, used = row_length, used, used + 1
-        rows[piece], slots[piece] = row, row_length - space
-        if space > size:
-            open_rows[space - size].append(row)
-            free |= 1 << (space - size)
+    open_rows = [np.zeros(0, dtype=np.int64) for _ in range(row_length + 1)]
+    order = np.argsort(-sizes, kind="stable")
+    ends = np.cumsum(np.bincount(sizes, minlength=row_length + 1)[::-1])[::-1]
+    used = done = 0
+    for size in range(row_length, 0, -1):
+        for space in range(size, row_length + 1):
+            left = int(ends[size]) - done
+            if not left:
+                break
+            fitting = space // size
+            needed = -(-left // fitting)
+            if space == row_length:
+                opened, used = np.arange(used, used + needed), used + needed
+            else:
+                opened = open_rows[space][-needed:][::-1]
+                open_rows[space] = open_rows[space][: -len(opened) or None]
+            placed = min(left, len(opened) * fitting)
+            number = np.arange(placed)
+            pieces = order[done : done + placed]
+            rows[pieces] = opened[number // fitting]
+            slots[pieces] = row_length - space + number % fitting * size
+            done += placed
+            full, rest = divmod(placed, fitting)
+            _free(open_rows, space - fitting * size, opened[:full])
+            _free(open_rows, space - rest * size, opened[full:])
     return rows, slots
+
+
+def _free(open_rows: list[Ints], space: int, rows: Ints) -> None:
+    """Note that `rows` have `space` free slots."""
+    if space and len(rows):
+        open_rows[space] = np.r_[open_rows[space], rows]
 
 
 @dataclass(frozen=True)
 class Epoch:
     """The batches of one pass over the events: a pure function of (tokens, settings, epoch).
 
-    `rank` of `world` devices takes its share of the rows of every step.
+    `rank` of `world` devices takes its share of the rows of every step. index: int32 [catalogue],
+    what the batches call each item; None: as the tokens do.
     """
 
     tokens: Tokens
@@ -120,8 +160,9 @@ class Epoch:
     epoch: int
     rank: int = 0
     world: int = 1
+    index: npt.NDArray[np.int32] | None = None
 
-    @property
+    @cached_property
     def row_length(self) -> int:
         """Slots per row: no longer than the longest history needs."""
         longest = int(np.diff(self.tokens.offsets).max(initial=1))
@@ -144,34 +185,41 @@ class Epoch:
         bounds = np.arange(0, int(rows.max()) + 1 + self.rows_per_step, self.rows_per_step)
         cuts = np.searchsorted(rows[order], bounds)
         for step in range(len(bounds) - 1):
-            yield self._batch(windows, rows, slots, order[cuts[step] : cuts[step + 1]], step)
+            chosen = order[cuts[step] : cuts[step + 1]]
+            row = rows[chosen] - step * self.rows_per_step
+            yield self._batch(windows[chosen], row, slots[chosen])
 
     def _plan(self) -> tuple[Windows, Ints, Ints]:
         """Windows with the row and slot of each, in an order drawn for this epoch."""
         random = np.random.default_rng((self.seed, self.epoch))
         windows = cut_windows(self.tokens.offsets, self.max_length, random)
-        mixed = random.permutation(len(windows.starts))
-        windows = Windows(windows.starts[mixed], windows.lengths[mixed], windows.whole[mixed])
+        windows = windows[random.permutation(len(windows.starts))]
         rows, slots = pack(windows.lengths + 1, self.row_length)
         return windows, random.permutation(int(rows.max()) + 1)[rows], slots
 
-    def _batch(self, windows: Windows, rows: Ints, slots: Ints, chosen: Ints, step: int) -> Batch:
+    def _batch(self, windows: Windows, row: Ints, slots: Ints) -> Batch:
+        """Those windows of a step that are this device's. row: of the step, over all devices."""
+        total = len(self._targets(windows)[0])
+        mine = np.flatnonzero(row % self.world == self.rank)
+        windows, row = windows[mine], row[mine] // self.world
         length = self.row_length
-        row = rows[chosen] - step * self.rows_per_step
-        total = self._targets(windows, chosen)[0].size
-        mine = row % self.world == self.rank
-        chosen, row = chosen[mine], row[mine] // self.world
         height = int(row.max(initial=0)) + 1
-        base = row * length + slots[chosen]
-        targets, contexts, owner = self._targets(windows, chosen)
-        window = np.repeat(np.arange(len(chosen)), windows.lengths[chosen])
-        event = spans(windows.starts[chosen], windows.lengths[chosen])
-        slot = event - np.repeat(windows.starts[chosen] - base - 1, windows.lengths[chosen])
-        first = np.zeros(len(event), dtype=bool)
-        first[offsets_of(windows.lengths[chosen])[:-1]] = True
-        tokens = self.tokens
-        previous = np.where(first, 0, tokens.gaps[np.maximum(event - 1, 0)])
-        begin = tokens.seconds[windows.starts[chosen]][window]
+        base = row * length + slots[mine]
+        events = spans(windows.starts, windows.lengths)
+        window = np.repeat(np.arange(len(row)), windows.lengths)
+        place = spans(np.zeros_like(row), windows.lengths)
+        slot = base[window] + 1 + place
+        times = self.tokens.timestamps[events]
+        last = np.flatnonzero(place == windows.lengths[window] - 1)
+        following = np.empty_like(times)
+        following[:-1] = times[1:]
+        following[last] = self._following(windows)
+        gaps = interval_buckets(following - times)
+        gaps[last[windows.final]] = 0
+        intervals = np.zeros_like(gaps)
+        intervals[1:] = gaps[:-1]
+        intervals[place == 0] = 0
+        begin = self.tokens.timestamps[windows.starts][window] // SECOND
 
         def rows_of(
             values: npt.NDArray[np.integer], start: npt.NDArray[np.integer] | int
@@ -182,33 +230,45 @@ class Epoch:
             return torch.from_numpy(flat.reshape(height, length))
 
         inputs = Inputs(
-            items=rows_of(tokens.items[event], np.where(windows.whole[chosen], BOS, CUT)),
-            event_types=rows_of(tokens.event_types[event], 0),
-            intervals=rows_of(previous, 0),
-            gaps=rows_of(tokens.gaps[event], 0),
-            positions=rows_of(event - windows.starts[chosen][window] + 1, 0),
-            times=rows_of(tokens.seconds[event] - begin, 0),
-            nexts=rows_of(tokens.nexts[event] - begin, 0),
+            items=rows_of(self._items(events), np.where(windows.whole, BOS, CUT)),
+            event_types=rows_of(self.tokens.event_types[events], 0),
+            intervals=rows_of(intervals, 0),
+            gaps=rows_of(gaps, 0),
+            positions=rows_of(place + 1, 0),
+            times=rows_of(times // SECOND - begin, 0),
+            nexts=rows_of(following // SECOND - begin, 0),
         )
+        targets, contexts, owner = self._targets(windows)
         return Batch(
             inputs,
-            windows=rows_of(window + 1, np.arange(1, len(chosen) + 1)),
-            contexts=torch.from_numpy(base[owner] + contexts - windows.starts[chosen][owner] + 1),
-            targets=torch.from_numpy(tokens.items[targets].astype(np.int64)),
+            windows=rows_of(window + 1, np.arange(1, len(row) + 1)),
+            contexts=torch.from_numpy(base[owner] + contexts),
+            targets=torch.from_numpy(self._items(targets).astype(np.int64)),
             total=torch.tensor(total),
         )
 
-    def _targets(self, windows: Windows, chosen: Ints) -> tuple[Ints, Ints, Ints]:
-        """Targets of the chosen windows, int64 each: event, event before it, window in `chosen`.
+    def _items(self, events: Ints) -> npt.NDArray[np.int32]:
+        items = self.tokens.items[events]
+        return items if self.index is None else self.index[items]
 
-        The event before the first of a window is its start token; after a cut that token says
-        nothing, so such events are no targets.
+    def _following(self, windows: Windows) -> Ints:
+        """int64 [windows], µs: the time of the user's event after each, of its last if none."""
+        following: Ints = windows.starts + windows.lengths - windows.final
+        return self.tokens.timestamps[following]
+
+    def _targets(self, windows: Windows) -> tuple[Ints, Ints, Ints]:
+        """Targets, int64 each: event, place in its window of the token before it, window.
+
+        What stands before the first moment of a window is its start token; after a cut that token
+        says nothing, so such events are no targets. Nor is an event whose moment began before.
         """
-        starts, lengths = windows.starts[chosen], windows.lengths[chosen]
-        owner = np.repeat(np.arange(len(chosen)), lengths)
-        event = spans(starts, lengths)
-        context = self.tokens.firsts[event] - 1
-        begin = starts[owner]
-        known = (context >= begin) | (windows.whole[chosen][owner] & (context == begin - 1))
-        keep = known & self.tokens.wanted[event]
-        return event[keep], context[keep], owner[keep]
+        events = spans(windows.starts, windows.lengths)
+        owner = np.repeat(np.arange(len(windows.starts)), windows.lengths)
+        place = spans(np.zeros_like(windows.starts), windows.lengths)
+        times = self.tokens.timestamps[events]
+        new = place == 0
+        new[1:] |= times[1:] != times[:-1]
+        context = np.maximum.accumulate(np.where(new, np.arange(len(events)), 0))
+        context = place[context]
+        keep = ((context > 0) | windows.whole[owner]) & self.tokens.wanted[events]
+        return events[keep], context[keep], owner[keep]

@@ -1,20 +1,43 @@
 """The fit window's newest moments, ranked: what decides when training stops."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from features.ragged import Histories, Ragged, offsets_of, spans
+from features.ragged import Histories, Ragged, gather, offsets_of, spans
 from features.schema import DAY, POPULARITY_DAYS
-from training.metrics.lists import against_ties, top_lists
+from training.metrics.lists import top_lists
 from training.metrics.ndcg import ndcg
-from training.transformer.data import FitError, Ints, Tokens
+from training.transformer.data import FitError, Ints, Tokens, chunks
 
 QUERIES_PER_USER = 5
 """Moments of one user, so that heavy users do not decide alone."""
 
+CHUNK_SCORES: Final = 2**26
+"""Scores that are ranked at a time: 256 MB of them, and about three times that while they are."""
+
 Scores = npt.NDArray[np.float32]
+Allowed = npt.NDArray[np.bool_]
+Array = TypeVar("Array", Scores, Allowed, covariant=True)
+
+
+class Rows(Protocol[Array]):
+    """[n, catalogue], whole (an array is one) or made a few rows at a time."""
+
+    def __getitem__(self, rows: slice, /) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Lazy(Generic[Array]):
+    """Rows that `make` makes when they are looked at."""
+
+    make: Callable[[slice], Array]
+
+    def __getitem__(self, rows: slice, /) -> Array:
+        return self.make(rows)
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,18 @@ class Tail:
     def __len__(self) -> int:
         return len(self.timestamps)
 
+    def part(self, rows: slice) -> "Tail":
+        """Those queries alone."""
+        index = np.arange(len(self))[rows]
+        chosen, offsets = gather(self.targets.offsets, index)
+        return Tail(
+            self.histories.select(index),
+            self.timestamps[rows],
+            self.users[rows],
+            Ragged(offsets, self.targets.items[chosen]),
+            self.start,
+        )
+
 
 def split_tail(
     tokens: Tokens, organic: npt.NDArray[np.bool_], share: float, max_queries: int
@@ -51,10 +86,13 @@ def split_tail(
     chosen = late & tokens.wanted
     if (chosen & organic).any():
         chosen &= organic
-    moments = _spread(tokens, np.unique(tokens.firsts[chosen]), max_queries)
+    targets = np.flatnonzero(chosen)
+    begun = tokens.moments_of(targets)
+    moments = _spread(tokens, np.unique(begun), max_queries)
     if not len(moments):
         raise FitError("the tail of the fit window has no new choice to predict: ingest more data")
-    starts = tokens.offsets[tokens.users[moments]]
+    users = tokens.users_of(moments)
+    starts = tokens.offsets[users]
     lengths = moments - starts
     index = spans(starts, lengths)
     histories = Histories(
@@ -63,20 +101,20 @@ def split_tail(
         tokens.event_types[index],
         tokens.timestamps[index],
     )
-    targets = np.flatnonzero(chosen & np.isin(tokens.firsts, moments))
-    owners = np.searchsorted(moments, tokens.firsts[targets])
-    counts = np.bincount(owners, minlength=len(moments))
+    asked = np.isin(begun, moments)
+    targets, begun = targets[asked], begun[asked]
+    counts = np.bincount(np.searchsorted(moments, begun), minlength=len(moments))
     return tokens.select(~late), Tail(
         histories,
         tokens.timestamps[moments],
-        tokens.users[moments],
+        users,
         Ragged(offsets_of(counts), tokens.items[targets]),
         cut,
     )
 
 
 def _spread(tokens: Tokens, moments: Ints, max_queries: int) -> Ints:
-    users = tokens.users[moments]
+    users = tokens.users_of(moments)
     start = np.searchsorted(users, users)
     count = np.searchsorted(users, users, side="right") - start
     place = np.arange(len(moments)) - start
@@ -87,7 +125,7 @@ def _spread(tokens: Tokens, moments: Ints, max_queries: int) -> Ints:
     return moments[np.linspace(0, len(moments) - 1, max_queries).astype(np.int64)]
 
 
-def candidates(tail: Tail, created_at: Ints, repeats: bool) -> npt.NDArray[np.bool_]:
+def candidates(tail: Tail, created_at: Ints, repeats: bool) -> Allowed:
     """bool [n, catalogue]: items that existed at each moment, without those already chosen unless
     `repeats`. created_at: int64 [catalogue], µs, 0 where unknown."""
     allowed = created_at <= tail.timestamps[:, None]
@@ -97,48 +135,72 @@ def candidates(tail: Tail, created_at: Ints, repeats: bool) -> npt.NDArray[np.bo
     return allowed
 
 
-def tail_ndcg(scores: Scores, tail: Tail, allowed: npt.NDArray[np.bool_], k: int = 10) -> float:
+def lazy_candidates(tail: Tail, created_at: Ints, repeats: bool) -> Lazy[Allowed]:
+    """`candidates`, made when looked at: for catalogues that do not fit n times into memory."""
+    return Lazy(lambda rows: candidates(tail.part(rows), created_at, repeats))
+
+
+def _parts(
+    scores: Rows[Scores], tail: Tail, allowed: Rows[Allowed]
+) -> Iterator[tuple[Scores, Ragged]]:
+    """Scores, −inf where not allowed, and targets of at most CHUNK_SCORES scores at a time."""
+    catalogue_size = allowed[:0].shape[1]
+    for rows in chunks(len(tail), max(1, CHUNK_SCORES // catalogue_size)):
+        masked = np.where(allowed[rows], scores[rows], np.float32(-np.inf))
+        yield masked, tail.part(rows).targets
+
+
+def tail_ndcg(scores: Rows[Scores], tail: Tail, allowed: Rows[Allowed], k: int = 10) -> float:
     """ndcg@k over `allowed`, user-averaged; ties count against the model.
 
     scores: float32 [n, catalogue]. Raises ValueError on NaN or infinity.
     """
-    ranked = against_ties(np.where(allowed, scores, np.float32(-np.inf)), tail.targets)
-    per_query = ndcg(top_lists(ranked, k), tail.targets)
-    totals = np.bincount(tail.users, weights=per_query)
+    per_query = []
+    for part, targets in _parts(scores, tail, allowed):
+        # `against_ties` looks for targets among all columns; here a target is its column.
+        own = part[targets.rows, targets.items]
+        lower = np.nextafter(own, np.float32(-np.inf), dtype=np.float32)
+        part[targets.rows, targets.items] = np.where(np.isfinite(own), lower, own)
+        per_query.append(ndcg(top_lists(part, k), targets))
+    totals = np.bincount(tail.users, weights=np.concatenate(per_query))
     counts = np.bincount(tail.users)
     return float((totals[counts > 0] / counts[counts > 0]).mean())
 
 
-def popularity(
-    tokens: Tokens, tail: Tail, catalogue_size: int, allowed: npt.NDArray[np.bool_]
-) -> float:
+def popularity(tokens: Tokens, tail: Tail, catalogue_size: int, allowed: Rows[Allowed]) -> float:
     """ndcg@10 of recency-popularity on the tail, by the best of the windows POPULARITY_DAYS.
 
     Counts are as of the midnight before each moment, as the feature store would hold them.
     `tokens`: all events of the fit window.
     """
-    order = np.argsort(tokens.timestamps, kind="stable")
-    times, items = tokens.timestamps[order], tokens.items[order]
     midnights, snapshot = np.unique(tail.timestamps // DAY * DAY, return_inverse=True)
-    best = 0.0
-    for days in POPULARITY_DAYS:
+    recent = tokens.timestamps >= midnights[0] - max(POPULARITY_DAYS) * DAY
+    times, items = tokens.timestamps[recent], tokens.items[recent]
+    order = np.argsort(times, kind="stable")
+    times, items = times[order], items[order]
+
+    def scores(days: int) -> Lazy[Scores]:
         counts = np.zeros((len(midnights), catalogue_size), dtype=np.float32)
         for row, midnight in enumerate(midnights):
             begin, end = np.searchsorted(times, (midnight - days * DAY, midnight))
             counts[row] = np.bincount(items[begin:end], minlength=catalogue_size)
-        best = max(best, tail_ndcg(counts[snapshot], tail, allowed))
-    return best
+        return Lazy(lambda rows: counts[snapshot[rows]])
+
+    return max(tail_ndcg(scores(days), tail, allowed) for days in POPULARITY_DAYS)
 
 
 def new_item_shares(
-    scores: Scores, tail: Tail, allowed: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_]
+    scores: Rows[Scores], tail: Tail, allowed: Rows[Allowed], new: npt.NDArray[np.bool_]
 ) -> tuple[float, float]:
     """(predicted, actual) share of choices that fall on `new` items (bool [catalogue]).
 
     Calibrated scores of items without an id make the two agree. `predicted` is the mean softmax
     probability over `allowed`.
     """
-    masked = np.where(allowed, scores, -np.inf).astype(np.float64)
-    odds = np.exp(masked - masked.max(axis=1, keepdims=True))
-    predicted = odds[:, new].sum(axis=1) / odds.sum(axis=1)
-    return float(predicted.mean()), float(new[tail.targets.items].mean())
+    predicted = []
+    for part, _ in _parts(scores, tail, allowed):
+        masked = part.astype(np.float64)
+        masked -= masked.max(axis=1, keepdims=True)
+        odds = np.exp(masked, out=masked)
+        predicted.append(odds[:, new].sum(axis=1) / odds.sum(axis=1))
+    return float(np.concatenate(predicted).mean()), float(new[tail.targets.items].mean())

@@ -4,35 +4,37 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
 from training.transformer import memory
 from training.transformer.config import RunOptions, TransformerParams
-from training.transformer.data import FitError, Tokens
+from training.transformer.data import FitError, Tokens, chunks
 from training.transformer.failures import explained
 from training.transformer.model import STARTS, ModelConfig, Transformer
 from training.transformer.module import SequenceModule
 from training.transformer.packing import Batch, Epoch
 from training.transformer.precision import native
+from training.transformer.sampling import Sampler, draws_of
 from training.transformer.scorer import AttachedScorer, encode
-from training.transformer.tail import Tail, tail_ndcg
+from training.transformer.tail import Allowed, Lazy, Rows, Tail, tail_ndcg
 
 CHECKPOINT = "resume.ckpt"
 
 #: Of Lightning's own making, or about choices made here on purpose.
 KNOWN_WARNINGS = (
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # lightning calls torch's old name
+    "MLFlow only allows",  # it shows ndcg@10 without the sign
     ".*does not have many workers",  # there is no loader: batches are gathered in place
 )
 
@@ -66,20 +68,30 @@ class Fitted:
 
 
 class EpochBatches:
-    """The batches of the trainer's current epoch, for this process's share of the devices."""
+    """The batches of the trainer's current epoch, for this process's share of the devices.
 
-    def __init__(self, epoch: Epoch, module: SequenceModule, keep: "KeepBest") -> None:
+    sampler: None for the exact softmax.
+    """
+
+    def __init__(
+        self, epoch: Epoch, sampler: Sampler | None, module: SequenceModule, keep: "KeepBest"
+    ) -> None:
         self.epoch = epoch
+        self.sampler = sampler
         self.module = module
         self.keep = keep
 
     def __iter__(self) -> Iterator[Batch]:
         # A resumed trainer asks for batches before its own count of epochs is right.
         trainer = self.module.trainer
-        epoch = len(self.keep.ndcg)
-        return iter(
-            replace(self.epoch, epoch=epoch, rank=trainer.global_rank, world=trainer.world_size)
+        number = len(self.keep.ndcg)
+        epoch = replace(
+            self.epoch, epoch=number, rank=trainer.global_rank, world=trainer.world_size
         )
+        if self.sampler is None:
+            return iter(epoch)
+        sample = self.sampler.sample
+        return (sample(batch, number, step) for step, batch in enumerate(epoch))
 
 
 class KeepBest(lightning.Callback):
@@ -89,7 +101,7 @@ class KeepBest(lightning.Callback):
         self,
         config: ModelConfig,
         tail: Tail,
-        allowed: npt.NDArray[np.bool_],
+        allowed: Rows[Allowed],
         text: Tensor,
         known: Tensor,
         patience: int,
@@ -154,38 +166,46 @@ class KeepBest(lightning.Callback):
         with torch.inference_mode():
             table = model.table(self.text.to(device), self.known.to(device))
             states = encode(model, table, self.tail.histories, self.tail.timestamps)
-            scores = (states @ table[STARTS:].T).float().cpu().numpy()
-        return tail_ndcg(scores, self.tail, self.allowed)
+            items = table[STARTS:].T
+            scores = Lazy(lambda rows: (states[rows] @ items).float().cpu().numpy())
+            return tail_ndcg(scores, self.tail, self.allowed)
 
 
 def fit(
     train: Tokens,
     tail: Tail,
-    allowed: npt.NDArray[np.bool_],
+    allowed: Rows[Allowed],
     text: npt.NDArray[np.float32],
     params: TransformerParams,
     options: RunOptions,
     checkpoints: Path,
-    logs: Path | None,
+    logger: Logger | Literal[False],
+    callbacks: Sequence[lightning.Callback] = (),
 ) -> Fitted:
     """Train on `train`, stop by `tail`, resume from `checkpoints` if a run was cut short there.
 
-    allowed: bool [queries, catalogue]; text: float32 [catalogue, text_size]; logs: TensorBoard
-    folder or None. Raises FitError if the data has fewer than two items, its content is not
-    finite, or the loss diverges.
+    allowed: bool [queries, catalogue]; text: float32 [catalogue, text_size]; logger: of
+    `open_logger`; callbacks: of Lightning, such as one that measures. Raises FitError if the data
+    has fewer than two items, its content is not finite, or the loss diverges.
     """
-    vocabulary = np.unique(train.items)
+    counts = train.counts(len(text))
+    vocabulary = np.flatnonzero(counts).astype(np.int32)
     if len(vocabulary) < 2:
         raise FitError("the fit window has a single item: nothing to choose between")
-    if not np.isfinite(text).all():
-        rows = np.flatnonzero(~np.isfinite(text).all(axis=1))
-        raise FitError(f"content vectors of {len(rows)} items are not finite, first row {rows[0]}")
+    _check_content(text)
     if options.accelerator != "gpu":
         torch.set_num_threads(options.threads)
         memory.keep()
     index = np.full(len(text), -1, dtype=np.int32)
     index[vocabulary] = np.arange(len(vocabulary), dtype=np.int32)
-    epoch = Epoch(train.renumber(index), params.max_length, params.batch_tokens, params.seed, 0)
+    epoch = Epoch(
+        train,
+        params.max_length,
+        params.batch_tokens,
+        params.seed,
+        0,
+        index=index if len(vocabulary) < len(text) else None,
+    )
     shape = params.shape
     config = ModelConfig(
         len(vocabulary),
@@ -202,9 +222,11 @@ def fit(
     if options.compile:
         model.compile()
     content = torch.from_numpy(text)
-    module = SequenceModule(
-        model, content[torch.from_numpy(vocabulary).long()], params, epoch.steps * params.max_epochs
-    )
+    # Of a catalogue in which every item has an id, no second copy.
+    known = content[torch.from_numpy(vocabulary).long()] if epoch.index is not None else content
+    module = SequenceModule(model, known, params, epoch.steps * params.max_epochs)
+    draws = draws_of(params.negatives, len(vocabulary))
+    sampler = Sampler.of(counts[vocabulary], draws, params.seed) if draws else None
     checkpoints.mkdir(parents=True, exist_ok=True)
     keep = KeepBest(
         config,
@@ -215,7 +237,8 @@ def fit(
         params.patience,
         checkpoints / CHECKPOINT,
     )
-    _run(module, EpochBatches(epoch, module, keep), keep, params, options, logs)
+    batches = EpochBatches(epoch, sampler, module, keep)
+    _run(module, batches, keep, params, options, logger, callbacks)
     return Fitted(
         module.trainer.is_global_zero,
         config,
@@ -226,6 +249,14 @@ def fit(
         keep.losses,
         keep.seconds,
     )
+
+
+def _check_content(text: npt.NDArray[np.float32]) -> None:
+    for part in chunks(len(text), 2**16):
+        finite = np.isfinite(text[part]).all(axis=1)
+        if not finite.all():
+            first = part.start + int(np.argmin(finite))
+            raise FitError(f"content vectors of items are not finite, the first in row {first}")
 
 
 def _strategy(options: RunOptions) -> str | ModelParallelStrategy:
@@ -245,7 +276,8 @@ def _run(
     keep: KeepBest,
     params: TransformerParams,
     options: RunOptions,
-    logs: Path | None,
+    logger: Logger | Literal[False],
+    callbacks: Sequence[lightning.Callback],
 ) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     trainer = lightning.Trainer(
@@ -255,8 +287,8 @@ def _run(
         strategy=_strategy(options),
         precision=native(options),
         max_epochs=params.max_epochs,
-        callbacks=[keep],
-        logger=TensorBoardLogger(logs, name="fit") if logs else False,
+        callbacks=[*callbacks, keep],
+        logger=logger,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),

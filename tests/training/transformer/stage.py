@@ -4,22 +4,36 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def start(workspace: Path, home: str, **options: str) -> subprocess.Popen[str]:
-    """`python -m training.fit` in `workspace` on one thread; options of `RunOptions` by name."""
+def start(
+    workspace: Path, home: str, launcher: Sequence[str] = (), **options: str
+) -> subprocess.Popen[str]:
+    """`python -m training.fit` in `workspace` on one thread; options of `RunOptions` by name.
+
+    launcher: arguments of Python before the stage's own.
+    """
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[3]),
         "RONDO_HOME": str(workspace / home),
         "RONDO_TRAIN_ACCELERATOR": "cpu",
         "RONDO_TRAIN_THREADS": "1",
-        "RONDO_TRAIN_TENSORBOARD": "false",
+        "RONDO_TRAIN_LOGGER": "none",
         **{f"RONDO_TRAIN_{name.upper()}": value for name, value in options.items()},
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "training.fit", "data/split", "out/model", "out/fit.json"],
+        [
+            sys.executable,
+            *launcher,
+            "-m",
+            "training.fit",
+            "data/split",
+            "out/model",
+            "out/fit.json",
+        ],
         cwd=workspace,
         env=environment,
         stdout=subprocess.PIPE,

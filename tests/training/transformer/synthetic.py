@@ -20,7 +20,7 @@ START = 1_700_000_000_000_000
 PARAMS = TransformerParams(
     max_epochs=3, patience=3, batch_tokens=256, max_length=16, tail_share=0.1
 )
-OPTIONS = RunOptions(accelerator="cpu", threads=1, tensorboard=False)
+OPTIONS = RunOptions(accelerator="cpu", threads=1, logger="none")
 
 
 def item_table(count: int) -> pa.Table:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from features.settings import Settings
+from flows.processes import free_port
 from tests.training.transformer.stage import finish, start, wait_for_checkpoint
 from tests.training.transformer.synthetic import (
     OPTIONS,
@@ -76,3 +77,18 @@ def test_a_killed_run_goes_on_with_another_number_of_devices(
     resumed = metrics(workspace)
     assert len(resumed["epoch_loss"]) == EXACT.max_epochs
     np.testing.assert_allclose(resumed["epoch_loss"], alone["epoch_loss"], rtol=1e-4)
+
+
+def test_torchrun_on_two_nodes_trains_as_one_process(
+    workspace: Path, alone: dict[str, Any]
+) -> None:
+    port = free_port()
+    rendezvous = ["--rdzv-backend=c10d", f"--rdzv-endpoint=127.0.0.1:{port}", "--rdzv-id=fit"]
+    torchrun = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *rendezvous]
+    nodes = [
+        start(workspace, "nodes", torchrun, devices="1", num_nodes="2", strategy="ddp")
+        for _ in range(2)
+    ]
+    for node in nodes:
+        finish(node)
+    np.testing.assert_allclose(metrics(workspace)["epoch_loss"], alone["epoch_loss"], rtol=1e-5)

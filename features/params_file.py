@@ -1,0 +1,41 @@
+"""Changes to a `params.yaml` on disk: values by dotted key, everything else as it was."""
+
+import difflib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def edit(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace the values of dotted keys in a `params.yaml`; comments stay."""
+    from dvc.utils.serialize import modify_yaml
+
+    with modify_yaml(str(path)) as content:
+        for key, value in values.items():
+            *sections, last = key.split(".")
+            section = content
+            for name in sections:
+                section = section.setdefault(name, {})
+            section[last] = _scalar(value)
+
+
+def difference(path: Path, values: Mapping[str, Any]) -> str:
+    """What `edit` would change, as a unified diff that `git apply` takes; empty where nothing."""
+    with tempfile.TemporaryDirectory(prefix="rondo-params-") as folder:
+        edited = Path(folder) / path.name
+        shutil.copyfile(path, edited)
+        edit(edited, values)
+        before, after = (p.read_text().splitlines(keepends=True) for p in (path, edited))
+    return "".join(difflib.unified_diff(before, after, f"a/{path.name}", f"b/{path.name}"))
+
+
+def _scalar(value: Any) -> Any:
+    """1e-05 as 1.0e-05: without the point, PyYAML reads a word, not a number."""
+    from ruamel.yaml import YAML
+
+    text = repr(value)
+    if isinstance(value, float) and "e" in text and "." not in text:
+        return YAML().load(text.replace("e", ".0e"))
+    return value

@@ -1,0 +1,97 @@
+"""Each logger writes below its folder, offline; what is not installed is named."""
+
+import importlib.util
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from features.errors import InputError
+from training.transformer.loggers import QUIET, LoggerName, open_logger
+
+VARIABLES = (*QUIET, "MLFLOW_TRACKING_URI", "WANDB_MODE")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is set, and what a logger sets goes with its test."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def log(name: LoggerName, folder: Path, runs: tuple[str, ...] = ("fit",)) -> None:
+    for run in runs:
+        with open_logger(name, folder, run, {"dropout": 0.3}) as logger:
+            assert isinstance(logger, Logger)
+            for step in range(3):
+                logger.log_metrics({"loss": 3.0 - step}, step)
+            logger.finalize("success")
+
+
+def test_tensorboard_has_the_curve_and_the_parameters(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log("tensorboard", tmp_path)
+    [written] = (tmp_path / "tensorboard" / "fit").glob("version_0/events*")
+    events = EventAccumulator(str(written))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("loss")] == [(0, 3.0), (1, 2.0), (2, 1.0)]
+    assert "dropout: 0.3" in written.with_name("hparams.yaml").read_text()
+
+
+def test_none_is_no_logger(tmp_path: Path) -> None:
+    with open_logger("none", tmp_path / "logs", "fit") as logger:
+        assert logger is False
+    assert not (tmp_path / "logs").exists()
+
+
+def test_only_the_first_process_of_a_distributed_run_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    with open_logger("tensorboard", tmp_path / "logs", "fit") as logger:
+        assert logger is False
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(("name", "package"), [("mlflow", "mlflow-skinny"), ("wandb", "wandb")])
+def test_a_package_that_is_not_installed_is_named(
+    tmp_path: Path, name: LoggerName, package: str
+) -> None:
+    if importlib.util.find_spec(name):
+        pytest.skip(f"{name} is installed")
+    with (
+        pytest.raises(InputError, match=f"'{name}' needs.*pip install.*{package}"),
+        open_logger(name, tmp_path, "fit"),
+    ):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow's own making, with a newer SQLAlchemy
+def test_mlflow_keeps_its_runs_in_one_local_file(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install mlflow-skinny")
+    log("mlflow", tmp_path, ("fit", "again"))
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        runs = database.execute("SELECT name, status FROM runs ORDER BY start_time").fetchall()
+        losses = database.execute("SELECT value FROM metrics WHERE key = 'loss'").fetchall()
+        params = database.execute("SELECT DISTINCT key, value FROM params").fetchall()
+    database.close()
+    assert runs == [("fit", "FINISHED"), ("again", "FINISHED")]
+    assert sorted(value for (value,) in losses) == [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]
+    assert params == [("dropout", "0.3")]
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_weights_and_biases_keeps_a_run_of_its_own_for_each_and_stays_offline(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("wandb", reason='Weights & Biases is not installed: extra "wandb"')
+    log("wandb", tmp_path, ("fit", "again"))
+    runs = list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(runs) == 2
+    assert all(run.stat().st_size for run in runs)
+    assert "WANDB_MODE" not in os.environ

@@ -1,0 +1,104 @@
+"""Where a training run writes its curves: TensorBoard, MLflow or Weights & Biases, by one name.
+
+All of them write below a local folder by default, without a server, an account or the network.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from filelock import FileLock
+
+from features.errors import InputError
+from training.transformer.config import LoggerName
+
+if TYPE_CHECKING:  # settings name these loggers, and are read where nothing trains
+    from lightning.pytorch.loggers import Logger
+
+PROJECT = "rondo"
+"""Experiment of MLflow, project of Weights & Biases."""
+
+INSTALL: dict[LoggerName, str] = {
+    "tensorboard": 'pip install -e ".[train]"',
+    "mlflow": "pip install mlflow-skinny",
+    "wandb": 'pip install -e ".[wandb]"',
+}
+"""Without its server, MLflow needs nothing that other packages pin differently; its own package
+does, so that it is no extra."""
+
+#: Set where it is not: neither library reports on its use, nor about itself on the terminal.
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "WANDB_ERROR_REPORTING": "false",
+    "WANDB_SILENT": "true",
+}
+
+
+@contextmanager
+def open_logger(
+    name: LoggerName, folder: Path, run: str, settings: dict[str, Any] | None = None
+) -> "Iterator[Logger | Literal[False]]":
+    """What Lightning's Trainer takes as `logger` for one run, closed after the block.
+
+    folder: all state goes below it (`tensorboard/<run>`, `mlflow.db`, `wandb`), unless
+    MLFLOW_TRACKING_URI names a server. Weights & Biases stays offline unless WANDB_MODE is set.
+    settings: hyperparameters to show beside the curves. False for `none`, and in every process of a
+    distributed run but the first. Raises InputError that names the package when it is not
+    installed.
+    """
+    from lightning.pytorch.utilities import rank_zero_only
+
+    if name == "none" or rank_zero_only.rank:  # type: ignore[attr-defined]
+        yield False
+        return
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        logger = _open(name, folder, run)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"the logger '{name}' needs a package that is not installed: {INSTALL[name]}"
+        ) from error
+    logger.log_hyperparams(settings or {})
+    try:
+        yield logger
+    except BaseException:
+        _close(name, 1)
+        raise
+    _close(name, 0)
+
+
+def _open(name: LoggerName, folder: Path, run: str) -> "Logger":
+    if name == "mlflow":
+        from lightning.pytorch.loggers import MLFlowLogger
+
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        with FileLock(folder / "mlflow.lock"):  # two runs that make one database collide
+            logger = MLFlowLogger(
+                PROJECT,
+                run_name=run,
+                tracking_uri=uri or f"sqlite:///{folder.absolute() / 'mlflow.db'}",
+                artifact_location=None if uri else (folder.absolute() / "mlflow").as_uri(),
+            )
+            logger.experiment  # noqa: B018
+        return logger
+    if name == "wandb":
+        from lightning.pytorch.loggers import WandbLogger
+
+        mode = os.environ.get("WANDB_MODE", "offline")
+        return WandbLogger(name=run, project=PROJECT, save_dir=folder, mode=mode)
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(folder / "tensorboard", name=run, default_hp_metric=False)
+
+
+def _close(name: LoggerName, exit_code: int) -> None:
+    """Weights & Biases has one run a process until it is told that the run is over."""
+    if name == "wandb":
+        import wandb
+
+        wandb.finish(exit_code)

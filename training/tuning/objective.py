@@ -1,0 +1,114 @@
+"""What a trial measures: ndcg@10 on validation moments, by the real trainers.
+
+Sections `fit` and `trees` each keep the newest part of their own window out of training; nothing
+here reads the judge window, and `fit` does not read the rank window either.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from features.catalogue import Catalogue
+from features.errors import InputError
+from features.windowing import Rules
+from training import trees
+from training.fit import INPUTS, read_tokens
+from training.transformer import trainer
+from training.transformer.config import RunOptions, TransformerParams
+from training.transformer.loggers import open_logger
+from training.transformer.tail import candidates, split_tail
+from training.tuning.space import Section, Space, Values
+
+FILES: Final[dict[Section, tuple[str, ...]]] = {"fit": INPUTS, "trees": ("rank.parquet",)}
+#: Code that a trial's value depends on, below `training`.
+CODE: Final[dict[Section, tuple[str, ...]]] = {
+    "fit": ("transformer/*.py",),
+    "trees": ("trees.py", "prior*.py", "rank_features.py"),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """value: validation ndcg@10; curve: the same after each epoch, empty where there are none."""
+
+    value: float
+    curve: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What trials run on, small enough to send to a process.
+
+    data: folder of the files that the section's stage reads; options: of one trial; home: the
+    study's folder, for checkpoints; logs: where all runs have their curves.
+    """
+
+    space: Space
+    data: Path
+    options: RunOptions
+    home: Path
+    logs: Path
+
+
+#: Values and the name of a trial to its outcome. A trial that was cut short resumes by its name.
+Objective = Callable[[Values, str], Outcome]
+
+
+def objective(task: Task) -> Objective:
+    """Reads the data once, for as many trials as follow. Raises InputError where it is unusable."""
+    return _fit(task) if task.space.section == "fit" else _trees(task)
+
+
+def fingerprint(section: Section, data: Path) -> str:
+    """Hex digest of the data and of the code that measures; equal: values are comparable.
+
+    Raises InputError when a file is missing.
+    """
+    digest = sha256()
+    training = Path(__file__).resolve().parents[1]
+    code = sorted(path for pattern in CODE[section] for path in training.glob(pattern))
+    for path in [*(data / name for name in FILES[section]), *code]:
+        if not path.exists():
+            stage = "split" if section == "fit" else "candidates"
+            raise InputError(f"{path} does not exist: run `dvc repro {stage}` first")
+        digest.update(sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _fit(task: Task) -> Objective:
+    base: TransformerParams = task.space.params({})
+    repeats = Rules.read(task.data / "rules.json").repeats
+    catalogue = Catalogue.from_table(pq.read_table(task.data / "fit_items.parquet"))
+    tokens, organic = read_tokens(task.data, repeats)
+    train, tail = split_tail(tokens, organic, base.tail_share, base.tail_queries)
+    allowed = candidates(tail, catalogue.created_at, repeats)
+
+    def run(values: Values, name: str) -> Outcome:
+        params = task.space.params(values)
+        checkpoints = task.home / "checkpoints" / name
+        title = f"{task.home.name}-{name}"
+        with open_logger(task.options.logger, task.logs, title, dict(values)) as logger:
+            fitted = trainer.fit(
+                train, tail, allowed, catalogue.text, params, task.options, checkpoints, logger
+            )
+        shutil.rmtree(checkpoints)
+        return Outcome(fitted.ndcg[fitted.best], tuple(fitted.ndcg))
+
+    return run
+
+
+def _trees(task: Task) -> Objective:
+    table = pq.read_table(task.data / "rank.parquet")
+
+    def run(values: Values, name: str) -> Outcome:  # noqa: ARG001
+        _, metrics = trees.fit(table, task.space.params(values))
+        if "tail_ndcg@10" not in metrics:
+            raise InputError("the rank window is too short to keep a tail of it: ingest more data")
+        return Outcome(metrics["tail_ndcg@10"])
+
+    return run
