@@ -43,9 +43,8 @@ Values = dict[str, PerUser]
 METRICS = {f"ndcg@{K}": ndcg, f"hr@{K}": recall}
 DEFAULTS: dict[str, Any] = {
     "size": "small",
-    "max_epochs": 60,
-    "patience": 6,
-    "batch_tokens": 8192,
+    "max_epochs": 40,
+    "patience": 10,
     "max_length": 200,
     "id_dropout": 0.0,
     "time_bias": False,  # these files have no times
@@ -139,6 +138,9 @@ def main() -> None:
     chosen = DEFAULTS | {"max_length": arguments.length} | changes
     path = arguments.reports / "bench-accuracy.json"
     results: list[Result] = []
+    options = RunOptions(logger="none")
+    if "precision" not in options.model_fields_set:
+        options = options.model_copy(update={"precision": "auto"})
     try:
         sequences = read(arguments.data)
         print(f"{len(sequences.lengths)} users, {sequences.catalogue} items, "
@@ -146,7 +148,7 @@ def main() -> None:
         for seed in range(1, arguments.seeds + 1):
             params = build(TransformerParams, "fit", chosen | {"seed": seed})
             home = arguments.reports / "checkpoints" / f"accuracy-{seed}"
-            results.append(run(sequences, params, RunOptions(logger="none"), home))
+            results.append(run(sequences, params, options, home))
             content = report(arguments.data, chosen, results)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content, indent=2) + "\n")

@@ -51,7 +51,7 @@ def train(task: Task) -> None:
             False,
         )
     # Where long histories are cut is drawn anew each epoch, which moves this by less than 1 %.
-    epoch = Epoch(tokens, params.max_length, params.batch_tokens, params.seed, 0)
+    epoch = Epoch(tokens, params.max_length, params.step_tokens(len(tokens)), params.seed, 0)
     learned = sum(int(batch.total) for batch in epoch)
     windows = cut_windows(tokens.offsets, params.max_length, np.random.default_rng(params.seed))
     blocks = Transformer(fitted.config).blocks.parameters()

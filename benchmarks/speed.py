@@ -45,7 +45,6 @@ DEFAULTS: Final[dict[str, Any]] = {
     "dropout": 0.1,
     "id_dropout": 0.0,
     "time_bias": False,  # these files have no times
-    "batch_tokens": 8192,
     "max_epochs": 20,
 }
 """Of Rondo's section `fit`. All epochs are run: the learning rate falls to zero over them."""

@@ -43,7 +43,6 @@ DEFAULTS: dict[str, Any] = {
     "size": "tiny",
     "max_epochs": 40,
     "patience": 5,
-    "batch_tokens": 2048,
     "max_length": 200,
     "id_dropout": 0.0,
 }

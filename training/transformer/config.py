@@ -1,5 +1,6 @@
 """What the transformer is (section `fit`) and how a run computes it (environment)."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,9 +27,12 @@ class Shape:
     """Peak of the schedule; falls with width as in Yang et al., 2022 (muP), coarsely."""
 
 
+STEPS_AN_EPOCH: Final = 120
+"""Fewer waste a small log's epochs, more are slow: a short step has the same fixed costs."""
+
 SHAPES: Final[dict[Size, Shape]] = {
     "tiny": Shape(64, 2, 2, 5e-3),
-    "small": Shape(128, 3, 4, 3e-3),
+    "small": Shape(128, 2, 4, 2e-3),
     "base": Shape(256, 6, 8, 1.5e-3),
     "large": Shape(512, 12, 8, 5e-4),
     "xl": Shape(1024, 24, 16, 2.5e-4),
@@ -51,8 +55,9 @@ class TransformerParams:
     patience: int = 2
     """Epochs without a better tail before stopping."""
 
-    batch_tokens: int = 1024
-    """Token slots in one optimiser step, over all devices together."""
+    batch_tokens: int | None = None
+    """Token slots in one optimiser step, over all devices together. None: as many as make about
+    STEPS_AN_EPOCH steps an epoch, a power of two from 512 to 8192."""
 
     max_length: int = 128
     """Events of a history that the model looks at, newest kept."""
@@ -60,7 +65,7 @@ class TransformerParams:
     time_bias: bool = True
     """Attention weighs an event by the time from it to what is predicted, learned per head."""
 
-    distance_bias: bool = False
+    distance_bias: bool = True
     """Attention weighs an event by the number of events since, learned per head."""
 
     dropout: float = 0.3
@@ -90,8 +95,9 @@ class TransformerParams:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "patience", "batch_tokens", "max_length", "tail_queries"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"'fit.{name}' must be at least 1, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"'fit.{name}' must be at least 1, not {value}")
         if self.negatives is not None and self.negatives < 0:
             raise ValueError(f"'fit.negatives' must be at least 0, not {self.negatives}")
         for name in ("dropout", "id_dropout", "warmup", "average", "tail_share"):
@@ -101,6 +107,13 @@ class TransformerParams:
     @property
     def shape(self) -> Shape:
         return SHAPES[self.size]
+
+    def step_tokens(self, events: int) -> int:
+        """`batch_tokens` for a log of so many events."""
+        if self.batch_tokens is not None:
+            return self.batch_tokens
+        exponent = round(math.log2(max(events, 1) / STEPS_AN_EPOCH))
+        return int(2 ** min(max(exponent, 9), 13))
 
 
 class RunOptions(BaseSettings):
@@ -118,7 +131,7 @@ class RunOptions(BaseSettings):
     """Machines, each started with the same command (for example by `torchrun`)."""
 
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    """How several devices share the work; `fsdp` also shares the weights (GPUs only)."""
+    """How several devices share the work; `fsdp` also shares the weights."""
 
     precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true"] = "32-true"
     """Number format of the computation; `auto`: bf16-mixed where the hardware multiplies it."""

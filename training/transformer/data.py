@@ -79,7 +79,7 @@ class Tokens:
     def counts(self, catalogue_size: int) -> Ints:
         """int64 [catalogue]: events of each item."""
         counts = np.zeros(catalogue_size, dtype=np.int64)
-        for part in chunks(len(self)):
+        for part in chunks(len(self), CHUNK_EVENTS):
             counts += np.bincount(self.items[part], minlength=catalogue_size)
         return counts
 
@@ -149,7 +149,7 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
 """Of each field of `Tokens`."""
 
 
-def chunks(count: int, size: int = CHUNK_EVENTS) -> Iterator[slice]:
+def chunks(count: int, size: int) -> Iterator[slice]:
     """Slices that cover `range(count)`, `size` at a time."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 

@@ -26,8 +26,9 @@ def explained(params: TransformerParams) -> Iterator[None]:
 
 
 def _too_large(params: TransformerParams) -> FitError:
+    tokens = params.batch_tokens or "by the length of the log"
     return FitError(
-        f"a step of {params.batch_tokens} tokens does not fit into memory: halve fit.batch_tokens, "
+        f"a step does not fit into memory: halve fit.batch_tokens (now {tokens}), "
         "or lower fit.max_length or fit.size; the run goes on from its last epoch only if the data "
         "and section `fit` stay as they are"
     )

@@ -201,7 +201,7 @@ def fit(
     epoch = Epoch(
         train,
         params.max_length,
-        params.batch_tokens,
+        params.step_tokens(len(train)),
         params.seed,
         0,
         index=index if len(vocabulary) < len(text) else None,

@@ -45,3 +45,14 @@ def test_a_target_ahead_by_the_smallest_step_is_not_pushed_behind() -> None:
     scores = np.array([[1.0, two_above]], dtype=np.float32)
     targets = Ragged.from_lists([[1]])
     assert top_lists(against_ties(scores, targets), 2)[0, 0] == 1
+
+
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_lists_are_those_of_a_stable_sort_of_everything(k: int) -> None:
+    random = np.random.default_rng(k)
+    scores = random.integers(0, 9, size=(50, 30)).astype(np.float32)
+    scores[random.random(scores.shape) < 0.3] = -np.inf
+    scores[7] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    shown = np.isfinite(np.take_along_axis(scores, order, axis=1))
+    np.testing.assert_array_equal(top_lists(scores, k), np.where(shown, order, -1))

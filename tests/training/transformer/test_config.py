@@ -45,3 +45,11 @@ def test_run_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("RONDO_TRAIN_PRECISION", "bf16-mixed")
     options = RunOptions()
     assert (options.devices, options.precision) == (4, "bf16-mixed")
+
+
+@pytest.mark.parametrize(
+    ("events", "tokens"), [(1, 512), (225_000, 2048), (987_000, 8192), (10**9, 8192)]
+)
+def test_a_step_s_length_follows_from_the_log_s(events: int, tokens: int) -> None:
+    assert TransformerParams().step_tokens(events) == tokens
+    assert TransformerParams(batch_tokens=1000).step_tokens(events) == 1000

@@ -64,6 +64,23 @@ def test_no_two_pieces_overlap() -> None:
     assert taken.sum() == sizes.sum()
 
 
+@pytest.mark.parametrize("row_length", [1, 5, 17, 60])
+def test_pieces_are_placed_as_they_are_one_by_one_in_the_tightest_row(row_length: int) -> None:
+    sizes = np.random.default_rng(row_length).integers(1, row_length + 1, size=700)
+    free: list[int] = []
+    latest: list[int] = []  # of rows with the same free space, the last one changed is taken
+    for turn, size in enumerate(sorted(sizes.tolist(), reverse=True)):
+        fitting = [row for row, space in enumerate(free) if space >= size]
+        if not fitting:
+            fitting, free, latest = [len(free)], [*free, row_length], [*latest, 0]
+        row = min(fitting, key=lambda row: (free[row], -latest[row]))
+        free[row] -= size
+        latest[row] = turn
+    rows, slots = pack(sizes, row_length)
+    assert np.array_equal(row_length - np.bincount(rows, weights=sizes), free)
+    assert (slots + sizes <= row_length).all()
+
+
 def test_long_histories_are_cut_into_windows_that_cover_them() -> None:
     offsets = offsets_of([3, 40, 16, 0])
     windows = cut_windows(offsets, 16, np.random.default_rng(0))

@@ -118,7 +118,7 @@ def test_a_sample_of_nothing_but_the_target_teaches_nothing() -> None:
     ours = sampled_cross_entropy(
         states, items, torch.zeros(STATES, dtype=torch.int64), torch.tensor([0]), torch.zeros(1)
     )
-    assert float(ours) == 0
+    assert float(ours.detach()) == 0
     assert float(torch.autograd.grad(ours, states)[0].abs().max()) == 0
 
 
@@ -147,16 +147,13 @@ def test_the_sum_over_the_catalogue_is_right_on_average(draws: int) -> None:
 
 
 def test_the_estimate_comes_closer_the_more_is_drawn_until_it_is_exact() -> None:
-    deviations = [
-        float(np.abs(found / exact - 1).mean()) for found, exact in map(sums_of_few, (5, 40, 320))
-    ]
+    deviations = []
+    for draws in (5, 40, 320):
+        found, exact = sums(draws, 200)
+        deviations.append(float(np.abs(found / exact - 1).mean()))
     assert deviations[0] > 2 * deviations[1] > 4 * deviations[2]
     found, exact = sums(100_000, 3)
     np.testing.assert_allclose(found, exact, rtol=1e-6)
-
-
-def sums_of_few(draws: int) -> tuple[np.ndarray, float]:
-    return sums(draws, 200)
 
 
 def test_rows_hold_all_that_a_step_reads_and_asks_for() -> None:
