@@ -32,7 +32,7 @@ STEPS_AN_EPOCH: Final = 120
 
 SHAPES: Final[dict[Size, Shape]] = {
     "tiny": Shape(64, 2, 2, 5e-3),
-    "small": Shape(128, 2, 4, 2e-3),
+    "small": Shape(128, 2, 2, 2e-3),
     "base": Shape(256, 6, 8, 1.5e-3),
     "large": Shape(512, 12, 8, 5e-4),
     "xl": Shape(1024, 24, 16, 2.5e-4),
