@@ -21,6 +21,7 @@ from features.requests import Queries
 from features.training_set import load_catalogue, load_queries
 from flows import verdict_report
 from flows.ingest import quarantine_share
+from flows.learning_curve import Curve
 from flows.release_checks import release_checks
 from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
@@ -94,7 +95,8 @@ def judge(
         json.loads(evidence.to_json()),
         fence,
     )
-    verdict_report.publish(release, verdict, evidence, rollout.reports)
+    curve = Curve.read(workspace.root)
+    verdict_report.publish(release, verdict, evidence, curve, rollout.reports)
     return Judgement(release, verdict, evidence, champion)
 
 

@@ -3,6 +3,7 @@
 import html
 from pathlib import Path
 
+from flows.learning_curve import Curve
 from training.evidence import Evidence
 from training.gate import Check, Verdict
 
@@ -15,7 +16,7 @@ tr { border-top: 1px solid #ddd } .passed { color: #17702f } .failed { color: #b
 """
 
 
-def publish(release: str, verdict: Verdict, evidence: Evidence, folder: Path) -> Path:
+def publish(release: str, verdict: Verdict, evidence: Evidence, curve: Curve, folder: Path) -> Path:
     """Show a verdict as an artifact of the running flow and write `verdict-<release>.html`."""
     from prefect.artifacts import create_markdown_artifact
 
@@ -26,7 +27,7 @@ def publish(release: str, verdict: Verdict, evidence: Evidence, folder: Path) ->
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"verdict-{release[:12]}.html"
-    path.write_text(page(release, verdict, evidence))
+    path.write_text(page(release, verdict, evidence) + curve.html())
     return path
 
 

@@ -127,6 +127,12 @@ def test_every_retrain_tells_every_check(folder: Path) -> None:
         assert told.count(f" {check}: ") == 3, check
 
 
+def test_every_verdict_has_a_page_with_the_learning_curves(folder: Path) -> None:
+    pages = [path.read_text() for path in folder.rglob("verdict-*.html")]
+    assert len(pages) == 3
+    assert all("ndcg@10 on the tail" in page for page in pages)
+
+
 def test_it_ends_at_once_and_quietly(folder: Path) -> None:
     assert float((folder / "late").read_text()) < 20
     assert "Error logging to API" not in (folder / "told").read_text()
