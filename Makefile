@@ -11,7 +11,7 @@ RUN    := . ./$(ENV) &&
 LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS))
 
-.PHONY: install loop test test-all serve deploy bento bench-accuracy bench-speed tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy bento bench-accuracy bench-speed bench-scale tune lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
 	@$(RUN) python -m flows.loop $(LOOP)
@@ -44,6 +44,10 @@ SPEED := $(if $(DATA),--data $(DATA)) $(if $(LENGTH),--length $(LENGTH)) \
 
 bench-speed: install    ## training speed beside RecTools and a padded baseline, on the same data
 	@$(RUN) python -m benchmarks.speed $(SPEED)
+
+# make bench-scale ARGS="--events 1e5 1e6 --catalogues 1e3 1e4"
+bench-scale: install    ## what training costs against events and items, up to 100 million and 1 million
+	@$(RUN) python -m benchmarks.scale $(ARGS)
 
 # make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
 TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS)) \

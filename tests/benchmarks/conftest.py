@@ -1,4 +1,4 @@
-"""Data that every contender of the speed benchmark can learn within seconds."""
+"""Data that can be learned within seconds."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def ring(tmp_path: Path) -> Path:
     path = tmp_path / "ring.txt"
     random = np.random.default_rng(1)
     lines = []
-    for user in range(120):
+    for user in range(150):
         start, length = random.integers(ITEMS), random.integers(5, 20)
         lines += [f"u{user} i{(start + step) % ITEMS}\n" for step in range(length)]
     path.write_text("".join(lines))

@@ -11,23 +11,9 @@ import torch
 
 from benchmarks.accuracy import judge, over_seeds
 from benchmarks.sequences import leave_out, read
+from tests.benchmarks.conftest import ITEMS
 from training.transformer.model import STARTS, ModelConfig, Transformer
 from training.transformer.scorer import encode
-
-ITEMS = 40
-
-
-@pytest.fixture
-def ring(tmp_path: Path) -> Path:
-    """Everybody walks round a ring of items: the next one follows from the last."""
-    path = tmp_path / "ring.txt"
-    random = np.random.default_rng(1)
-    lines = []
-    for user in range(150):
-        start, length = random.integers(ITEMS), random.integers(5, 20)
-        lines += [f"u{user} i{(start + step) % ITEMS}\n" for step in range(length)]
-    path.write_text("".join(lines))
-    return path
 
 
 def test_each_query_is_judged_as_by_a_loop_over_all_items(ring: Path) -> None:

@@ -63,16 +63,14 @@ def sampled_cross_entropy(
     target: its sum is right on average, for each state (importance sampling; Bengio and Senécal,
     2008; Jean et al., 2015). With all items in the sample it is the exact loss. Memory as there.
     """
-    states, items = computing(states), computing(items)
+    # Looked up before they are cast: gradients of an item that is asked for often add up in full.
+    own, sample = (computing(F.embedding(rows, items)) for rows in (targets, negatives))
+    states = computing(states)
     places = torch.searchsorted(negatives, targets).clamp_(max=len(negatives) - 1)
     places = places.masked_fill_(negatives[places] != targets, -1)
     with torch.autocast(states.device.type, enabled=False):
         loss: Tensor = _Sampled.apply(  # type: ignore[no-untyped-call]
-            states,
-            F.embedding(targets, items),
-            F.embedding(negatives, items),
-            places,
-            log_chances.to(states.dtype),
+            states, own, sample, places, log_chances.to(states.dtype)
         )
         return loss
 

@@ -14,7 +14,7 @@ EXACT_UP_TO: Final = 2**15
 """Items with an id up to which the softmax is exact if `fit.negatives` leaves it open.
 
 A step of DRAWS costs the same for any catalogue, the exact one about as much at 10,000 items, three
-times at this many and eight times at twice this many (docs/log.md): what is exact is dear here, and
+times at this many and seven times at twice this many (docs/log.md): what is exact is dear here, and
 not yet out of reach.
 """
 

@@ -24,6 +24,7 @@ from tests.training.transformer.synthetic import (
     write_split,
 )
 from training.fit import fit
+from training.transformer.config import TransformerParams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -39,14 +40,17 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def train_alone(folder: Path, params: TransformerParams) -> dict[str, Any]:
     """What one process makes of it."""
-    folder = tmp_path_factory.mktemp("alone")
     out = folder / "out" / "fit.json"
     split = write_split(folder / "split", events(300, ITEMS, 20), item_table(ITEMS))
-    fit(split, folder / "out" / "model", out, EXACT, OPTIONS, Settings(home=folder / "home"))
+    fit(split, folder / "out" / "model", out, params, OPTIONS, Settings(home=folder / "home"))
     return metrics(folder)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return train_alone(tmp_path_factory.mktemp("alone"), EXACT)
 
 
 def metrics(workspace: Path) -> dict[str, Any]:
@@ -92,3 +96,14 @@ def test_torchrun_on_two_nodes_trains_as_one_process(
     for node in nodes:
         finish(node)
     np.testing.assert_allclose(metrics(workspace)["epoch_loss"], alone["epoch_loss"], rtol=1e-5)
+
+
+def test_sampled_and_sharded_the_loss_curve_is_that_of_one_process(
+    workspace: Path, tmp_path: Path
+) -> None:
+    params = dataclasses.replace(EXACT, negatives=15, max_epochs=4)
+    write_params(workspace, params)
+    finish(start(workspace, "both", devices="2", strategy="fsdp"))
+    together, alone = metrics(workspace), train_alone(tmp_path / "alone", params)
+    np.testing.assert_allclose(together["epoch_loss"], alone["epoch_loss"], rtol=1e-5)
+    np.testing.assert_allclose(together["epoch_ndcg@10"], alone["epoch_ndcg@10"], atol=2e-3)

@@ -40,7 +40,7 @@ def scores(split: tuple[Tokens, Tail]) -> np.ndarray:
 
 @pytest.fixture
 def created_at() -> np.ndarray:
-    return START + np.arange(ITEMS) * 60_000_000 * 100
+    return START + np.arange(ITEMS) * 60_000_000 * 150
 
 
 @pytest.mark.parametrize("repeats", [False, True])
