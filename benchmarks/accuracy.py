@@ -10,6 +10,7 @@ the whole history. Results are written after each seed to `reports/bench-accurac
 import argparse
 import dataclasses
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -138,6 +139,8 @@ def main() -> None:
     chosen = DEFAULTS | {"max_length": arguments.length} | changes
     path = arguments.reports / "bench-accuracy.json"
     results: list[Result] = []
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    logging.getLogger("rondo.fit").setLevel(logging.INFO)
     options = RunOptions(logger="none")
     if "precision" not in options.model_fields_set:
         options = options.model_copy(update={"precision": "auto"})

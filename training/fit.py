@@ -10,6 +10,7 @@ on (`training/transformer/config.py`). A killed run resumes from its last epoch.
 """
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -153,6 +154,8 @@ def main() -> None:
         # One process a device: Lightning runs this module again, without the launcher of stages.
         follow_parent(time_limit=float("inf"))
     split, out, metrics_path = (Path(argument) for argument in sys.argv[1:4])
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    logging.getLogger("rondo.fit").setLevel(logging.INFO)
     params = load(TransformerParams, "fit")
     fit(split, out, metrics_path, params, RunOptions(), Settings())
 

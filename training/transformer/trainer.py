@@ -2,12 +2,11 @@
 
 import logging
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import lightning
 import numpy as np
@@ -21,13 +20,14 @@ from training.transformer import memory
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import FitError, Tokens, chunks
 from training.transformer.failures import explained
-from training.transformer.model import STARTS, ModelConfig, Transformer
+from training.transformer.keep_best import KeepBest
+from training.transformer.model import ModelConfig, Transformer
 from training.transformer.module import SequenceModule
 from training.transformer.packing import Batch, Epoch
 from training.transformer.precision import native
 from training.transformer.sampling import Sampler, draws_of
-from training.transformer.scorer import AttachedScorer, encode
-from training.transformer.tail import Allowed, Lazy, Rows, Tail, tail_ndcg
+from training.transformer.scorer import AttachedScorer
+from training.transformer.tail import Allowed, Rows, Tail
 
 CHECKPOINT = "resume.ckpt"
 
@@ -74,7 +74,7 @@ class EpochBatches:
     """
 
     def __init__(
-        self, epoch: Epoch, sampler: Sampler | None, module: SequenceModule, keep: "KeepBest"
+        self, epoch: Epoch, sampler: Sampler | None, module: SequenceModule, keep: KeepBest
     ) -> None:
         self.epoch = epoch
         self.sampler = sampler
@@ -92,83 +92,6 @@ class EpochBatches:
             return iter(epoch)
         sample = self.sampler.sample
         return (sample(batch, number, step) for step, batch in enumerate(epoch))
-
-
-class KeepBest(lightning.Callback):
-    """After each epoch: rank the tail, remember the best weights, save, stop when it got old."""
-
-    def __init__(
-        self,
-        config: ModelConfig,
-        tail: Tail,
-        allowed: Rows[Allowed],
-        text: Tensor,
-        known: Tensor,
-        patience: int,
-        checkpoint: Path,
-    ) -> None:
-        self.config = config
-        self.tail = tail
-        self.allowed = allowed
-        self.text = text
-        self.known = known
-        self.patience = patience
-        self.checkpoint = checkpoint
-        self.ndcg: list[float] = []
-        self.losses: list[float] = []
-        self.seconds: list[float] = []
-        self.began = 0.0
-        self.weights: dict[str, Tensor] = {}
-
-    @property
-    def best(self) -> int:
-        return int(np.argmax(self.ndcg))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("ndcg", "losses", "seconds", "weights")}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        vars(self).update(state_dict)
-
-    def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        self._stop_if_old(trainer)
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self.began = time.perf_counter()
-
-    def on_train_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        assert isinstance(pl_module, SequenceModule)
-        pl_module.raise_if_diverged()
-        self.losses.append(float(trainer.strategy.reduce(pl_module.mean_loss(), reduce_op="mean")))
-        self.seconds.append(time.perf_counter() - self.began)
-        weights = pl_module.averaged()
-        ndcg = self._rank_tail(weights, pl_module.device) if trainer.is_global_zero else 0.0
-        self.ndcg.append(trainer.strategy.broadcast(ndcg))
-        pl_module.log("tail_ndcg@10", self.ndcg[-1], prog_bar=True, sync_dist=True)
-        if self.best == len(self.ndcg) - 1:
-            self.weights = {name: value.cpu().clone() for name, value in weights.items()}
-        self._stop_if_old(trainer)
-        temporary = self.checkpoint.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary, weights_only=False)
-        if trainer.is_global_zero:
-            temporary.replace(self.checkpoint)
-        trainer.strategy.barrier()
-
-    def _stop_if_old(self, trainer: lightning.Trainer) -> None:
-        if self.ndcg and len(self.ndcg) - 1 - self.best >= self.patience:
-            trainer.should_stop = True
-
-    def _rank_tail(self, weights: dict[str, Tensor], device: torch.device) -> float:
-        model = Transformer(self.config).to(device).eval()
-        model.load_state_dict(weights)
-        with torch.inference_mode():
-            table = model.table(self.text.to(device), self.known.to(device))
-            states = encode(model, table, self.tail.histories, self.tail.timestamps)
-            items = table[STARTS:].T
-            scores = Lazy(lambda rows: (states[rows] @ items).float().cpu().numpy())
-            return tail_ndcg(scores, self.tail, self.allowed)
 
 
 def fit(
