@@ -44,14 +44,14 @@ def start(
 
 def finish(process: subprocess.Popen[str]) -> str:
     """What it printed, once it has ended well."""
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
     return output
 
 
 def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
     """Until the first epoch is saved below `folder`."""
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 200
     while not list(folder.glob("*/resume.ckpt")):
         assert process.poll() is None
         assert time.monotonic() < deadline

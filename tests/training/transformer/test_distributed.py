@@ -26,7 +26,7 @@ from tests.training.transformer.synthetic import (
 from training.fit import fit
 from training.transformer.config import TransformerParams
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ITEMS = 40
 EXACT = dataclasses.replace(PARAMS, dropout=0.0, id_dropout=0.0, max_epochs=6, patience=6)
