@@ -39,6 +39,7 @@ def test_each_query_is_judged_as_by_a_loop_over_all_items(ring: Path) -> None:
         assert found["hr@10"][user] == float(better < 10)
 
 
+@pytest.mark.slow
 def test_a_ring_is_learned_and_the_report_says_so(
     ring: Path, tmp_path: Path, checkout: Path
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_made_tail_asks_for_what_follows_each_history() -> None:
     assert (tail.timestamps >= last).all()
 
 
+@pytest.mark.slow
 def test_points_are_measured_and_reported_as_they_are_done(tmp_path: Path, checkout: Path) -> None:
     command = [
         sys.executable, "-m", "benchmarks.scale", "--events", "4e3", "--catalogues", "50",

@@ -21,6 +21,7 @@ def benchmark(checkout: Path, *arguments: str) -> "subprocess.CompletedProcess[s
     return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_rondo_and_the_padded_baseline_are_measured_side_by_side(
     ring: Path, tmp_path: Path, checkout: Path
 ) -> None:
