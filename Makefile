@@ -11,7 +11,7 @@ RUN    := . ./$(ENV) &&
 LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS))
 
-.PHONY: install loop test test-all serve deploy bento bench-accuracy bench-speed bench-scale tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy bento bench-accuracy bench-times bench-speed bench-scale tune lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
 	@$(RUN) python -m flows.loop $(LOOP)
@@ -37,6 +37,12 @@ ACCURACY := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) \
 
 bench-accuracy: install ## accuracy on a file of `user item` lines, as published tables measure it
 	@$(RUN) python -m benchmarks.accuracy $(ACCURACY)
+
+# make bench-times DATA=path/to/u.data SEEDS=3
+TIMES := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
+bench-times: install    ## what time intervals in the attention are worth, on ratings with times
+	@$(RUN) python -m benchmarks.times $(TIMES)
 
 # make bench-speed DATA=path/to/ml-1m.txt LENGTH=200 TARGET=0.165
 SPEED := $(if $(DATA),--data $(DATA)) $(if $(LENGTH),--length $(LENGTH)) \

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -28,9 +29,10 @@ from training.bootstrap import UNKNOWN, Interval, PerUser, interval
 from training.metrics.lists import against_ties, top_lists
 from training.metrics.ndcg import ndcg
 from training.metrics.recall import recall
-from training.transformer import trainer
+from training.transformer import checkpoints, trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.model import STARTS, Transformer
+from training.transformer.precision import native
 from training.transformer.scorer import encode
 from training.transformer.tail import Tail
 
@@ -64,13 +66,17 @@ class Result:
 
 
 def run(sequences: Sequences, params: TransformerParams, options: RunOptions, home: Path) -> Result:
-    """Train on all but the last two items of each user and rank the last."""
+    """Train on all but the last two items of each user and rank the last.
+
+    home: for the checkpoint, removed at the end.
+    """
     began = time.perf_counter()
     train, validation = leave_out(sequences, 2)
     validation = some(validation, VALIDATED)
     text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
     allowed = unseen(validation, sequences.catalogue)
     fitted = trainer.fit(train, validation, allowed, text, params, options, home, False)
+    shutil.rmtree(home)
     scorer = fitted.attach(text)
     return Result(
         judge(scorer.model, scorer.table, leave_out(sequences, 1)[1], sequences.catalogue),
@@ -104,7 +110,9 @@ def over_seeds(runs: list[float], confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def report(data: Path, params: dict[str, Any], results: list[Result]) -> dict[str, Any]:
+def report(
+    data: Path, params: dict[str, Any], precision: str, results: list[Result]
+) -> dict[str, Any]:
     """What `reports/bench-accuracy.json` holds: over seeds, and apart from it over users."""
     metrics: dict[str, Any] = {}
     for name in METRICS:
@@ -123,6 +131,7 @@ def report(data: Path, params: dict[str, Any], results: list[Result]) -> dict[st
         "best_epochs": [result.best_epoch for result in results],
         "parameters": results[0].parameters,
         "params": params,
+        "precision": precision,
     }
 
 
@@ -150,9 +159,9 @@ def main() -> None:
               f"{len(sequences.items)} events in {arguments.data}")  # fmt: skip
         for seed in range(1, arguments.seeds + 1):
             params = build(TransformerParams, "fit", chosen | {"seed": seed})
-            home = arguments.reports / "checkpoints" / f"accuracy-{seed}"
+            home = checkpoints.folder(arguments.reports, [arguments.data], params, options)
             results.append(run(sequences, params, options, home))
-            content = report(arguments.data, chosen, results)
+            content = report(arguments.data, chosen, native(options), results)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content, indent=2) + "\n")
             told = ", ".join(f"{name} {content[name]['runs'][-1]:.4f}" for name in METRICS)

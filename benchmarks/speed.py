@@ -47,7 +47,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "time_bias": False,  # these files have no times
     "max_epochs": 20,
 }
-"""Of Rondo's section `fit`. All epochs are run: the learning rate falls to zero over them."""
+"""Of Rondo's section `fit`. All epochs are run: the learning rate falls to a twentieth over them."""
 
 COMMON: Final = {"size", "max_length", "patience", "seed"}
 """Of the section `fit`: what --set may not change."""

@@ -11,6 +11,7 @@ seeds; differences are paired by user. `reports/bench-times.json` is written aft
 import argparse
 import dataclasses
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -29,7 +30,7 @@ from features.schema import EVENT_CODES, SECOND, EventType
 from training.bootstrap import Interval, PerUser, interval
 from training.metrics.lists import against_ties, top_lists
 from training.metrics.ndcg import ndcg
-from training.transformer import trainer
+from training.transformer import checkpoints, trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import Tokens, tokens_from
 from training.transformer.tail import Tail, candidates, popularity, split_tail
@@ -100,6 +101,7 @@ def run(split: Split, params: TransformerParams, options: RunOptions, home: Path
     fitted = trainer.fit(
         split.train, split.tail, split.allowed(split.tail), text, params, options, home, False
     )
+    shutil.rmtree(home)
     scores = fitted.attach(text).scores(split.test.histories, split.test.timestamps)
     scores = np.where(split.allowed(split.test), scores, np.float32(-np.inf))
     return ndcg(top_lists(against_ties(scores, split.test.targets), K), split.test.targets)
@@ -142,6 +144,7 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[PerUser]] = {"without": [], "with": []}
     began = time.perf_counter()
+    options = RunOptions(logger="none")
     try:
         tokens, catalogue = read(arguments.data)
         split = Split.of(tokens, catalogue)
@@ -152,8 +155,8 @@ def main() -> None:
             for name in runs:
                 values = DEFAULTS | changes | {"seed": seed, "time_bias": name == "with"}
                 params = build(TransformerParams, "fit", values)
-                home = arguments.reports / "checkpoints" / f"times-{name}-{seed}"
-                runs[name].append(run(split, params, RunOptions(logger="none"), home))
+                home = checkpoints.folder(arguments.reports, [arguments.data], params, options)
+                runs[name].append(run(split, params, options, home))
             seconds = time.perf_counter() - began
             content = report(arguments.data, split, runs, baseline, seconds)
             path.write_text(json.dumps(content, indent=2) + "\n")

@@ -16,7 +16,6 @@ import shutil
 import sys
 import time
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ from features.settings import Settings
 from features.stage import follow_parent
 from features.windowing import Rules
 from features.windows import Windows
-from training.transformer import artefact, trainer
+from training.transformer import artefact, checkpoints, trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import Tokens, tokens_from
 from training.transformer.loggers import open_logger
@@ -61,22 +60,6 @@ def read_tokens(split: Path, repeats: bool) -> tuple[Tokens, npt.NDArray[np.bool
     )
     user, item, event_type, timestamp, organic = (column.to_numpy() for column in events.columns)
     return tokens_from(user, item, event_type, timestamp, repeats), organic
-
-
-def checkpoint_folder(
-    split: Path, params: TransformerParams, options: RunOptions, home: Path
-) -> Path:
-    """Where a run of exactly this data, code and settings leaves its checkpoints.
-
-    Not of the same devices: a run may go on with more or fewer. A checkpoint of sharded weights is
-    another file.
-    """
-    computed = [options.precision, options.strategy == "fsdp"]
-    digest = sha256(json.dumps([asdict(params), computed]).encode())
-    code = sorted((Path(__file__).parent / "transformer").glob("*.py"))
-    for path in [*(split / name for name in INPUTS), *code]:
-        digest.update(sha256(path.read_bytes()).digest())
-    return home / "checkpoints" / digest.hexdigest()
 
 
 def evaluate(
@@ -120,11 +103,10 @@ def fit(
     tokens, organic = read_tokens(split, repeats)
     train, tail = split_tail(tokens, organic, params.tail_share, params.tail_queries)
     allowed = lazy_candidates(tail, catalogue.created_at, repeats)
-    checkpoints = checkpoint_folder(split, params, options, settings.root)
+    inputs = [split / name for name in INPUTS]
+    own = checkpoints.folder(settings.root, inputs, params, options)
     with open_logger(options.logger, settings.root, "fit", asdict(params)) as logger:
-        fitted = trainer.fit(
-            train, tail, allowed, catalogue.text, params, options, checkpoints, logger
-        )
+        fitted = trainer.fit(train, tail, allowed, catalogue.text, params, options, own, logger)
     if not fitted.is_first:
         return
     seconds = time.perf_counter() - began
@@ -141,7 +123,7 @@ def fit(
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     curves = {"epoch_loss": fitted.losses, "epoch_ndcg@10": fitted.ndcg}
     metrics_path.write_text(json.dumps({**metrics, **counts, **curves}, indent=2) + "\n")
-    shutil.rmtree(checkpoints)
+    shutil.rmtree(own)
     print(
         f"fit: ndcg@10 {metrics['ndcg@10']:.4f} on the tail, recency-popularity "
         f"{metrics['popularity_ndcg@10']:.4f}; {len(fitted.ndcg)} epochs of {len(train)} events, "

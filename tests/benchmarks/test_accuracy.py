@@ -58,6 +58,7 @@ def test_a_ring_is_learned_and_the_report_says_so(
     assert report["ndcg@10"]["mean"] > 0.9
     assert report["parameters"] > ITEMS * 64
     assert all(seconds > 0 for seconds in report["seconds"])
+    assert not list((tmp_path / "reports" / "checkpoints").iterdir())  # another run starts afresh
 
 
 def test_an_unreadable_file_ends_in_one_line(tmp_path: Path, checkout: Path) -> None:

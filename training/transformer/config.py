@@ -50,7 +50,7 @@ class TransformerParams:
     """Initial weights, order of batches, dropout."""
 
     max_epochs: int = 6
-    """Passes over the fit window; the learning rate falls to zero over this many."""
+    """Passes over the fit window; the learning rate falls to a twentieth over this many."""
 
     patience: int = 2
     """Epochs without a better tail before stopping."""
@@ -133,7 +133,7 @@ class RunOptions(BaseSettings):
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     """How several devices share the work; `fsdp` also shares the weights."""
 
-    precision: Literal["auto", "32-true", "bf16-mixed", "bf16-true"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
     """Number format of the computation; `auto`: bf16-mixed where the hardware multiplies it."""
 
     compile: bool = False

@@ -52,8 +52,9 @@ class SequenceModule(lightning.LightningModule):
             rows, negatives, log_chances = batch.sample
             states, items = self.model(batch, self.text[rows], self._with_id(rows))
             loss = sampled_cross_entropy(states, items, batch.targets, negatives, log_chances)
-        # Gradients are averaged over devices: weigh each device by its share of the targets.
-        loss = loss * (self.trainer.world_size / batch.total)
+        # Gradients are averaged over devices: weigh each device by its share of the targets. Of
+        # people who only come back to what they know there may be none.
+        loss = loss * (self.trainer.world_size / batch.total.clamp(min=1))
         self.epoch_loss = self.epoch_loss.to(loss.device) + loss.detach()
         self.epoch_steps += 1
         if batch_idx % CHECK_EVERY == 0:
@@ -70,7 +71,7 @@ class SequenceModule(lightning.LightningModule):
         self.epoch_loss, self.epoch_steps = torch.zeros((), device=self.device), 0
 
     def mean_loss(self) -> Tensor:
-        """Of this epoch's steps on this device; the mean over devices is that of all targets."""
+        """Of this epoch's steps on this device; the mean over devices is that of one."""
         return self.epoch_loss / max(1, self.epoch_steps)
 
     def raise_if_diverged(self) -> None:

@@ -29,22 +29,28 @@ class AveragingAdamW(torch.optim.AdamW):
     def __init__(self, groups: list[dict[str, Any]], rate: float, horizon: float) -> None:
         super().__init__(groups, lr=rate, betas=BETAS, fused=True)
         self.horizon = horizon
+        self.steps: int | None = None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         loss: float | None = super().step(closure)
-        weights, averages, share = [], [], 1.0
-        for parameter in (p for group in self.param_groups for p in group["params"]):
-            if parameter.grad is None:
-                continue
-            state = self.state[parameter]
+        states = {p: self.state[p] for group in self.param_groups for p in group["params"]}
+        moved = {p: state for p, state in states.items() if state}
+        if self.steps is None:  # at the start, or resumed: asking each time would make a GPU wait
+            self.steps = int(max(float(state["step"]) for state in moved.values()))
+        else:
+            self.steps += 1
+        for parameter, state in moved.items():
             if AVERAGE not in state:
                 state[AVERAGE] = parameter.detach().clone()
-            share = max(1 / (self.horizon + 1), 1 / float(state["step"]))
-            weights.append(_local(parameter))
-            averages.append(_local(state[AVERAGE]))
-        torch._foreach_lerp_(averages, weights, share)
+        averages = [_local(state[AVERAGE]) for state in moved.values()]
+        share = max(1 / (self.horizon + 1), 1 / self.steps)
+        torch._foreach_lerp_(averages, [_local(p) for p in moved], share)
         return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self.steps = None
 
     def average(self, parameter: nn.Parameter) -> Tensor:
         """The averaged weights of one parameter, whole; itself before the first step.

@@ -8,7 +8,7 @@ from torch import Tensor
 from training.transformer.config import RunOptions
 
 
-def native(options: RunOptions) -> Literal["32-true", "bf16-mixed", "bf16-true"]:
+def native(options: RunOptions) -> Literal["32-true", "bf16-mixed"]:
     """Lightning's name of the format; for "auto", bf16 where the hardware multiplies it."""
     if options.precision != "auto":
         return options.precision

@@ -77,7 +77,10 @@ def test_a_killed_run_goes_on_with_another_number_of_devices(
     wait_for_checkpoint(killed, workspace / "killed" / "checkpoints")
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    finish(start(workspace, "killed", devices="1", strategy=strategy))
+    output = finish(start(workspace, "killed", devices="1", strategy=strategy))
+    assert "epoch 1:" not in output
+    assert f"epoch {EXACT.max_epochs}:" in output
+    assert not list((workspace / "killed" / "checkpoints").iterdir())
     resumed = metrics(workspace)
     assert len(resumed["epoch_loss"]) == EXACT.max_epochs
     np.testing.assert_allclose(resumed["epoch_loss"], alone["epoch_loss"], rtol=1e-4)

@@ -20,9 +20,10 @@ from tests.training.transformer.synthetic import (
     write_params,
     write_split,
 )
-from training.fit import fit
+from training.fit import fit, read_tokens
 from training.transformer.config import TransformerParams
 from training.transformer.data import FitError
+from training.transformer.packing import Epoch
 
 ITEMS = 40
 
@@ -93,6 +94,23 @@ def test_events_after_the_fit_window_do_not_touch_the_weights(tmp_path: Path) ->
     second = load_file(tmp_path / "transformer" / "model.safetensors")
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_steps_with_nothing_new_to_predict_are_no_error(tmp_path: Path) -> None:
+    columns = events(100, ITEMS, 20)
+    again = 300  # of one more user, who comes back to three items
+    more = {
+        "user": np.full(again, 100, dtype=np.int32),
+        "item": np.arange(again, dtype=np.int32) % 3,
+        "event_type": np.resize(columns["event_type"], again),
+        "timestamp": columns["timestamp"].min() + np.arange(again) * 1_000_000,
+    }
+    joined = {name: np.concatenate([columns[name], more[name]]) for name in columns}
+    write_split(tmp_path / "split", joined, item_table(ITEMS))
+    params = dataclasses.replace(PARAMS, max_epochs=2, batch_tokens=17)
+    tokens = read_tokens(tmp_path / "split", repeats=False)[0]
+    assert any(batch.total == 0 for batch in Epoch(tokens, 16, 17, 1, 0))
+    assert run(tmp_path, params)["epochs"] == 2
 
 
 def test_an_empty_fit_window_is_explained(tmp_path: Path) -> None:

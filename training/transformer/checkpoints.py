@@ -1,0 +1,25 @@
+"""Where a run leaves its checkpoints: only a run of the same data, code and settings finds them."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+
+from training.transformer.config import RunOptions, TransformerParams
+from training.transformer.precision import native
+
+
+def folder(
+    home: Path, inputs: Iterable[Path], params: TransformerParams, options: RunOptions
+) -> Path:
+    """Below `home`, named by the bytes of `inputs`, the code, the settings and the number format.
+
+    Not by the devices: a run may go on with more or fewer. A checkpoint of sharded weights is
+    another file.
+    """
+    computed = [native(options), options.strategy == "fsdp"]
+    digest = sha256(json.dumps([asdict(params), computed]).encode())
+    for path in [*inputs, *sorted(Path(__file__).parent.glob("*.py"))]:
+        digest.update(sha256(path.read_bytes()).digest())
+    return home / "checkpoints" / digest.hexdigest()
