@@ -19,18 +19,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from scipy import stats
 
-from benchmarks.sequences import Sequences, leave_out, read, select, some, unseen
+from benchmarks.options import add_set, changes, fit_params
+from benchmarks.sequences import Sequences, leave_out, read, some, unseen
 from features.errors import InputError
-from features.params import build
 from training.bootstrap import UNKNOWN, Interval, PerUser, interval
 from training.metrics.lists import against_ties, top_lists
 from training.metrics.ndcg import ndcg
 from training.metrics.recall import recall
 from training.transformer import checkpoints, trainer
 from training.transformer.config import RunOptions, TransformerParams
+from training.transformer.data import chunks
 from training.transformer.model import STARTS, Transformer
 from training.transformer.precision import native
 from training.transformer.scorer import encode
@@ -90,8 +90,8 @@ def run(sequences: Sequences, params: TransformerParams, options: RunOptions, ho
 def judge(model: Transformer, table: torch.Tensor, tail: Tail, catalogue: int) -> Values:
     """METRICS of every query, ties counted against the model."""
     parts: dict[str, list[PerUser]] = {name: [] for name in METRICS}
-    for start in range(0, len(tail), CHUNK):
-        chunk = select(tail, np.arange(start, min(start + CHUNK, len(tail))))
+    for rows in chunks(len(tail), CHUNK):
+        chunk = tail.part(rows)
         states = encode(model, table, chunk.histories, chunk.timestamps)
         scores = (states @ table[STARTS:].T).float().numpy()
         scores = np.where(unseen(chunk, catalogue), scores, np.float32(-np.inf))
@@ -140,12 +140,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="file of `user item` lines")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--length", type=int, default=DEFAULTS["max_length"])
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        help="change a value of section `fit`, such as dropout=0.2")  # fmt: skip
+    add_set(parser)
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
-    changes = {key: yaml.safe_load(v) for key, _, v in (t.partition("=") for t in arguments.set)}
-    chosen = DEFAULTS | {"max_length": arguments.length} | changes
+    chosen = DEFAULTS | {"max_length": arguments.length} | changes(arguments.set)
     path = arguments.reports / "bench-accuracy.json"
     results: list[Result] = []
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
@@ -158,7 +156,7 @@ def main() -> None:
         print(f"{len(sequences.lengths)} users, {sequences.catalogue} items, "
               f"{len(sequences.items)} events in {arguments.data}")  # fmt: skip
         for seed in range(1, arguments.seeds + 1):
-            params = build(TransformerParams, "fit", chosen | {"seed": seed})
+            params = fit_params(chosen | {"seed": seed})
             home = checkpoints.folder(arguments.reports, [arguments.data], params, options)
             results.append(run(sequences, params, options, home))
             content = report(arguments.data, chosen, native(options), results)

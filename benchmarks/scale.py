@@ -21,12 +21,11 @@ from typing import Any, Final
 
 import lightning
 import numpy as np
-import yaml
 
 from benchmarks import made_log, scale_report
+from benchmarks.options import add_set, changes, fit_params
 from benchmarks.progress import peak_bytes
 from features.errors import InputError
-from features.params import build
 from features.text import TEXT_SIZE
 from training.transformer import trainer
 from training.transformer.config import RunOptions, TransformerParams
@@ -144,24 +143,22 @@ def main() -> None:
     parser.add_argument("--at-events", type=float, default=1e7, help="events, against items")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=60.0, help="of training at each point")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        help="change a value of section `fit`, such as size=small")  # fmt: skip
+    add_set(parser)
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     parser.add_argument("--task", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.task:
         task = json.loads(arguments.task[0])
-        params = build(TransformerParams, "fit", task["fit"])
+        params = fit_params(task["fit"])
         found = measure(Point(**task["point"]), params, Path(arguments.task[1]))
         print(json.dumps(found))
         return
-    changes = {key: yaml.safe_load(v) for key, _, v in (t.partition("=") for t in arguments.set)}
-    values = DEFAULTS | {"seed": SEED} | changes
+    values = DEFAULTS | {"seed": SEED} | changes(arguments.set)
     threads = RunOptions().threads
     content: dict[str, Any] = {"fit": values, "threads": threads, "cores": os.cpu_count()}
     content["points"] = []
     try:
-        build(TransformerParams, "fit", values)
+        fit_params(values)
         print(scale_report.HEAD, flush=True)
         for point in points(arguments):
             content["points"].append(run(point, values))

@@ -102,11 +102,7 @@ def some(tail: Tail, count: int) -> Tail:
     """At most `count` of the queries, evenly spaced."""
     if len(tail) <= count:
         return tail
-    return select(tail, np.linspace(0, len(tail) - 1, count).astype(np.int64))
-
-
-def select(tail: Tail, rows: Ints) -> Tail:
-    """The queries `rows`, of users of their own."""
+    rows = np.linspace(0, len(tail) - 1, count).astype(np.int64)
     users = np.arange(len(rows))
     targets = Ragged(np.arange(len(rows) + 1), tail.targets.items[rows])
     return Tail(tail.histories.select(rows), tail.timestamps[rows], users, targets, tail.start)

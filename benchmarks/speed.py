@@ -22,16 +22,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from benchmarks import rectools_environment
 from benchmarks.contest import CHECKOUT, Epoch, Judge, Outcome, run
+from benchmarks.options import OptionError, changes, fit_params
 from benchmarks.sequences import leave_out, read, some, unseen
 from benchmarks.speed_report import report, table
 from benchmarks.task import VALIDATED, Arrays, Task
 from features.errors import InputError
-from features.params import build
-from training.transformer.config import TransformerParams
 from training.transformer.tail import tail_ndcg
 
 MODULES: Final = {
@@ -47,14 +44,10 @@ DEFAULTS: Final[dict[str, Any]] = {
     "time_bias": False,  # these files have no times
     "max_epochs": 20,
 }
-"""Of Rondo's section `fit`. All epochs are run: the learning rate falls to a twentieth over them."""
+"""Of Rondo's section `fit`. All epochs are run: the rate falls to a twentieth over them."""
 
 COMMON: Final = {"size", "max_length", "patience", "seed"}
 """Of the section `fit`: what --set may not change."""
-
-
-class OptionError(InputError):
-    """An option of the benchmark that would make it unfair."""
 
 
 def judge_of(path: Path, arrays: Path) -> Judge:
@@ -117,15 +110,12 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def own_settings(changes: list[str], length: int) -> dict[str, Any]:
+def own_settings(texts: list[str], length: int) -> dict[str, Any]:
     """Rondo's section `fit` from DEFAULTS and texts KEY=VALUE; raises OptionError for bad ones."""
-    changed = {key: yaml.safe_load(value) for key, _, value in (t.partition("=") for t in changes)}
+    changed = changes(texts)
     for key in COMMON & set(changed):
         raise OptionError(f"{key} has an option of its own or is the same for all: not in --set")
-    try:
-        build(TransformerParams, "fit", DEFAULTS | changed | {"max_length": length})
-    except ValueError as error:
-        raise OptionError(str(error)) from None
+    fit_params(DEFAULTS | changed | {"max_length": length})
     return DEFAULTS | changed
 
 

@@ -21,11 +21,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
-import yaml
 
+from benchmarks.options import add_set, changes, fit_params
 from benchmarks.sequences import SequencesError
 from features.errors import InputError
-from features.params import build
 from features.schema import EVENT_CODES, SECOND, EventType
 from training.bootstrap import Interval, PerUser, interval
 from training.metrics.lists import against_ties, top_lists
@@ -135,11 +134,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.times")
     parser.add_argument("--data", type=Path, required=True, help="u.data or ratings.csv")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        help="change a value of section `fit`, such as dropout=0.2")  # fmt: skip
+    add_set(parser)
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
-    changes = {key: yaml.safe_load(v) for key, _, v in (t.partition("=") for t in arguments.set)}
     path = arguments.reports / "bench-times.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[PerUser]] = {"without": [], "with": []}
@@ -153,8 +150,10 @@ def main() -> None:
               f"recency-popularity {baseline:.4f}")  # fmt: skip
         for seed in range(1, arguments.seeds + 1):
             for name in runs:
-                values = DEFAULTS | changes | {"seed": seed, "time_bias": name == "with"}
-                params = build(TransformerParams, "fit", values)
+                values = (
+                    DEFAULTS | changes(arguments.set) | {"seed": seed, "time_bias": name == "with"}
+                )
+                params = fit_params(values)
                 home = checkpoints.folder(arguments.reports, [arguments.data], params, options)
                 runs[name].append(run(split, params, options, home))
             seconds = time.perf_counter() - began

@@ -12,13 +12,17 @@ def edit(path: Path, values: Mapping[str, Any]) -> None:
     """Replace the values of dotted keys in a `params.yaml`; comments stay."""
     from dvc.utils.serialize import modify_yaml
 
-    with modify_yaml(str(path)) as content:
+    # Written aside and moved: whoever is stopped here leaves the old file or the new one.
+    edited = path.with_name(f".{path.stem}-edited{path.suffix}")
+    shutil.copy(path, edited)
+    with modify_yaml(str(edited)) as content:
         for key, value in values.items():
             *sections, last = key.split(".")
             section = content
             for name in sections:
                 section = section.setdefault(name, {})
             section[last] = _scalar(value)
+    edited.replace(path)
 
 
 def difference(path: Path, values: Mapping[str, Any]) -> str:

@@ -45,8 +45,8 @@ class Fitted:
 
     is_first: this process is the one that writes the output; weights: state of the best epoch;
     vocabulary: int32 [items with an id], catalogue index; ndcg: `ndcg@10` on the tail after each
-    epoch; best: position of the best; losses: of each epoch, mean over its steps of the mean −log likelihood;
-    seconds: of each epoch, without ranking the tail.
+    epoch; best: position of the best; losses: of each epoch, mean over its steps of the mean −log
+    likelihood; seconds: of each epoch, without ranking the tail.
     """
 
     is_first: bool
