@@ -15,14 +15,20 @@ SECONDS: Final = 2.0
 PRECISIONS: Final = (torch.float32, torch.bfloat16)
 
 
-def rate(dtype: torch.dtype, size: int = SIZE, seconds: float = SECONDS) -> float:
+def rate(
+    dtype: torch.dtype,
+    size: int = SIZE,
+    seconds: float = SECONDS,
+    device: torch.device | None = None,
+) -> float:
     """Best floating-point operations a second of a square product within `seconds`."""
-    left, right = torch.randn(2, size, size).to(dtype)
-    torch.mm(left, right)  # the first one also builds the kernel
+    left, right = torch.randn(2, size, size, device=device).to(dtype)
     best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
+    while time.perf_counter() < end:  # the first one also builds the kernel
         began = time.perf_counter()
         torch.mm(left, right)
+        if left.is_cuda:
+            torch.cuda.synchronize()
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
 

@@ -7,7 +7,7 @@ import yaml
 
 from features.errors import InputError
 from features.params import build
-from training.transformer.config import TransformerParams
+from training.transformer.config import RunOptions, TransformerParams
 
 
 class OptionError(InputError):
@@ -21,13 +21,27 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 
 
 def changes(texts: list[str]) -> dict[str, Any]:
-    """Keys to values of texts KEY=VALUE, values as YAML."""
-    return {key: yaml.safe_load(value) for key, _, value in (t.partition("=") for t in texts)}
+    """Keys to values of texts KEY=VALUE, values as YAML; raises OptionError for another form."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals:
+            raise OptionError(f"--set {text}: not of the form KEY=VALUE")
+    return found
+
+
+def run_options() -> RunOptions:
+    """From the environment; the number format is the fastest unless it is set, and no curves."""
+    options = RunOptions(logger="none")
+    if "precision" in options.model_fields_set:
+        return options
+    return options.model_copy(update={"precision": "auto"})
 
 
 def fit_params(values: dict[str, Any]) -> TransformerParams:
-    """Section `fit` from these values; raises OptionError for a wrong one."""
-    try:
-        return build(TransformerParams, "fit", values)
-    except ValueError as error:
-        raise OptionError(str(error)) from None
+    """Section `fit` from these values; raises ParamsError for a wrong one."""
+    return build(TransformerParams, "fit", values)

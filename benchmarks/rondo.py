@@ -37,7 +37,9 @@ def train(task: Task) -> None:
     epochs = task.fit["max_epochs"] if task.every else ROUND_EPOCHS
     own = {"max_epochs": epochs, "patience": epochs, "max_length": task.length, "seed": task.seed}
     params = build(TransformerParams, "fit", task.fit | own)
-    options = RunOptions(accelerator="cpu", precision="auto", threads=task.threads, logger="none")
+    options = RunOptions(
+        accelerator="cpu", precision=task.precision, threads=task.threads, logger="none"
+    )
     text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
     with tempfile.TemporaryDirectory(dir=task.folder) as home:
         fitted = trainer.fit(
@@ -51,8 +53,8 @@ def train(task: Task) -> None:
             False,
         )
     # Where long histories are cut is drawn anew each epoch, which moves this by less than 1 %.
-    epoch = Epoch(tokens, params.max_length, params.step_tokens(len(tokens)), params.seed, 0)
-    learned = sum(int(batch.total) for batch in epoch)
+    epoch = Epoch(tokens, task.length, fitted.recipe.batch_tokens, task.seed, 0)
+    learned = sum(len(batch.all_targets) for batch in epoch)
     windows = cut_windows(tokens.offsets, params.max_length, np.random.default_rng(params.seed))
     blocks = Transformer(fitted.config).blocks.parameters()
     linear = sum(weight.numel() for weight in blocks if weight.dim() == 2)

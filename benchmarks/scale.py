@@ -31,7 +31,6 @@ from training.transformer import trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import Tokens
 from training.transformer.packing import Batch
-from training.transformer.sampling import draws_of
 from training.transformer.tail import lazy_candidates
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
@@ -90,7 +89,7 @@ def measure(point: Point, params: TransformerParams, folder: Path) -> dict[str, 
         "events": point.events,
         "catalogue": point.catalogue,
         "items_with_id": fitted.config.vocabulary,
-        "draws": draws_of(params.negatives, fitted.config.vocabulary),
+        "draws": fitted.recipe.negatives,
         "parameters": sum(weight.numel() for weight in fitted.weights.values()),
         "steps": len(watch.ends),
         "events_per_second": sum(watch.events[1:]) / float(steps.sum()),
@@ -153,12 +152,15 @@ def main() -> None:
         found = measure(Point(**task["point"]), params, Path(arguments.task[1]))
         print(json.dumps(found))
         return
-    values = DEFAULTS | {"seed": SEED} | changes(arguments.set)
+    try:
+        values = DEFAULTS | {"seed": SEED} | changes(arguments.set)
+        fit_params(values)
+    except InputError as error:
+        sys.exit(f"bench-scale: {error}")
     threads = RunOptions().threads
     content: dict[str, Any] = {"fit": values, "threads": threads, "cores": os.cpu_count()}
     content["points"] = []
     try:
-        fit_params(values)
         print(scale_report.HEAD, flush=True)
         for point in points(arguments):
             content["points"].append(run(point, values))

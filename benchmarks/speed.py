@@ -4,11 +4,11 @@
     python -m benchmarks.speed --data path/to/ml-1m.txt --minutes 5 --set max_epochs=10
 
 One run, one machine, the same data, width, depth and maximum length, each contender in a process
-of its own with the same number of threads. First tokens/s, in rounds that take turns; then the
-training seconds until NDCG@10 of the validation items reaches the target. Seconds are of training
-alone: ranking the validation users, which one function judges for all, stops the clock. A token is
-a real event that a step learns to predict; padding is none. Written after each contender to
-`reports/bench-speed.json`.
+of its own with the same number of threads; Rondo without bf16, too, as `rondo_float32`. First
+tokens/s, in rounds that take turns; then the training seconds until NDCG@10 of the validation items
+reaches the target. Seconds are of training alone: ranking the validation users, which one function
+judges for all, stops the clock. A token is a real event that a step learns to predict; padding is
+none. Written after each contender to `reports/bench-speed.json`.
 """
 
 import argparse
@@ -26,15 +26,16 @@ from benchmarks import rectools_environment
 from benchmarks.contest import CHECKOUT, Epoch, Judge, Outcome, run
 from benchmarks.options import OptionError, changes, fit_params
 from benchmarks.sequences import leave_out, read, some, unseen
-from benchmarks.speed_report import report, table
+from benchmarks.speed_report import FLOAT32, PADDED, RECTOOLS, RONDO, report, table
 from benchmarks.task import VALIDATED, Arrays, Task
 from features.errors import InputError
 from training.transformer.tail import tail_ndcg
 
 MODULES: Final = {
-    "rondo": "benchmarks.rondo",
-    "padded": "benchmarks.padded",
-    "rectools": "benchmarks.rectools_sasrec",
+    RONDO: "benchmarks.rondo",
+    FLOAT32: "benchmarks.rondo",
+    PADDED: "benchmarks.padded",
+    RECTOOLS: "benchmarks.rectools_sasrec",
 }
 
 DEFAULTS: Final[dict[str, Any]] = {
@@ -42,7 +43,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "dropout": 0.1,
     "id_dropout": 0.0,
     "time_bias": False,  # these files have no times
-    "max_epochs": 20,
+    "max_epochs": 10,
 }
 """Of Rondo's section `fit`. All epochs are run: the rate falls to a twentieth over them."""
 
@@ -138,9 +139,9 @@ def prepare(options: argparse.Namespace, folder: Path) -> "Contest":
     )
     judge = judge_of(options.data, folder / "arrays.npz")
     pythons: dict[str, Path] = {}
-    if "rectools" in options.contenders:
+    if RECTOOLS in options.contenders:
         home = Path(os.environ.get("RONDO_HOME", ".rondo")).resolve()
-        pythons["rectools"] = rectools_environment.make(home / "rectools")
+        pythons[RECTOOLS] = rectools_environment.make(home / "rectools")
     return Contest(
         task,
         judge,
@@ -185,7 +186,8 @@ class Contest:
     ) -> Outcome:
         """One process of a contender, in a folder of its own."""
         with tempfile.TemporaryDirectory(dir=self.task.folder) as folder:
-            own = replace(task, folder=folder)
+            precision = "32-true" if name == FLOAT32 else task.precision
+            own = replace(task, folder=folder, precision=precision)
             return run(
                 MODULES[name], own, self.judge, self.target, self.pythons.get(name), on_epoch
             )

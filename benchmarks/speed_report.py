@@ -7,9 +7,12 @@ from typing import Any, Final
 from benchmarks.contest import Outcome
 
 RONDO: Final = "rondo"
+FLOAT32: Final = "rondo_float32"
+"""Rondo without bf16, which not every processor multiplies."""
+
 PADDED: Final = "padded"
 RECTOOLS: Final = "rectools"
-NAMES: Final = (RONDO, PADDED, RECTOOLS)
+NAMES: Final = (RONDO, FLOAT32, PADDED, RECTOOLS)
 GOALS: Final = {"ratio_tokens": 8.0, "ratio_seconds": 5.0}
 """Rondo's tokens/s over RecTools', and RecTools' seconds to the target over Rondo's."""
 
@@ -45,6 +48,8 @@ def report(
         content[f"ratio_seconds{suffix}_is_lower_bound"] = (
             content[f"ratio_seconds{suffix}"] is not None and seconds.get(name) is None
         )
+    content["ratio_tokens_float32"] = _ratio(speeds.get(FLOAT32), speeds.get(RECTOOLS))
+    content["ratio_seconds_float32"] = _ratio(seconds.get(RECTOOLS), seconds.get(FLOAT32))
     content["goals"] = GOALS
     content["matmul_flops_per_second"] = dict(rates)
     content["contenders"] = {

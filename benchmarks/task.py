@@ -7,7 +7,7 @@ Each is a process of its own, `python -m benchmarks.<name> task.json`, that tell
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,9 @@ class Task:
 
     fit: dict[str, Any]
     """Of Rondo: values of its section `fit`."""
+
+    precision: Literal["auto", "32-true"] = "auto"
+    """Of Rondo; the two SASRecs compute in float32."""
 
     every: int = 1
     """Epochs between two rankings of the validation users; 0: a round that measures tokens/s only

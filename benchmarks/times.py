@@ -137,6 +137,8 @@ def main() -> None:
     add_set(parser)
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error("--seeds must be at least 1")
     path = arguments.reports / "bench-times.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     runs: dict[str, list[PerUser]] = {"without": [], "with": []}

@@ -1,5 +1,6 @@
 """`params.yaml`: one section per stage, one frozen dataclass per section."""
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -40,7 +41,8 @@ def load(section_class: type[Section], name: str, path: Path = DEFAULT_PATH) -> 
 def build(section_class: type[Section], name: str, values: Any) -> Section:
     """A dataclass from a section's values.
 
-    Raises ParamsError naming the key for an unknown key, a missing key or a wrong type.
+    Raises ParamsError naming the key for an unknown key, a missing key, a wrong type, or a value
+    that the section refuses.
     """
     if not isinstance(values, dict):
         raise ParamsError(f"section '{name}' must be a mapping")
@@ -55,7 +57,10 @@ def build(section_class: type[Section], name: str, values: Any) -> Section:
             arguments[key] = _check(values[key], hints[key], f"{name}.{key}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ParamsError(f"missing key '{name}.{key}'")
-    return section_class(**arguments)
+    try:
+        return section_class(**arguments)
+    except ValueError as error:
+        raise ParamsError(str(error)) from None
 
 
 def _check(value: Any, hint: Any, key: str) -> Any:
@@ -78,8 +83,9 @@ def _check(value: Any, hint: Any, key: str) -> Any:
         return {k: _check(v, parts[1], f"{key}.{k}") for k, v in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build(hint, key, value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):  # 1e-3 without a point is a word in YAML
+            return float(value)
     if hint is Any or (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
         return value
     raise ParamsError(f"'{key}' must be {getattr(hint, '__name__', hint)}, not {value!r}")

@@ -15,7 +15,6 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +45,9 @@ from training.transformer.tail import (
     split_tail,
     tail_ndcg,
 )
+
+DERIVED = ("batch_tokens", "learning_rate", "dropout", "weight_decay", "negatives")
+"""Of section `fit`, what may follow from the data: told beside the metrics."""
 
 INPUTS = ("events.parquet", "fit_items.parquet", "windows.json", "rules.json")
 
@@ -105,7 +107,7 @@ def fit(
     allowed = lazy_candidates(tail, catalogue.created_at, repeats)
     inputs = [split / name for name in INPUTS]
     own = checkpoints.folder(settings.root, inputs, params, options)
-    with open_logger(options.logger, settings.root, "fit", asdict(params)) as logger:
+    with open_logger(options.logger, settings.root, "fit") as logger:
         fitted = trainer.fit(train, tail, allowed, catalogue.text, params, options, own, logger)
     if not fitted.is_first:
         return
@@ -122,7 +124,9 @@ def fit(
     }
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     curves = {"epoch_loss": fitted.losses, "epoch_ndcg@10": fitted.ndcg}
-    metrics_path.write_text(json.dumps({**metrics, **counts, **curves}, indent=2) + "\n")
+    recipe = {name: getattr(fitted.recipe, name) for name in DERIVED}
+    content = {**metrics, **counts, **curves, "recipe": recipe}
+    metrics_path.write_text(json.dumps(content, indent=2) + "\n")
     shutil.rmtree(own)
     print(
         f"fit: ndcg@10 {metrics['ndcg@10']:.4f} on the tail, recency-popularity "

@@ -27,16 +27,17 @@ def test_rondo_and_the_padded_baseline_are_measured_side_by_side(
 ) -> None:
     done = benchmark(
         checkout, "--data", str(ring), "--length", "10", "--target", "0.8", "--rounds", "1",
-        "--round-seconds", "0.5", "--minutes", "1", "--contenders", "rondo", "padded",
-        "--dropout", "0", "--set", "batch_tokens=256", "--set", "max_epochs=4",
+        "--round-seconds", "0.5", "--minutes", "1",
+        "--contenders", "rondo", "rondo_float32", "padded", "--dropout", "0",
+        "--set", "batch_tokens=256", "--set", "max_epochs=4",
         "--reports", str(tmp_path / "reports"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "reports" / "bench-speed.json").read_text())
     for key in ("tokens_per_second", "seconds_to_target"):
-        assert set(found[key]) == {"rondo", "padded", "rectools"}
+        assert set(found[key]) == {"rondo", "rondo_float32", "padded", "rectools"}
         assert found[key]["rectools"] is None
-        assert min(found[key][name] for name in ("rondo", "padded")) > 0
+        assert min(found[key][name] for name in ("rondo", "rondo_float32", "padded")) > 0
     assert found["ratio_tokens"] is None
     assert found["ratio_seconds_padded"] > 0
     assert list(found["matmul_flops_per_second"]) == ["float32", "bfloat16"]

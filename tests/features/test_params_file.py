@@ -33,7 +33,7 @@ def test_comments_and_everything_else_stay(path: Path) -> None:
     assert path.read_text() == TEXT.replace("tiny  ", "small ", 1).replace("30.0 ", "12.5 ")
 
 
-@pytest.mark.parametrize("value", [1e-05, 1.5e-05, 1e20, 0.1, 3, True, "tiny"])
+@pytest.mark.parametrize("value", [1e-05, 1.5e-05, 1e20, 0.1, 3, True, "tiny", None])
 def test_a_value_is_read_back_as_it_was_written(path: Path, value: object) -> None:
     edit(path, {"fit.weight_decay": value})
     found = read(path)["fit"]["weight_decay"]

@@ -7,6 +7,9 @@ from typing import Final, Literal
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Size = Literal["tiny", "small", "base", "large", "xl"]
+LossName = Literal["softmax", "contrastive", "bce", "gbce", "mse"]
+OptimiserName = Literal["adamw", "nadam", "radam", "sgd"]
+ScheduleName = Literal["cosine", "linear", "exponential", "constant"]
 LoggerName = Literal["tensorboard", "mlflow", "wandb", "none"]
 
 
@@ -27,12 +30,9 @@ class Shape:
     """Peak of the schedule; falls with width as in Yang et al., 2022 (muP), coarsely."""
 
 
-STEPS_AN_EPOCH: Final = 120
-"""Fewer waste a small log's epochs, more are slow: a short step has the same fixed costs."""
-
 SHAPES: Final[dict[Size, Shape]] = {
     "tiny": Shape(64, 2, 2, 5e-3),
-    "small": Shape(128, 2, 2, 2e-3),
+    "small": Shape(128, 2, 2, 3e-3),
     "base": Shape(256, 6, 8, 1.5e-3),
     "large": Shape(512, 12, 8, 5e-4),
     "xl": Shape(1024, 24, 16, 2.5e-4),
@@ -41,7 +41,7 @@ SHAPES: Final[dict[Size, Shape]] = {
 
 @dataclass(frozen=True)
 class TransformerParams:
-    """Section `fit`: everything that changes the weights."""
+    """Section `fit`: everything that changes the weights. None: derived (`recipe.Recipe`)."""
 
     size: Size = "tiny"
     """The one dial: width, depth, heads and learning rate follow from it."""
@@ -50,14 +50,13 @@ class TransformerParams:
     """Initial weights, order of batches, dropout."""
 
     max_epochs: int = 6
-    """Passes over the fit window; the learning rate falls to a twentieth over this many."""
+    """Passes over the fit window; the learning rate falls over this many."""
 
     patience: int = 2
     """Epochs without a better tail before stopping."""
 
     batch_tokens: int | None = None
-    """Token slots in one optimiser step, over all devices together. None: as many as make about
-    STEPS_AN_EPOCH steps an epoch, a power of two from 512 to 8192."""
+    """Token slots in one optimiser step, over all devices together. None: by the log's length."""
 
     max_length: int = 128
     """Events of a history that the model looks at, newest kept."""
@@ -68,14 +67,28 @@ class TransformerParams:
     distance_bias: bool = True
     """Attention weighs an event by the number of events since, learned per head."""
 
-    dropout: float = 0.3
-    """Share of activations zeroed in training."""
+    dropout: float | None = None
+    """Share of activations zeroed in training. None: more, the fewer events an item has."""
 
     id_dropout: float = 0.1
     """Share of items that lose their id in a training step, on input and output alike."""
 
-    weight_decay: float = 0.01
-    """Decoupled, on matrices and embeddings."""
+    weight_decay: float | None = None
+    """Decoupled, on matrices and embeddings; scaled by the learning rate. None: more, the fewer
+    events an item has."""
+
+    loss: LossName = "softmax"
+    """Over the catalogue, exactly or by a sample; `contrastive`: among the targets of a step;
+    `bce`, `gbce`, `mse`: each score by itself (training/transformer/pointwise.py)."""
+
+    optimiser: OptimiserName = "adamw"
+    """What takes the steps; all keep the average of the weights."""
+
+    learning_rate: float | None = None
+    """Peak of the schedule. None: by size, which is right for the kinds of Adam."""
+
+    schedule: ScheduleName = "cosine"
+    """How the learning rate falls after its warm-up: to a twentieth, unless `constant`."""
 
     warmup: float = 0.05
     """Share of all steps in which the learning rate rises."""
@@ -85,7 +98,8 @@ class TransformerParams:
 
     negatives: int | None = None
     """Items drawn in a step to estimate the softmax from, 0: it is exact. None: exact up to 32,768
-    items with an id, where it makes a step three times as long, and 8,192 draws above."""
+    items with an id, where it makes a step three times as long, and 8,192 draws above; 256 for the
+    losses of single scores."""
 
     tail_share: float = 0.05
     """Newest share of the fit window's events, kept out of training to decide when to stop."""
@@ -98,22 +112,32 @@ class TransformerParams:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"'fit.{name}' must be at least 1, not {value}")
-        if self.negatives is not None and self.negatives < 0:
-            raise ValueError(f"'fit.negatives' must be at least 0, not {self.negatives}")
+        if self.negatives is not None:
+            _check_negatives(self.negatives, self.loss)
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"'fit.learning_rate' must be above 0, not {self.learning_rate}")
+        if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"'fit.weight_decay' must be at least 0, not {self.weight_decay}")
+        if self.optimiser == "sgd" and self.learning_rate is None:
+            raise ValueError("'fit.optimiser' sgd needs a 'fit.learning_rate' of its own")
         for name in ("dropout", "id_dropout", "warmup", "average", "tail_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"'fit.{name}' must be in [0, 1), not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"'fit.{name}' must be in [0, 1), not {value}")
 
     @property
     def shape(self) -> Shape:
         return SHAPES[self.size]
 
-    def step_tokens(self, events: int) -> int:
-        """`batch_tokens` for a log of so many events."""
-        if self.batch_tokens is not None:
-            return self.batch_tokens
-        exponent = round(math.log2(max(events, 1) / STEPS_AN_EPOCH))
-        return int(2 ** min(max(exponent, 9), 13))
+
+def _check_negatives(negatives: int, loss: LossName) -> None:
+    if negatives < 0:
+        raise ValueError(f"'fit.negatives' must be at least 0, not {negatives}")
+    if loss == "contrastive":
+        raise ValueError("'fit.negatives' is not for 'fit.loss' contrastive: the targets of a step "
+                         "are its negatives")  # fmt: skip
+    if loss != "softmax" and not negatives:
+        raise ValueError(f"'fit.negatives' must be at least 1 for 'fit.loss' {loss}")
 
 
 class RunOptions(BaseSettings):

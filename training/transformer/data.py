@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import InputError
-from features.ragged import offsets_of
+from features.ragged import Histories, offsets_of, spans
 from features.schema import SECOND
 
 Ints = npt.NDArray[np.int64]
@@ -76,11 +76,21 @@ class Tokens:
             high = np.where(earlier, high, middle)
         return low
 
-    def counts(self, catalogue_size: int) -> Ints:
-        """int64 [catalogue]: events of each item."""
+    def before(self, events: Ints) -> Histories:
+        """What each of `events`' users (int64 [n]) did ahead of it in the log."""
+        starts = self.offsets[self.users_of(events)]
+        lengths = events - starts
+        index = spans(starts, lengths)
+        return Histories(
+            offsets_of(lengths), self.items[index], self.event_types[index], self.timestamps[index]
+        )
+
+    def counts(self, catalogue_size: int, targets: bool = False) -> Ints:
+        """int64 [catalogue]: events of each item, or those that may be targets."""
         counts = np.zeros(catalogue_size, dtype=np.int64)
         for part in chunks(len(self), CHUNK_EVENTS):
-            counts += np.bincount(self.items[part], minlength=catalogue_size)
+            items = self.items[part][self.wanted[part]] if targets else self.items[part]
+            counts += np.bincount(items, minlength=catalogue_size)
         return counts
 
     def select(self, keep: npt.NDArray[np.bool_]) -> "Tokens":

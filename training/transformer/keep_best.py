@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.transformer.model import STARTS, ModelConfig, Transformer
+from training.transformer.model import STARTS, ModelConfig
 from training.transformer.module import SequenceModule
-from training.transformer.scorer import encode
+from training.transformer.scorer import AttachedScorer, encode
 from training.transformer.tail import Allowed, Lazy, Rows, Tail, tail_ndcg
 
 logger = logging.getLogger("rondo.fit")
@@ -93,11 +93,9 @@ class KeepBest(lightning.Callback):
             trainer.should_stop = True
 
     def _rank_tail(self, weights: dict[str, Tensor], device: torch.device) -> float:
-        model = Transformer(self.config).to(device).eval()
-        model.load_state_dict(weights)
-        with torch.inference_mode():
-            table = model.table(self.text.to(device), self.known.to(device))
-            states = encode(model, table, self.tail.histories, self.tail.timestamps)
-            items = table[STARTS:].T
-            scores = Lazy(lambda rows: (states[rows] @ items).float().cpu().numpy())
-            return tail_ndcg(scores, self.tail, self.allowed)
+        text, known = self.text.to(device), self.known.to(device)
+        scorer = AttachedScorer.of(self.config, weights, text, known)
+        states = encode(scorer.model, scorer.table, self.tail.histories, self.tail.timestamps)
+        items = scorer.table[STARTS:].T
+        scores = Lazy(lambda rows: (states[rows] @ items).float().cpu().numpy())
+        return tail_ndcg(scores, self.tail, self.allowed)

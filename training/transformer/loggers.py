@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock
 
@@ -38,16 +38,13 @@ QUIET = {
 
 
 @contextmanager
-def open_logger(
-    name: LoggerName, folder: Path, run: str, settings: dict[str, Any] | None = None
-) -> "Iterator[Logger | Literal[False]]":
+def open_logger(name: LoggerName, folder: Path, run: str) -> "Iterator[Logger | Literal[False]]":
     """What Lightning's Trainer takes as `logger` for one run, closed after the block.
 
     folder: all state goes below it (`tensorboard/<run>`, `mlflow.db`, `wandb`), unless
     MLFLOW_TRACKING_URI names a server. Weights & Biases stays offline unless WANDB_MODE is set.
-    settings: hyperparameters to show beside the curves. False for `none`, and in every process of a
-    distributed run but the first. Raises InputError that names the package when it is not
-    installed.
+    False for `none`, and in every process of a distributed run but the first. Raises InputError
+    that names the package when it is not installed.
     """
     from lightning.pytorch.utilities import rank_zero_only
 
@@ -63,7 +60,6 @@ def open_logger(
         raise InputError(
             f"the logger '{name}' needs a package that is not installed: {INSTALL[name]}"
         ) from error
-    logger.log_hyperparams(settings or {})
     try:
         yield logger
     except BaseException:

@@ -85,7 +85,7 @@ class _Sampled(torch.autograd.Function):
     def forward(
         ctx: Any, states: Tensor, own: Tensor, sample: Tensor, places: Tensor, log_chances: Tensor
     ) -> Tensor:
-        chunk = max(1, CHUNK_ELEMENTS // len(sample))
+        chunk = max(1, CHUNK_ELEMENTS // max(1, len(sample)))
         state_gradient, own_gradient = torch.empty_like(states), torch.empty_like(own)
         sample_gradient = torch.zeros(sample.shape, dtype=torch.float32, device=sample.device)
         loss = torch.zeros((), device=states.device)
@@ -93,8 +93,11 @@ class _Sampled(torch.autograd.Function):
             rows = slice(start, start + chunk)
             part, target = states[rows], own[rows]
             scores = torch.addmm(-log_chances, part, sample.T)
-            (accidental,) = torch.nonzero(places[rows] >= 0, as_tuple=True)
-            scores[accidental, places[rows][accidental]] = _NEVER
+            own_place = places[rows].clamp(min=0)[
+                :, None
+            ]  # of its target, if that is in the sample
+            there = places[rows][:, None] >= 0
+            scores.scatter_(1, own_place, scores.gather(1, own_place).masked_fill_(there, _NEVER))
             highest, place = scores.max(dim=-1, keepdim=True)
             chances = torch.softmax(scores, dim=-1)
             z = highest.float() - chances.gather(1, place).float().log()

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 
-from training.transformer.config import TransformerParams
 from training.transformer.data import FitError
 from training.transformer.loss import cross_entropy, sampled_cross_entropy
 from training.transformer.model import Transformer
-from training.transformer.optimiser import AveragingAdamW, optimiser, rate
+from training.transformer.optimiser import Averaging, optimiser, rate
 from training.transformer.packing import Batch
+from training.transformer.pointwise import pointwise
+from training.transformer.recipe import Recipe
 
 MAX_GRADIENT_NORM = 1.0
 
@@ -22,7 +23,7 @@ CHECK_EVERY = 50
 
 
 class SequenceModule(lightning.LightningModule):
-    """Softmax over the items with an id: exact, or sampled where the batches bring a sample.
+    """`fit.loss` over the items with an id, or over those that the batches name.
 
     text: float32 [items with an id, text_size], their content; total_steps: length of the
     learning-rate schedule.
@@ -30,31 +31,21 @@ class SequenceModule(lightning.LightningModule):
 
     text: Tensor
 
-    def __init__(
-        self, model: Transformer, text: Tensor, params: TransformerParams, total_steps: int
-    ) -> None:
+    def __init__(self, model: Transformer, text: Tensor, recipe: Recipe, total_steps: int) -> None:
         super().__init__()
         self.model = model
-        self.params = params
+        self.recipe = recipe
         self.total_steps = total_steps
         self.register_buffer("text", text, persistent=False)
         self.epoch_loss, self.epoch_steps = torch.zeros(()), 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Randomness is a function of (seed, step, rank), so a resumed run repeats an unbroken one.
-        seed = (self.params.seed, self.global_step, self.global_rank)
+        seed = (self.recipe.seed, self.global_step, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
-        if batch.sample is None:
-            known = torch.arange(len(self.text), device=self.text.device)
-            states, items = self.model(batch, self.text, self._with_id(known))
-            loss = cross_entropy(states, items, batch.targets)
-        else:
-            rows, negatives, log_chances = batch.sample
-            states, items = self.model(batch, self.text[rows], self._with_id(rows))
-            loss = sampled_cross_entropy(states, items, batch.targets, negatives, log_chances)
         # Gradients are averaged over devices: weigh each device by its share of the targets. Of
         # people who only come back to what they know there may be none.
-        loss = loss * (self.trainer.world_size / batch.total.clamp(min=1))
+        loss = self._sum(batch) * (self.trainer.world_size / max(1, len(batch.all_targets)))
         self.epoch_loss = self.epoch_loss.to(loss.device) + loss.detach()
         self.epoch_steps += 1
         if batch_idx % CHECK_EVERY == 0:
@@ -62,9 +53,22 @@ class SequenceModule(lightning.LightningModule):
             self.log("loss", loss.detach(), prog_bar=True)
         return loss
 
+    def _sum(self, batch: Batch) -> Tensor:
+        """The loss, summed over this device's targets."""
+        if batch.sample is None:
+            known = torch.arange(len(self.text), device=self.text.device)
+            states, items = self.model(batch, self.text, self._with_id(known))
+            return cross_entropy(states, items, batch.targets)
+        rows, drawn, log_chances = batch.sample
+        states, items = self.model(batch, self.text[rows], self._with_id(rows))
+        form = self.recipe.loss
+        if form == "softmax" or form == "contrastive":
+            return sampled_cross_entropy(states, items, batch.targets, drawn, log_chances)
+        return pointwise(states, items, batch.targets, drawn, form, len(self.text))
+
     def _with_id(self, items: Tensor) -> Tensor:
         """`items` (int64 [n]), −1 for those that lose their id in this step."""
-        dropped = torch.rand(len(items), device=items.device) < self.params.id_dropout
+        dropped = torch.rand(len(items), device=items.device) < self.recipe.id_dropout
         return items.masked_fill(dropped, -1)
 
     def on_train_epoch_start(self) -> None:
@@ -78,14 +82,15 @@ class SequenceModule(lightning.LightningModule):
         """Raises FitError if any loss of this epoch so far was not finite."""
         if not bool(torch.isfinite(self.epoch_loss)):
             raise FitError(
-                f"the loss is not finite in epoch {self.current_epoch + 1}: lower the learning "
-                "rate (a smaller fit.size or longer fit.warmup), or look for NaN in the content"
+                f"the loss is not finite in epoch {self.current_epoch + 1}: lower "
+                f"fit.learning_rate (now {self.recipe.learning_rate:g}) or lengthen fit.warmup, or "
+                "look for NaN in the content"
             )
 
     def configure_optimizers(self) -> Any:
-        chosen = optimiser(self.model, self.params, self.total_steps)
+        chosen = optimiser(self.model, self.recipe, self.total_steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            chosen, lambda step: rate(step, self.total_steps, self.params.warmup)
+            chosen, lambda step: rate(step, self.total_steps, self.recipe)
         )
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -101,5 +106,5 @@ class SequenceModule(lightning.LightningModule):
     def averaged(self) -> dict[str, Tensor]:
         """The model's averaged weights by name, float32, on their device. Of all processes."""
         chosen = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(chosen, AveragingAdamW)
+        assert isinstance(chosen, Averaging)
         return {name: chosen.average(p).float() for name, p in self.model.named_parameters()}

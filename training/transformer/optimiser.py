@@ -1,4 +1,4 @@
-"""AdamW that also keeps an average of the weights, as part of its state.
+"""Optimisers that also keep an average of the weights, as part of their state.
 
 What is in the state of an optimiser is saved, resumed and sharded with it, on any strategy.
 """
@@ -11,46 +11,43 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from training.transformer.config import TransformerParams
+from training.transformer.config import OptimiserName, ScheduleName
+from training.transformer.recipe import Recipe
 
 FINAL_RATE: Final = 0.05
 """Share of the peak learning rate that is left after the last epoch."""
 
 BETAS: Final = (0.9, 0.98)
+MOMENTUM: Final = 0.9
 AVERAGE: Final = "average"
+STEPS: Final = "steps"
+DECAY: Final = "decay"
 
 
-class AveragingAdamW(torch.optim.AdamW):
-    """Fused AdamW. `state[parameter]["average"]` follows the weights exponentially.
+class Averaging(torch.optim.Optimizer):
+    """Mixed into an optimiser: `state[parameter]["average"]` follows its weights exponentially.
 
     horizon: steps that the average looks back; it starts as the mean of the steps so far.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], rate: float, horizon: float) -> None:
-        super().__init__(groups, lr=rate, betas=BETAS, fused=True)
-        self.horizon = horizon
-        self.steps: int | None = None
+    horizon: float = 0.0
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         loss: float | None = super().step(closure)
+        # Counted beside the settings of the first group, which are saved too: to ask the state
+        # each time would make a GPU wait.
+        first = self.param_groups[0]
+        first[STEPS] = first.get(STEPS, 0) + 1
         states = {p: self.state[p] for group in self.param_groups for p in group["params"]}
         moved = {p: state for p, state in states.items() if state}
-        if self.steps is None:  # at the start, or resumed: asking each time would make a GPU wait
-            self.steps = int(max(float(state["step"]) for state in moved.values()))
-        else:
-            self.steps += 1
         for parameter, state in moved.items():
             if AVERAGE not in state:
                 state[AVERAGE] = parameter.detach().clone()
         averages = [_local(state[AVERAGE]) for state in moved.values()]
-        share = max(1 / (self.horizon + 1), 1 / self.steps)
+        share = max(1 / (self.horizon + 1), 1 / first[STEPS])
         torch._foreach_lerp_(averages, [_local(p) for p in moved], share)
         return loss
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self.steps = None
 
     def average(self, parameter: nn.Parameter) -> Tensor:
         """The averaged weights of one parameter, whole; itself before the first step.
@@ -61,11 +58,53 @@ class AveragingAdamW(torch.optim.AdamW):
         return found.full_tensor() if isinstance(found, DTensor) else found
 
 
+class AveragingAdamW(Averaging, torch.optim.AdamW):
+    """Decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+
+class AveragingNAdam(Averaging, torch.optim.NAdam):
+    """Adam with Nesterov momentum (Dozat, 2016)."""
+
+
+class AveragingRAdam(Averaging, torch.optim.RAdam):
+    """Adam whose first steps are rectified (Liu et al., 2020)."""
+
+
+class AveragingSGD(Averaging, torch.optim.SGD):
+    """Stochastic gradient descent, Nesterov momentum; needs a rate of its own.
+
+    Its weight decay is decoupled as the others' is: torch's would pass through the momentum.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], rate: float) -> None:
+        apart = [{**g, "weight_decay": 0.0, DECAY: g["weight_decay"]} for g in groups]
+        super().__init__(apart, lr=rate, momentum=MOMENTUM, nesterov=True)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.mul_(1 - group["lr"] * group[DECAY])
+        return super().step(closure)
+
+
 def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def optimiser(model: nn.Module, params: TransformerParams, total_steps: int) -> AveragingAdamW:
+BUILD: Final[dict[OptimiserName, Callable[[list[dict[str, Any]], float], Averaging]]] = {
+    "adamw": lambda groups, lr: AveragingAdamW(groups, lr=lr, betas=BETAS, fused=True),
+    "nadam": lambda groups, lr: AveragingNAdam(
+        groups, lr=lr, betas=BETAS, decoupled_weight_decay=True
+    ),
+    "radam": lambda groups, lr: AveragingRAdam(
+        groups, lr=lr, betas=BETAS, decoupled_weight_decay=True
+    ),
+    "sgd": AveragingSGD,
+}
+
+
+def optimiser(model: nn.Module, recipe: Recipe, total_steps: int) -> Averaging:
     """Of all parameters of `model`; weight decay on matrices and embeddings alone."""
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
@@ -73,14 +112,26 @@ def optimiser(model: nn.Module, params: TransformerParams, total_steps: int) -> 
         matrix = name.endswith(".weight") and "norm" not in name
         (decayed if matrix else others).append(parameter)
     groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": params.weight_decay},
+        {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return AveragingAdamW(groups, params.shape.learning_rate, params.average * total_steps)
+    chosen = BUILD[recipe.optimiser](groups, recipe.learning_rate)
+    chosen.horizon = recipe.average * total_steps
+    return chosen
 
 
-def rate(step: int, total_steps: int, warmup: float) -> float:
-    """Share of the peak learning rate: linear warm-up, then a half cosine down to FINAL_RATE."""
-    warm = (step + 1) / (warmup * total_steps + 1)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps)))
-    return min(1.0, warm) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+SCHEDULES: Final[dict[ScheduleName, Callable[[float], float]]] = {
+    "cosine": lambda done: FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2,
+    "linear": lambda done: FINAL_RATE + (1 - FINAL_RATE) * (1 - done),
+    "exponential": lambda done: float(FINAL_RATE**done),
+    "constant": lambda _: 1.0,
+}
+"""Share of the peak that is left when this share of the steps after the warm-up is done."""
+
+
+def rate(step: int, total_steps: int, recipe: Recipe) -> float:
+    """Share of the peak learning rate: linear warm-up to 1, then `fit.schedule`."""
+    warm = recipe.warmup * total_steps
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    return SCHEDULES[recipe.schedule](min(1.0, (step - warm) / (total_steps - warm)))

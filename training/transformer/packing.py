@@ -44,7 +44,7 @@ class Inputs(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What one step of sampled softmax looks at instead of the whole vocabulary.
+    """What one step looks at instead of the whole vocabulary.
 
     rows: int64 [rows], ascending, the items that are represented; negatives: int64 [n], ascending,
     places in `rows` of the items drawn; log_chances: float32 [n], ≤ 0, log of the chance that an
@@ -60,15 +60,15 @@ class Batch(NamedTuple):
     """Packed rows and what they should predict, all int64.
 
     windows: [rows, length], a number per window, 0 where the slot is empty; contexts, targets:
-    [targets], flat slot of the last token strictly before each target, and the target; total:
-    targets of this step over all devices; sample: None for the exact softmax.
+    [targets], flat slot of the last token strictly before each target, and the target;
+    all_targets: those of this step over all devices; sample: None for the exact softmax.
     """
 
     inputs: Inputs
     windows: Tensor
     contexts: Tensor
     targets: Tensor
-    total: Tensor
+    all_targets: Tensor
     sample: Sample | None = None
 
 
@@ -81,7 +81,7 @@ class Windows:
     whole: npt.NDArray[np.bool_]
     final: npt.NDArray[np.bool_]
 
-    def __getitem__(self, chosen: Ints) -> "Windows":
+    def __getitem__(self, chosen: Ints | npt.NDArray[np.bool_]) -> "Windows":
         return Windows(
             self.starts[chosen], self.lengths[chosen], self.whole[chosen], self.final[chosen]
         )
@@ -170,8 +170,8 @@ class Epoch:
 
     @property
     def rows_per_step(self) -> int:
-        """Rows of one optimiser step, the same for any number of devices that it can feed."""
-        return max(self.world, self.batch_tokens // self.row_length)
+        """Rows of one optimiser step, the same for any number of devices."""
+        return max(1, self.batch_tokens // self.row_length)
 
     @property
     def steps(self) -> int:
@@ -199,12 +199,15 @@ class Epoch:
 
     def _batch(self, windows: Windows, row: Ints, slots: Ints) -> Batch:
         """Those windows of a step that are this device's. row: of the step, over all devices."""
-        total = len(self._targets(windows)[0])
-        mine = np.flatnonzero(row % self.world == self.rank)
-        windows, row = windows[mine], row[mine] // self.world
+        targets, contexts, owner = self._targets(windows)
+        all_targets = torch.from_numpy(self._items(targets).astype(np.int64))
+        mine = row % self.world == self.rank
+        ours = mine[owner]
+        contexts, owner = contexts[ours], (np.cumsum(mine) - 1)[owner[ours]]
+        windows, row, slots = windows[mine], row[mine] // self.world, slots[mine]
         length = self.row_length
         height = int(row.max(initial=0)) + 1
-        base = row * length + slots[mine]
+        base = row * length + slots
         events = spans(windows.starts, windows.lengths)
         window = np.repeat(np.arange(len(row)), windows.lengths)
         place = spans(np.zeros_like(row), windows.lengths)
@@ -238,13 +241,12 @@ class Epoch:
             times=rows_of(times // SECOND - begin, 0),
             nexts=rows_of(following // SECOND - begin, 0),
         )
-        targets, contexts, owner = self._targets(windows)
         return Batch(
             inputs,
             windows=rows_of(window + 1, np.arange(1, len(row) + 1)),
             contexts=torch.from_numpy(base[owner] + contexts),
-            targets=torch.from_numpy(self._items(targets).astype(np.int64)),
-            total=torch.tensor(total),
+            targets=all_targets[torch.from_numpy(ours)],
+            all_targets=all_targets,
         )
 
     def _items(self, events: Ints) -> npt.NDArray[np.int32]:

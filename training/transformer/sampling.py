@@ -1,25 +1,15 @@
-"""Which items a step of sampled softmax is scored against, instead of the whole vocabulary."""
+"""Which items a step is scored against, instead of the whole vocabulary."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.transformer.data import Ints
+from training.transformer.data import Ints, Tokens
 from training.transformer.packing import Batch, Sample
-
-EXACT_UP_TO: Final = 2**15
-"""Items with an id up to which the softmax is exact if `fit.negatives` leaves it open.
-
-A step of DRAWS costs the same for any catalogue, the exact one about as much at 10,000 items, three
-times at this many and seven times at twice this many (docs/log.md): what is exact is dear here, and
-not yet out of reach.
-"""
-
-DRAWS: Final = 2**13
-"""Of a step with more items than that."""
+from training.transformer.recipe import Recipe
 
 POWER: Final = 0.75
 """Of an item's count in its share of the draws (Mikolov et al., 2013, "Distributed
@@ -29,19 +19,37 @@ UNIFORM: Final = 0.5
 """Share of the draws in which all items are alike, so that no rare one weighs too much."""
 
 
-def draws_of(negatives: int | None, vocabulary: int) -> int:
-    """Draws of a step, 0 for the exact softmax, by `fit.negatives` and the items with an id."""
-    if negatives is None:
-        negatives = DRAWS if vocabulary > EXACT_UP_TO else 0
-    return negatives if negatives < vocabulary else 0
+class Sampler(Protocol):
+    """Narrows a step to some items.
+
+    A pure function of (batch, epoch, step), the same on all devices that share the step: they then
+    minimise what one alone would, and a resumed run repeats an unbroken one.
+    """
+
+    def sample(self, batch: Batch, epoch: int, step: int, /) -> Batch: ...
+
+
+def sampler_of(recipe: Recipe, log: Tokens, vocabulary: Ints) -> Sampler | None:
+    """By the recipe's loss and negatives; None for the exact softmax.
+
+    vocabulary: int64 [items with an id], their indices in the log.
+    """
+    size = int(vocabulary.max()) + 1
+    if recipe.loss == "contrastive":
+        targets = log.counts(size, targets=True)[vocabulary]
+        return InBatch(targets / targets.sum())
+    if not recipe.negatives:
+        return None
+    uniform = UNIFORM if recipe.loss == "softmax" else 1.0
+    return Drawn.of(log.counts(size)[vocabulary], recipe.negatives, recipe.seed, uniform)
 
 
 @dataclass(frozen=True)
-class Sampler:
+class Drawn:
     """Draws with replacement, kept once each: what is scored is a set.
 
     cumulative: float64 [vocabulary], of the shares of the draws; log_chances: float32
-    [vocabulary], log of the chance 1 − (1 − share)^draws of being in the set.
+    [vocabulary], log of the chance of being in the set.
     """
 
     cumulative: npt.NDArray[np.float64]
@@ -50,33 +58,57 @@ class Sampler:
     seed: int
 
     @staticmethod
-    def of(counts: Ints, draws: int, seed: int) -> "Sampler":
-        """counts: int64 [vocabulary], events of each item, two items at least."""
+    def of(counts: Ints, draws: int, seed: int, uniform: float = UNIFORM) -> "Drawn":
+        """counts: int64 [vocabulary], events of each item; uniform: share of draws that ignore
+        them."""
         popular = counts.astype(np.float64) ** POWER
-        share = (1 - UNIFORM) * popular / popular.sum() + UNIFORM / len(counts)
-        chance = -np.expm1(draws * np.log1p(-share))
-        return Sampler(np.cumsum(share), np.log(chance).astype(np.float32), draws, seed)
+        share = (1 - uniform) * popular / popular.sum() + uniform / len(counts)
+        return Drawn(np.cumsum(share), _log_chances(share, draws), draws, seed)
 
     def sample(self, batch: Batch, epoch: int, step: int) -> Batch:
-        """The batch with the items drawn for this step, the same on all devices.
-
-        A pure function of (batch, seed, epoch, step): devices that share a step then minimise
-        what one alone would, and a resumed run repeats an unbroken one.
-        """
         random = np.random.default_rng((self.seed, epoch, step))
         places = np.searchsorted(self.cumulative, random.random(self.draws) * self.cumulative[-1])
         drawn = np.unique(np.minimum(places, len(self.cumulative) - 1))
-        items, targets = batch.inputs.items.numpy(), batch.targets.numpy()
-        real = items >= 0
-        rows = np.unique(np.concatenate([items[real], targets, drawn]))
-        read = items.copy()
-        read[real] = np.searchsorted(rows, items[real])
-        return batch._replace(
-            inputs=batch.inputs._replace(items=torch.from_numpy(read)),
-            targets=torch.from_numpy(np.searchsorted(rows, targets)),
-            sample=Sample(
-                torch.from_numpy(rows),
-                torch.from_numpy(np.searchsorted(rows, drawn)),
-                torch.from_numpy(self.log_chances[drawn]),
-            ),
-        )
+        return _narrowed(batch, drawn, self.log_chances[drawn])
+
+
+@dataclass(frozen=True)
+class InBatch:
+    """The targets of a step are each other's negatives, weighed by the chance that they are there,
+    so that popular ones count no more than others (as Yi et al., 2019, by another formula).
+
+    shares: float64 [vocabulary], of the log's targets.
+    """
+
+    shares: npt.NDArray[np.float64]
+
+    def sample(self, batch: Batch, _epoch: int, _step: int) -> Batch:
+        present = np.unique(batch.all_targets.numpy())
+        return _narrowed(batch, present, _log_chances(self.shares[present], len(batch.all_targets)))
+
+
+def _log_chances(shares: npt.NDArray[np.float64], draws: int) -> npt.NDArray[np.float32]:
+    """Log of 1 − (1 − share)^draws, the chance to be drawn at least once."""
+    chances = -np.expm1(draws * np.log1p(-shares))
+    return np.asarray(np.log(chances), dtype=np.float32)
+
+
+def _narrowed(batch: Batch, drawn: Ints, log_chances: npt.NDArray[np.float32]) -> Batch:
+    """The batch with items numbered by their place among those that the step looks at.
+
+    drawn: int64 [n], ascending; log_chances: of each.
+    """
+    items, targets = batch.inputs.items.numpy(), batch.targets.numpy()
+    real = items >= 0
+    rows = np.unique(np.concatenate([items[real], targets, drawn]))
+    read = items.copy()
+    read[real] = np.searchsorted(rows, items[real])
+    return batch._replace(
+        inputs=batch.inputs._replace(items=torch.from_numpy(read)),
+        targets=torch.from_numpy(np.searchsorted(rows, targets)),
+        sample=Sample(
+            torch.from_numpy(rows),
+            torch.from_numpy(np.searchsorted(rows, drawn)),
+            torch.from_numpy(log_chances),
+        ),
+    )

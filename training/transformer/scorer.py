@@ -1,5 +1,6 @@
 """Scores of the trained transformer, for one request or many. Needs torch, not lightning."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from features.ragged import Histories, spans
 from features.schema import SECOND
 from training.transformer import artefact
 from training.transformer.data import Ints, interval_buckets
-from training.transformer.model import STARTS, Transformer
+from training.transformer.model import STARTS, ModelConfig, Transformer
 from training.transformer.packing import BOS, CUT, Inputs
 
 Matrix = npt.NDArray[np.float32]
@@ -31,6 +32,16 @@ class AttachedScorer:
 
     model: Transformer
     table: Tensor
+
+    @staticmethod
+    def of(
+        config: ModelConfig, weights: Mapping[str, Tensor], text: Tensor, known: Tensor
+    ) -> "AttachedScorer":
+        """On the device of `text`; text, known: see `Transformer.represent`."""
+        model = Transformer(config).to(text.device).eval().requires_grad_(False)
+        model.load_state_dict(weights)
+        with torch.inference_mode():
+            return AttachedScorer(model, model.table(text, known))
 
     @property
     def items(self) -> Matrix:

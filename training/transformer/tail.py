@@ -7,7 +7,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from features.ragged import Histories, Ragged, gather, offsets_of, spans
+from features.ragged import Histories, Ragged, gather, offsets_of
 from features.schema import DAY, POPULARITY_DAYS
 from training.metrics.lists import top_lists
 from training.metrics.ndcg import ndcg
@@ -92,20 +92,11 @@ def split_tail(
     if not len(moments):
         raise FitError("the tail of the fit window has no new choice to predict: ingest more data")
     users = tokens.users_of(moments)
-    starts = tokens.offsets[users]
-    lengths = moments - starts
-    index = spans(starts, lengths)
-    histories = Histories(
-        offsets_of(lengths),
-        tokens.items[index],
-        tokens.event_types[index],
-        tokens.timestamps[index],
-    )
     asked = np.isin(begun, moments)
     targets, begun = targets[asked], begun[asked]
     counts = np.bincount(np.searchsorted(moments, begun), minlength=len(moments))
     return tokens.select(~late), Tail(
-        histories,
+        tokens.before(moments),
         tokens.timestamps[moments],
         users,
         Ragged(offsets_of(counts), tokens.items[targets]),

@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +25,8 @@ from training.transformer.model import ModelConfig, Transformer
 from training.transformer.module import SequenceModule
 from training.transformer.packing import Batch, Epoch
 from training.transformer.precision import native
-from training.transformer.sampling import Sampler, draws_of
+from training.transformer.recipe import Recipe
+from training.transformer.sampling import Sampler, sampler_of
 from training.transformer.scorer import AttachedScorer
 from training.transformer.tail import Allowed, Rows, Tail
 
@@ -45,8 +46,8 @@ class Fitted:
 
     is_first: this process is the one that writes the output; weights: state of the best epoch;
     vocabulary: int32 [items with an id], catalogue index; ndcg: `ndcg@10` on the tail after each
-    epoch; best: position of the best; losses: of each epoch, mean over its steps of the mean −log
-    likelihood; seconds: of each epoch, without ranking the tail.
+    epoch; best: position of the best; losses: of each epoch, mean over its steps of the mean over
+    their targets; seconds: of each epoch, without ranking the tail; recipe: section `fit`, settled.
     """
 
     is_first: bool
@@ -57,14 +58,13 @@ class Fitted:
     best: int
     losses: list[float]
     seconds: list[float]
+    recipe: Recipe
 
     def attach(self, text: npt.NDArray[np.float32]) -> AttachedScorer:
         """Ready to score a catalogue. text: float32 [catalogue, text_size], its content."""
-        model = Transformer(self.config).eval().requires_grad_(False)
-        model.load_state_dict(self.weights)
         known = torch.full((len(text),), -1, dtype=torch.int64)
         known[self.vocabulary] = torch.arange(len(self.vocabulary))
-        return AttachedScorer(model, model.table(torch.from_numpy(text), known))
+        return AttachedScorer.of(self.config, self.weights, torch.from_numpy(text), known)
 
 
 class EpochBatches:
@@ -111,45 +111,52 @@ def fit(
     `open_logger`; callbacks: of Lightning, such as one that measures. Raises FitError if the data
     has fewer than two items, its content is not finite, or the loss diverges.
     """
-    counts = train.counts(len(text))
-    vocabulary = np.flatnonzero(counts).astype(np.int32)
+    vocabulary = np.flatnonzero(train.counts(len(text)))
     if len(vocabulary) < 2:
         raise FitError("the fit window has a single item: nothing to choose between")
     _check_content(text)
+    recipe = Recipe.of(params, len(train), len(vocabulary))
+    if logger:
+        logger.log_hyperparams(asdict(recipe))
     if options.accelerator != "gpu":
         torch.set_num_threads(options.threads)
         memory.keep()
     index = np.full(len(text), -1, dtype=np.int32)
-    index[vocabulary] = np.arange(len(vocabulary), dtype=np.int32)
+    index[vocabulary] = np.arange(len(vocabulary))
     epoch = Epoch(
         train,
-        params.max_length,
-        params.step_tokens(len(train)),
-        params.seed,
+        recipe.max_length,
+        recipe.batch_tokens,
+        recipe.seed,
         0,
         index=index if len(vocabulary) < len(text) else None,
     )
-    shape = params.shape
+    shape = recipe.shape
+    devices = options.devices * options.num_nodes
+    if devices > epoch.rows_per_step:
+        raise FitError(
+            f"a step of fit.batch_tokens={recipe.batch_tokens} has {epoch.rows_per_step} rows, "
+            f"fewer than the {devices} devices: raise it, or use fewer devices"
+        )
     config = ModelConfig(
         len(vocabulary),
         shape.embedding_size,
         shape.num_layers,
         shape.num_heads,
-        params.max_length,
+        recipe.max_length,
         text.shape[1],
-        params.time_bias,
-        params.distance_bias,
+        recipe.time_bias,
+        recipe.distance_bias,
     )
-    torch.manual_seed(params.seed)
-    model = Transformer(config, params.dropout)
+    torch.manual_seed(recipe.seed)
+    model = Transformer(config, recipe.dropout)
     if options.compile:
         model.compile()
     content = torch.from_numpy(text)
     # Of a catalogue in which every item has an id, no second copy.
-    known = content[torch.from_numpy(vocabulary).long()] if epoch.index is not None else content
-    module = SequenceModule(model, known, params, epoch.steps * params.max_epochs)
-    draws = draws_of(params.negatives, len(vocabulary))
-    sampler = Sampler.of(counts[vocabulary], draws, params.seed) if draws else None
+    known = content[torch.from_numpy(vocabulary)] if epoch.index is not None else content
+    module = SequenceModule(model, known, recipe, epoch.steps * recipe.max_epochs)
+    sampler = sampler_of(recipe, train, vocabulary)
     checkpoints.mkdir(parents=True, exist_ok=True)
     keep = KeepBest(
         config,
@@ -157,20 +164,21 @@ def fit(
         allowed,
         content,
         torch.from_numpy(index).long(),
-        params.patience,
+        recipe.patience,
         checkpoints / CHECKPOINT,
     )
     batches = EpochBatches(epoch, sampler, module, keep)
-    _run(module, batches, keep, params, options, logger, callbacks)
+    _run(module, batches, keep, recipe, options, logger, callbacks)
     return Fitted(
         module.trainer.is_global_zero,
         config,
         keep.weights,
-        torch.from_numpy(vocabulary),
+        torch.from_numpy(vocabulary.astype(np.int32)),
         keep.ndcg,
         keep.best,
         keep.losses,
         keep.seconds,
+        recipe,
     )
 
 
@@ -197,7 +205,7 @@ def _run(
     module: SequenceModule,
     batches: EpochBatches,
     keep: KeepBest,
-    params: TransformerParams,
+    recipe: Recipe,
     options: RunOptions,
     logger: Logger | Literal[False],
     callbacks: Sequence[lightning.Callback],
@@ -209,7 +217,7 @@ def _run(
         num_nodes=options.num_nodes,
         strategy=_strategy(options),
         precision=native(options),
-        max_epochs=params.max_epochs,
+        max_epochs=recipe.max_epochs,
         callbacks=[*callbacks, keep],
         logger=logger,
         enable_checkpointing=False,
@@ -219,7 +227,7 @@ def _run(
         log_every_n_steps=10,
     )
     path = keep.checkpoint if keep.checkpoint.exists() else None
-    with explained(params), warnings.catch_warnings():
+    with explained(recipe), warnings.catch_warnings():
         for message in KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         trainer.fit(module, batches, ckpt_path=path, weights_only=True)

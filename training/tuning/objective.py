@@ -92,7 +92,7 @@ def _fit(task: Task) -> Objective:
         params = task.space.params(values)
         checkpoints = task.home / "checkpoints" / name
         title = f"{task.home.name}-{name}"
-        with open_logger(task.options.logger, task.logs, title, dict(values)) as logger:
+        with open_logger(task.options.logger, task.logs, title) as logger:
             fitted = trainer.fit(
                 train, tail, allowed, catalogue.text, params, task.options, checkpoints, logger
             )

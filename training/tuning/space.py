@@ -159,12 +159,14 @@ def _distribution(axis: Axis, present: Any, key: str) -> BaseDistribution:
         if not axis.choices or len(set(map(repr, axis.choices))) < len(axis.choices):
             raise ParamsError(f"'{key}.choices' must be different values, at least one")
         for choice in axis.choices:
-            if not isinstance(choice, bool | int | float | str):
+            if not isinstance(choice, bool | int | float | str | None):
                 raise ParamsError(f"'{key}.choices' must be numbers or words, not {choice!r}")
         return CategoricalDistribution(axis.choices)
     if axis.low is None or axis.high is None:
         raise ParamsError(f"'{key}' needs low and high, or choices")
     low, high = axis.low, axis.high
+    if present is None:
+        raise ParamsError(f"'{key}' is null now: list choices, null among them, or set it first")
     if isinstance(present, bool) or not isinstance(present, int | float):
         raise ParamsError(f"'{key}' is no number: list its choices")
     if not np.isfinite([low, high]).all() or low > high:

@@ -1,9 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
-from features.params import build, load
+from features.params import ParamsError, build, load
 from training.transformer.config import SHAPES, RunOptions, Size, TransformerParams
 from training.transformer.model import ModelConfig, Transformer
 
@@ -33,11 +35,42 @@ def test_the_shipped_section_builds_its_dataclass(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("max_epochs", 0), ("dropout", 1.0), ("id_dropout", -1.0)]
+    ("key", "value"),
+    [
+        ("max_epochs", 0),
+        ("dropout", 1.0),
+        ("id_dropout", -1.0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("inf")),
+        ("weight_decay", -1.0),
+        ("dropout", float("nan")),
+    ],
 )
 def test_a_value_out_of_range_is_named(key: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"fit.{key}"):
+    with pytest.raises(ParamsError, match=f"fit.{key}"):
         build(TransformerParams, "fit", {key: value})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"negatives": -1}, "at least 0"),
+        ({"loss": "bce", "negatives": 0}, "at least 1"),
+        ({"loss": "contrastive", "negatives": 8}, "targets of a step"),
+        ({"optimiser": "sgd"}, "fit.learning_rate"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_explained(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParamsError, match=message):
+        build(TransformerParams, "fit", values)
+
+
+def test_a_number_may_be_written_as_people_do() -> None:
+    values = yaml.safe_load("{learning_rate: 1e-3, weight_decay: 1}")
+    params = build(TransformerParams, "fit", values)
+    assert (params.learning_rate, params.weight_decay) == (0.001, 1.0)
 
 
 def test_run_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,11 +78,3 @@ def test_run_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("RONDO_TRAIN_PRECISION", "bf16-mixed")
     options = RunOptions()
     assert (options.devices, options.precision) == (4, "bf16-mixed")
-
-
-@pytest.mark.parametrize(
-    ("events", "tokens"), [(1, 512), (225_000, 2048), (987_000, 8192), (10**9, 8192)]
-)
-def test_a_step_s_length_follows_from_the_log_s(events: int, tokens: int) -> None:
-    assert TransformerParams().step_tokens(events) == tokens
-    assert TransformerParams(batch_tokens=1000).step_tokens(events) == 1000

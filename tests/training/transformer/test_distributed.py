@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from features.settings import Settings
 from flows.processes import free_port
@@ -45,7 +46,7 @@ def train_alone(folder: Path, params: TransformerParams) -> dict[str, Any]:
     out = folder / "out" / "fit.json"
     split = write_split(folder / "split", events(300, ITEMS, 20), item_table(ITEMS))
     fit(split, folder / "out" / "model", out, params, OPTIONS, Settings(home=folder / "home"))
-    return metrics(folder)
+    return metrics(folder) | {"weights": weights(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def metrics(workspace: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((workspace / "out" / "fit.json").read_text())
     return found
+
+
+def weights(workspace: Path) -> dict[str, np.ndarray]:
+    """What will be served: the average of the weights after the best epoch."""
+    return dict(load_file(workspace / "out" / "model" / "model.safetensors"))
 
 
 @pytest.mark.parametrize(("strategy", "devices"), SHARED)
@@ -84,6 +90,8 @@ def test_a_killed_run_goes_on_with_another_number_of_devices(
     resumed = metrics(workspace)
     assert len(resumed["epoch_loss"]) == EXACT.max_epochs
     np.testing.assert_allclose(resumed["epoch_loss"], alone["epoch_loss"], rtol=1e-4)
+    for name, weight in weights(workspace).items():
+        np.testing.assert_allclose(weight, alone["weights"][name], atol=2e-4, err_msg=name)
 
 
 def test_torchrun_on_two_nodes_trains_as_one_process(
@@ -101,12 +109,21 @@ def test_torchrun_on_two_nodes_trains_as_one_process(
     np.testing.assert_allclose(metrics(workspace)["epoch_loss"], alone["epoch_loss"], rtol=1e-5)
 
 
-def test_sampled_and_sharded_the_loss_curve_is_that_of_one_process(
-    workspace: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("strategy", "chosen"),
+    [
+        ("fsdp", {"negatives": 15}),
+        ("fsdp", {"loss": "gbce", "negatives": 15, "optimiser": "radam", "schedule": "linear"}),
+        ("ddp", {"loss": "contrastive", "optimiser": "sgd", "learning_rate": 0.1}),
+    ],
+    ids=["sampled", "gbce-radam", "contrastive-sgd"],
+)
+def test_other_losses_and_optimisers_have_the_loss_curve_of_one_process(
+    workspace: Path, tmp_path: Path, strategy: str, chosen: dict[str, Any]
 ) -> None:
-    params = dataclasses.replace(EXACT, negatives=15, max_epochs=4)
+    params = dataclasses.replace(EXACT, max_epochs=3, **chosen)
     write_params(workspace, params)
-    finish(start(workspace, "both", devices="2", strategy="fsdp"))
+    finish(start(workspace, "both", devices="2", strategy=strategy))
     together, alone = metrics(workspace), train_alone(tmp_path / "alone", params)
     np.testing.assert_allclose(together["epoch_loss"], alone["epoch_loss"], rtol=1e-5)
     np.testing.assert_allclose(together["epoch_ndcg@10"], alone["epoch_ndcg@10"], atol=2e-3)

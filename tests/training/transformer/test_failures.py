@@ -9,14 +9,17 @@ import torch
 from training.transformer.config import TransformerParams
 from training.transformer.data import FitError
 from training.transformer.failures import explained
+from training.transformer.recipe import Recipe
 
+RECIPE = Recipe.of(TransformerParams(negatives=100), events=1000, items=1000)
 STARVED = """
 import resource, torch
 from training.transformer.config import TransformerParams
 from training.transformer.failures import explained
+from training.transformer.recipe import Recipe
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, -1))
-with explained(TransformerParams(batch_tokens=4096)):
+with explained(Recipe.of(TransformerParams(batch_tokens=4096), 1, 1)):
     torch.ones(2**29)
 """
 
@@ -30,10 +33,13 @@ def test_a_batch_that_does_not_fit_names_the_setting_to_lower() -> None:
 
 
 def test_a_full_gpu_is_the_same_error() -> None:
-    with pytest.raises(FitError, match="batch_tokens"), explained(TransformerParams()):
+    with (
+        pytest.raises(FitError, match=r"batch_tokens \(now 512\).*negatives \(now 100\)"),
+        explained(RECIPE),
+    ):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 def test_another_error_passes() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), explained(TransformerParams()):
+    with pytest.raises(RuntimeError, match="shapes"), explained(RECIPE):
         raise RuntimeError("shapes do not match")

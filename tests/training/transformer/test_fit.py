@@ -109,7 +109,7 @@ def test_steps_with_nothing_new_to_predict_are_no_error(tmp_path: Path) -> None:
     write_split(tmp_path / "split", joined, item_table(ITEMS))
     params = dataclasses.replace(PARAMS, max_epochs=2, batch_tokens=17)
     tokens = read_tokens(tmp_path / "split", repeats=False)[0]
-    assert any(batch.total == 0 for batch in Epoch(tokens, 16, 17, 1, 0))
+    assert any(not len(batch.all_targets) for batch in Epoch(tokens, 16, 17, 1, 0))
     assert run(tmp_path, params)["epochs"] == 2
 
 
@@ -141,14 +141,16 @@ def test_one_user_is_enough_to_train(tmp_path: Path) -> None:
     assert run(tmp_path, dataclasses.replace(PARAMS, max_epochs=1))["epochs"] == 1
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_without_output(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from training.transformer import config
-
-    hot = dataclasses.replace(config.SHAPES["tiny"], learning_rate=1e30)
-    monkeypatch.setitem(config.SHAPES, "tiny", hot)
+def test_more_devices_than_rows_in_a_step_are_explained(tmp_path: Path) -> None:
     write_split(tmp_path / "split", events(100, ITEMS, 20), item_table(ITEMS))
-    with pytest.raises(FitError, match="not finite"):
-        run(tmp_path)
+    eight = OPTIONS.model_copy(update={"devices": 4, "num_nodes": 2})
+    params = dataclasses.replace(PARAMS, batch_tokens=120)
+    with pytest.raises(FitError, match="has 7 rows, fewer than the 8 devices"):
+        fit(tmp_path / "split", tmp_path / "m", tmp_path / "f", params, eight, Settings())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_without_output(tmp_path: Path) -> None:
+    write_split(tmp_path / "split", events(100, ITEMS, 20), item_table(ITEMS))
+    with pytest.raises(FitError, match=r"not finite.*fit.learning_rate \(now 1e\+30\)"):
+        run(tmp_path, dataclasses.replace(PARAMS, learning_rate=1e30))
     assert not (tmp_path / "transformer").exists()

@@ -25,8 +25,9 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def log(name: LoggerName, folder: Path, runs: tuple[str, ...] = ("fit",)) -> None:
     for run in runs:
-        with open_logger(name, folder, run, {"dropout": 0.3}) as logger:
+        with open_logger(name, folder, run) as logger:
             assert isinstance(logger, Logger)
+            logger.log_hyperparams({"dropout": 0.3})
             for step in range(3):
                 logger.log_metrics({"loss": 3.0 - step}, step)
             logger.finalize("success")

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 
-from features.ragged import Histories, offsets_of, spans
 from tests.training.transformer.synthetic import CLICK, START
 from training.transformer.data import Tokens, tokens_from
 from training.transformer.model import ModelConfig, Transformer
@@ -42,15 +41,7 @@ def served(
     of: Transformer, table: torch.Tensor, tokens: Tokens, events: np.ndarray
 ) -> torch.Tensor:
     """States for requests at the times of `events`, from what came strictly before."""
-    starts = tokens.offsets[tokens.users_of(events)]
-    lengths = tokens.moments_of(events) - starts
-    index = spans(starts, lengths)
-    past = Histories(
-        offsets_of(lengths),
-        tokens.items[index],
-        tokens.event_types[index],
-        tokens.timestamps[index],
-    )
+    past = tokens.before(tokens.moments_of(events))
     return encode(of, table, past, tokens.timestamps[events])
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,12 @@ from tests.training.transformer.synthetic import (
 )
 from training.fit import fit
 from training.transformer import loss
+from training.transformer.config import TransformerParams
 from training.transformer.data import Tokens, tokens_from
 from training.transformer.loss import cross_entropy, sampled_cross_entropy
 from training.transformer.packing import Epoch
-from training.transformer.sampling import DRAWS, EXACT_UP_TO, Sampler, draws_of
+from training.transformer.recipe import Recipe
+from training.transformer.sampling import Drawn, InBatch, sampler_of
 
 ITEMS, STATES = 90, 700
 
@@ -33,6 +36,10 @@ def problem() -> tuple[Tensor, Tensor, Tensor]:
     states = torch.randn(STATES, 32, generator=random).requires_grad_()
     items = torch.randn(ITEMS, 32, generator=random).mul(0.3).requires_grad_()
     return states, items, torch.randint(0, ITEMS, (STATES,), generator=random)
+
+
+def recipe(**values: Any) -> Recipe:
+    return Recipe.of(TransformerParams(**values), events=1000, items=ITEMS)
 
 
 def log_of_items() -> Tokens:
@@ -126,7 +133,7 @@ def sums(draws: int, count: int = 2000) -> tuple[np.ndarray, float]:
     """(the estimates of a softmax's sum over all items by `count` samples, the sum)."""
     random = np.random.default_rng(0)
     odds = np.exp(random.normal(size=ITEMS))
-    sampler = Sampler.of(random.integers(1, 1000, size=ITEMS), draws, seed=1)
+    sampler = Drawn.of(random.integers(1, 1000, size=ITEMS), draws, seed=1)
     batch = next(iter(Epoch(log_of_items(), 16, 64, 1, 0)))
     found = []
     for step in range(count):
@@ -158,7 +165,7 @@ def test_the_estimate_comes_closer_the_more_is_drawn_until_it_is_exact() -> None
 
 def test_rows_hold_all_that_a_step_reads_and_asks_for() -> None:
     log = log_of_items()
-    sampler = Sampler.of(log.counts(ITEMS), 8, seed=1)
+    sampler = Drawn.of(log.counts(ITEMS), 8, seed=1)
     for step, batch in enumerate(Epoch(log, 16, 64, 1, 0)):
         sampled = sampler.sample(batch, 0, step)
         assert sampled.sample is not None
@@ -172,7 +179,7 @@ def test_rows_hold_all_that_a_step_reads_and_asks_for() -> None:
 
 def test_devices_that_share_a_step_draw_the_same() -> None:
     log = log_of_items()
-    sampler = Sampler.of(log.counts(ITEMS), 8, seed=1)
+    sampler = Drawn.of(log.counts(ITEMS), 8, seed=1)
     drawn = []
     for rank in (0, 1):
         batch = next(iter(Epoch(log, 16, 256, 1, 0, rank, 2)))
@@ -182,17 +189,74 @@ def test_devices_that_share_a_step_draw_the_same() -> None:
     assert drawn[0] == drawn[1]
 
 
-def test_by_default_small_catalogues_are_exact_and_large_ones_sampled() -> None:
-    assert draws_of(None, EXACT_UP_TO) == 0
-    assert draws_of(None, EXACT_UP_TO + 1) == DRAWS
-    assert draws_of(0, 10**6) == 0
-    assert draws_of(100, 101) == 100
-    assert draws_of(100, 100) == 0
+def test_targets_of_a_step_are_each_other_s_negatives_on_all_devices() -> None:
+    log = log_of_items()
+    sampler = InBatch(log.counts(ITEMS) / len(log))
+    whole = next(iter(Epoch(log, 16, 256, 1, 0)))
+    for rank in (0, 1):
+        batch = next(iter(Epoch(log, 16, 256, 1, 0, rank, 2)))
+        sample = sampler.sample(batch, 0, 0).sample
+        assert sample is not None
+        assert torch.equal(sample.rows[sample.negatives], torch.unique(whole.targets))
 
 
-def test_a_sampled_model_beats_popularity_where_order_matters(tmp_path: Path) -> None:
+def test_how_often_an_item_is_among_a_step_s_targets_is_known() -> None:
+    shares = np.array([0.4, 0.3, 0.2, 0.06, 0.04])
+    batch = next(iter(Epoch(log_of_items(), 16, 64, 1, 0)))
+    random = np.random.default_rng(0)
+    seen = np.zeros(5)
+    for _ in range(3000):
+        drawn = torch.from_numpy(random.choice(5, size=12, p=shares))
+        none = batch.inputs._replace(items=torch.full_like(batch.inputs.items, -1))
+        step = batch._replace(inputs=none, targets=drawn, all_targets=drawn)
+        sample = InBatch(shares).sample(step, 0, 0).sample
+        assert sample is not None
+        seen[sample.rows[sample.negatives].numpy()] += 1 / np.exp(sample.log_chances.numpy())
+    np.testing.assert_allclose(seen / 3000, 1, atol=0.1)
+
+
+def test_the_chance_to_be_a_negative_is_that_of_a_target_not_of_an_event() -> None:
+    columns = events(200, ITEMS, 30)
+    again = np.resize(columns["item"][:5], len(columns["item"]))  # five items that come back
+    items = np.where(np.arange(len(again)) % 2, again, columns["item"]).astype(np.int32)
+    log = tokens_from(
+        columns["user"], items, columns["event_type"], columns["timestamp"], repeats=False
+    )
+    vocabulary = np.flatnonzero(log.counts(ITEMS))
+    sampler = sampler_of(recipe(loss="contrastive"), log, vocabulary)
+    assert isinstance(sampler, InBatch)
+    targets = np.bincount(items[log.wanted], minlength=ITEMS)[vocabulary]
+    assert (targets < log.counts(ITEMS)[vocabulary]).any()
+    np.testing.assert_allclose(sampler.shares, targets / targets.sum())
+
+
+def test_losses_of_single_scores_draw_all_items_alike() -> None:
+    log = log_of_items()
+    sampler = sampler_of(recipe(loss="bce"), log, np.arange(ITEMS))
+    assert isinstance(sampler, Drawn)
+    np.testing.assert_allclose(np.diff(sampler.cumulative), 1 / ITEMS)
+
+
+def test_the_exact_softmax_needs_no_sampler() -> None:
+    assert sampler_of(recipe(), log_of_items(), np.arange(ITEMS)) is None
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"negatives": 12},
+        {"loss": "contrastive"},
+        {"loss": "bce"},
+        {"loss": "gbce", "negatives": 12},
+        {"loss": "mse"},
+    ],
+    ids=str,
+)
+def test_every_loss_beats_popularity_where_order_matters(
+    tmp_path: Path, chosen: dict[str, Any]
+) -> None:
     write_split(tmp_path / "split", events(300, 40, 20), item_table(40))
-    params = dataclasses.replace(PARAMS, max_epochs=6, patience=6, negatives=12)
+    params = dataclasses.replace(PARAMS, max_epochs=15, patience=15, **chosen)
     out = tmp_path / "fit.json"
     fit(tmp_path / "split", tmp_path / "model", out, params, OPTIONS, Settings())
     metrics = json.loads(out.read_text())

@@ -44,6 +44,8 @@ def test_the_shipped_spaces_can_be_searched(checkout: Path, section: Section) ->
         ("{dropout: {choices: [0.3, 0.3]}}", "'tune.fit.dropout.choices' must be different val"),
         ("{dropout: {choices: [[0.3]]}}", "'tune.fit.dropout.choices' must be numbers or words"),
         ("{size: {low: 1, high: 2}}", "'tune.fit.size' is no number: list its choices"),
+        ("{learning_rate: {low: 0.1, high: 1}}", "'tune.fit.learning_rate' is null now: list ch"),
+        ("{learning_rate: {choices: [0.1]}}", "'tune.fit.learning_rate' leaves out the present v"),
         ("{dropout: {from: 0.1}}", "unknown key 'tune.fit.dropout.from'; known: low, high"),
         ("{tail_share: {low: 0.01, high: 0.1}}", "'tune.fit.tail_share' is not to be searched"),
         ("{seed: {low: 1, high: 9}}", "'tune.fit.seed' is not to be searched"),
@@ -55,6 +57,12 @@ def test_a_bad_space_is_one_line_that_names_the_key(axes: str, message: str) -> 
         of(axes)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_null_may_be_a_choice() -> None:
+    found = of("{learning_rate: {choices: [null, 0.001]}, dropout: {choices: [null, 0.3]}}")
+    assert found.present == {"learning_rate": None, "dropout": 0.3}
+    assert found.params({"dropout": None}).dropout is None
 
 
 def test_a_setting_out_of_range_is_named() -> None:
