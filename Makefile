@@ -7,11 +7,12 @@ ENV    := .rondo/env
 STAMP  := $(VENV)/.installed
 RUN    := . ./$(ENV) &&
 
-# make loop SEED=7 CONTROL=1 DATA=path DAYS=6
+# make loop SEED=7 CONTROL=1 DAYS=6; make loop DATA=path WAVES=3
 LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
-          $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS))
+          $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
+          $(if $(WAVES),--waves $(WAVES))
 
-.PHONY: install loop test test-all serve deploy bento bench-accuracy bench-times bench-speed bench-scale tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy bento bench-accuracy bench-times bench-speed bench-scale bench-sizes tune lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
 	@$(RUN) python -m flows.loop $(LOOP)
@@ -54,6 +55,10 @@ bench-speed: install    ## training speed beside RecTools and a padded baseline,
 # make bench-scale ARGS="--events 1e5 1e6 --catalogues 1e3 1e4"
 bench-scale: install    ## what training costs against events and items, up to 100 million and 1 million
 	@$(RUN) python -m benchmarks.scale $(ARGS)
+
+# make bench-sizes ARGS="--sizes tiny small --seconds 20"
+bench-sizes: install    ## training speed by size on this device, against the rate of its matrix products
+	@$(RUN) python -m benchmarks.sizes $(ARGS)
 
 # make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
 TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS)) \

@@ -3,7 +3,7 @@
     python -m flows.loop                         # the embedded world, 5 days
     python -m flows.loop --seed 7 --control      # no drift and no new items
     python -m flows.loop --days 2                # quick
-    python -m flows.loop --data path/to/ml-100k  # MovieLens replayed in 6 waves
+    python -m flows.loop --data path/to/ml-100k  # MovieLens, replayed in waves
 
 Starts from a clean state in RONDO_HOME and leaves the last champion there for `make serve`. One
 process runs all flows; the Prefect server and the service are its children and end with it.
@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from features.settings import Settings
 from flows import environment, processes
+from flows.waves import WAVES
 
 #: What a run starts without. The installation and `.rondo/env` stay.
 STATE = (
@@ -36,11 +37,14 @@ def main() -> None:
     parser.add_argument("--control", action="store_true", help="no drift and no new items")
     parser.add_argument("--data", type=Path, help="folder of a real dataset")
     parser.add_argument("--days", type=int, default=5, help="simulated days")
+    parser.add_argument("--waves", type=int, default=WAVES, help="parts of a real dataset's replay")
     parser.add_argument("--people", type=int, default=1000, help="people valued each day")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="change a value of params.yaml, such as world.humans=300")  # fmt: skip
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
+    if min(arguments.days, arguments.waves) < 1:
+        parser.error("--days and --waves must be at least 1")
     settings = Settings()
     if names := shared(settings):
         sys.exit(f"make loop starts from a clean state of its own: unset {', '.join(names)}")
@@ -64,6 +68,7 @@ def main() -> None:
         control=arguments.control,
         data=arguments.data,
         days=arguments.days,
+        waves=arguments.waves,
         people=arguments.people,
         overrides=dict(parse(text) for text in arguments.set),
         reports=arguments.reports.absolute(),

@@ -40,6 +40,7 @@ class Plan:
     control: bool
     data: Path | None
     days: int
+    waves: int
     people: int
     overrides: dict[str, object]
     reports: Path

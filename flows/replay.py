@@ -152,7 +152,7 @@ def _ingest(run: Run, place: Workspace) -> Waves:
     with run.console.step("ingest", "ingest") as step:
         params = load(IngestParams, "ingest", place.root / "params.yaml")
         source = read_source(run.plan.data, params.mapping)
-        waves = cut(source, wall_clock())
+        waves = cut(source, wall_clock(), run.plan.waves)
         start = last_moment(waves.past)
         stored = ingest.ingest_source(run.rollout.engine, place, waves.history, start)
         events, items = (sum(t.num_rows for t in tables) for tables in (waves.waves, waves.items))

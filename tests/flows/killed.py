@@ -7,7 +7,8 @@ import sys
 
 from flows import retrain as flow
 
-#: A small world in which the first release is good enough to be promoted.
+#: A small world in which the first release, and a second with two days more, are good enough to be
+#: promoted.
 OVERRIDES = {
     "world.humans": 250,
     "world.initial_items": 200,
@@ -16,6 +17,9 @@ OVERRIDES = {
     "world.sessions_per_day": 120,
     "split.min_targets": 100,
     "fit.max_epochs": 2,
+    "fit.batch_tokens": 1024,
+    "fit.dropout": 0.3,
+    "fit.weight_decay": 0.01,
     "gate.min_users": 20,
 }
 NOW = 1_705_000_000_000_000
