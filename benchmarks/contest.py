@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.child import CHECKOUT
 from benchmarks.task import Scores, Task
 from features.errors import InputError
 
-CHECKOUT: Final = Path(__file__).resolve().parent.parent
 WALL_FACTOR: Final = 3
 WALL_EXTRA: Final = 600.0
 """A process is killed after WALL_FACTOR × its training seconds and these seconds more."""

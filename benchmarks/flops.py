@@ -1,7 +1,15 @@
 """How much arithmetic a training token needs, whoever does it. Imports no more than numpy."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+
+
+def linear_weights(parameters: Iterable[Any]) -> int:
+    """Elements of those tensors that are matrices."""
+    return sum(weight.numel() for weight in parameters if weight.dim() == 2)
 
 
 def flops_per_token(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
-from benchmarks.flops import flops_per_token
+from benchmarks.flops import flops_per_token, linear_weights
 from benchmarks.progress import Progress
 from benchmarks.task import EMBEDDING_SIZE, NUM_HEADS, NUM_LAYERS, Arrays, Scores, Task
 
@@ -94,7 +94,7 @@ def train(task: Task, arrays: Arrays) -> None:
         collate_fn=padded,
     )
     lengths = np.array([len(row) - 1 for row in sequences], dtype=np.int64)
-    linear = sum(weight.numel() for weight in model.blocks.parameters() if weight.dim() == 2)
+    linear = linear_weights(model.blocks.parameters())
     flops = flops_per_token(linear, NUM_LAYERS, EMBEDDING_SIZE, lengths, arrays.catalogue)
     parameters = sum(weight.numel() for weight in model.parameters())
     progress.model(parameters, flops, "float32", "torch")

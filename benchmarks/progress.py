@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.task import Scores, Task
+from benchmarks.task import WARM, Scores, Task
 
 
 class Progress:
@@ -27,6 +27,7 @@ class Progress:
 
     def __init__(self, task: Task) -> None:
         self.task = task
+        self.steps = 0
         self.epochs = 0
         self.seconds = 0.0
         self.tokens = 0
@@ -53,6 +54,11 @@ class Progress:
 
     def step(self, tokens: int) -> bool:
         """A step has learned from so many tokens; true where a round's time is over."""
+        self.steps += 1
+        if not self.task.every and self.steps <= WARM:
+            self.seconds = 0.0
+            self.start()
+            return False
         self.tokens += tokens
         elapsed = self.seconds + time.perf_counter() - self.began
         return not self.task.every and elapsed >= self.task.seconds

@@ -21,7 +21,7 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
-from benchmarks.flops import flops_per_token
+from benchmarks.flops import flops_per_token, linear_weights
 from benchmarks.progress import Progress
 from benchmarks.task import EMBEDDING_SIZE, NUM_HEADS, NUM_LAYERS, Arrays, Scores, Task
 
@@ -39,8 +39,7 @@ class Told(lightning.Callback):
 
     def on_train_start(self, _: lightning.Trainer, pl_module: Any) -> None:
         network = pl_module.torch_model
-        layers = network.transformer_layers.parameters()
-        linear = sum(weight.numel() for weight in layers if weight.dim() == 2)
+        linear = linear_weights(network.transformer_layers.parameters())
         lengths = np.minimum(np.diff(self.arrays.offsets) - 1, self.task.length)
         scored = len(pl_module.data_preparator.get_known_item_ids())
         flops = flops_per_token(linear, NUM_LAYERS, EMBEDDING_SIZE, lengths[lengths > 0], scored)

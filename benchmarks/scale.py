@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,8 +22,10 @@ import lightning
 import numpy as np
 
 from benchmarks import made_log, scale_report
+from benchmarks.child import measured
 from benchmarks.options import add_set, changes, fit_params
 from benchmarks.progress import peak_bytes
+from benchmarks.trained import weights
 from features.errors import InputError
 from features.text import TEXT_SIZE
 from training.transformer import trainer
@@ -33,7 +34,6 @@ from training.transformer.data import Tokens
 from training.transformer.packing import Batch
 from training.transformer.tail import lazy_candidates
 
-CHECKOUT: Final = Path(__file__).resolve().parent.parent
 SEED: Final = 1
 QUERIES: Final = 200
 """Moments that are ranked when the steps are over."""
@@ -90,7 +90,7 @@ def measure(point: Point, params: TransformerParams, folder: Path) -> dict[str, 
         "catalogue": point.catalogue,
         "items_with_id": fitted.config.vocabulary,
         "draws": fitted.recipe.negatives,
-        "parameters": sum(weight.numel() for weight in fitted.weights.values()),
+        "parameters": weights(fitted),
         "steps": len(watch.ends),
         "events_per_second": sum(watch.events[1:]) / float(steps.sum()),
         "seconds_per_step": float(np.median(steps)),
@@ -109,18 +109,8 @@ def run(point: Point, values: dict[str, Any]) -> dict[str, Any]:
         folder = Path(name)
         made_log.write(folder, point.events, point.catalogue, SEED)
         task = json.dumps({"point": dataclasses.asdict(point), "fit": values})
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.scale", "--task", task, name],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        last = "\n".join(done.stderr.splitlines()[-5:])
-        raise InputError(f"{point.events} events x {point.catalogue} items failed: {last}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        what = f"{point.events} events x {point.catalogue} items"
+        return measured(what, "benchmarks.scale", "--task", task, name)
 
 
 def points(arguments: argparse.Namespace) -> list[Point]:

@@ -13,34 +13,28 @@ Written to `reports/bench-sizes.json` after each size.
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import lightning
 import numpy as np
 import torch
 
 from benchmarks import made_log, matmul
-from benchmarks.flops import flops_per_token
+from benchmarks.child import measured
 from benchmarks.options import add_set, changes, fit_params, run_options
 from benchmarks.progress import peak_bytes
-from benchmarks.scale import CHECKOUT, QUERIES, SEED
+from benchmarks.scale import QUERIES, SEED
+from benchmarks.task import WARM
+from benchmarks.trained import Watch, needed_flops, weights
 from features.errors import InputError
 from features.text import TEXT_SIZE
 from training.transformer import trainer
 from training.transformer.config import Size, TransformerParams
 from training.transformer.data import Tokens
-from training.transformer.model import Transformer
-from training.transformer.packing import Batch, cut_windows
 from training.transformer.precision import native
 from training.transformer.tail import lazy_candidates
-
-WARM: Final = 5
-"""Steps before the clock starts: the first ones build kernels and the optimiser's state."""
 
 DEFAULTS: Final[dict[str, Any]] = {"batch_tokens": 32_768, "max_length": 200, "max_epochs": 1}
 ROW: Final = (
@@ -51,39 +45,6 @@ HEAD: Final = (
     f"{'size':<7}{'parameters':>13}{'tokens/s':>13}{'s a step':>10}{'TFLOP/s':>10}{'share':>9}"
     f"{'peak MB':>9}{'device MB':>11}"
 )
-
-
-class Watch(lightning.Callback):
-    """Times steps after WARM of them, and ends the training after `steps` more or `seconds`.
-
-    Asks the device only when the clock starts and stops: a step does not wait for the one before.
-    """
-
-    def __init__(self, steps: int, seconds: float) -> None:
-        self.steps = steps
-        self.seconds = seconds
-        self.counted = -WARM
-        self.tokens = 0
-        self.began = self.ended = 0.0
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, *told: Any) -> None:
-        batch: Batch = told[2]
-        self.counted += 1
-        if self.counted == 0:
-            self.began = _now()
-        elif self.counted > 0:
-            self.tokens += len(batch.all_targets)
-            over = time.perf_counter() - self.began >= self.seconds
-            trainer.should_stop = over or self.counted >= self.steps
-
-    def on_train_epoch_end(self, *_: Any) -> None:
-        self.ended = _now()
-
-
-def _now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def measure(
@@ -108,25 +69,17 @@ def measure(
     )
     if watch.counted < 1:
         raise InputError(f"the log ends before {WARM + 1} steps: raise --events")
-    lengths = cut_windows(log.offsets, params.max_length, random).lengths
-    blocks = Transformer(fitted.config).blocks.parameters()
-    needed = flops_per_token(
-        sum(weight.numel() for weight in blocks if weight.dim() == 2),
-        params.shape.num_layers,
-        params.shape.embedding_size,
-        lengths,
-        fitted.recipe.negatives or fitted.config.vocabulary,
-    )
-    speed = watch.tokens / (watch.ended - watch.began)
+    needed = needed_flops(fitted, log)
+    speed = watch.tokens / watch.elapsed
     return {
         "size": params.size,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "precision": str(dtype).removeprefix("torch."),
         "compiled": options.compile,
-        "parameters": sum(weight.numel() for weight in fitted.weights.values()),
+        "parameters": weights(fitted),
         "steps": watch.counted,
         "tokens_per_second": speed,
-        "seconds_per_step": (watch.ended - watch.began) / watch.counted,
+        "seconds_per_step": watch.elapsed / watch.counted,
         "flops_per_token": needed,
         "tflops_per_second": speed * needed / 1e12,
         "matmul_tflops_per_second": ceiling / 1e12,
@@ -152,7 +105,7 @@ def main() -> None:
         values = DEFAULTS | {"seed": SEED} | changes(arguments.set)
         if arguments.log:
             params = fit_params(values | {"size": arguments.sizes[0]})
-            watch = Watch(arguments.steps, arguments.seconds)
+            watch = Watch(arguments.seconds, arguments.steps)
             found = measure(arguments.log, int(arguments.catalogue), params, watch)
             print(json.dumps(found))
             return
@@ -162,7 +115,8 @@ def main() -> None:
             made_log.write(Path(name), int(arguments.events), int(arguments.catalogue), SEED)
             points = []
             for size in arguments.sizes:
-                points.append(run(size, name))
+                own = [*sys.argv[1:], "--sizes", size, "--log", name]
+                points.append(measured(size, "benchmarks.sizes", *own))
                 arguments.reports.mkdir(parents=True, exist_ok=True)
                 path = arguments.reports / "bench-sizes.json"
                 path.write_text(json.dumps({"fit": values, "sizes": points}, indent=2) + "\n")
@@ -171,18 +125,6 @@ def main() -> None:
         sys.exit(f"bench-sizes: {error}")
     told = f"{points[-1]['precision']}, {points[-1]['device']}"
     print(f"matrix product: {points[-1]['matmul_tflops_per_second']:.3f} TFLOP/s ({told})")
-
-
-def run(size: str, log: str) -> dict[str, Any]:
-    """One size in a process of its own, with this one's arguments. Raises InputError with the last
-    lines of a process that failed."""
-    own = [*sys.argv[1:], "--sizes", size, "--log", log]
-    command = [sys.executable, "-m", "benchmarks.sizes", *own]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise InputError(f"{size} failed: " + "\n".join(done.stderr.splitlines()[-5:]))
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 if __name__ == "__main__":

@@ -5,16 +5,15 @@
 
 One run, one machine, the same data, width, depth and maximum length, each contender in a process
 of its own with the same number of threads; Rondo without bf16, too, as `rondo_float32`. First
-tokens/s, in rounds that take turns; then the training seconds until NDCG@10 of the validation items
-reaches the target. Seconds are of training alone: ranking the validation users, which one function
-judges for all, stops the clock. A token is a real event that a step learns to predict; padding is
-none. Written after each contender to `reports/bench-speed.json`.
+tokens/s, in rounds that take turns and begin to count after a few steps; then the training seconds
+until NDCG@10 of the validation items reaches the target. Seconds are of training alone: ranking the
+validation users, which one function judges for all, stops the clock. A token is a real event that a
+step learns to predict; padding is none. Written after each contender to `reports/bench-speed.json`.
 """
 
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,7 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import rectools_environment
-from benchmarks.contest import CHECKOUT, Epoch, Judge, Outcome, run
+from benchmarks.child import measured
+from benchmarks.contest import Epoch, Judge, Outcome, run
 from benchmarks.options import OptionError, changes, fit_params
 from benchmarks.sequences import leave_out, read, some, unseen
 from benchmarks.speed_report import FLOAT32, PADDED, RECTOOLS, RONDO, report, table
@@ -71,10 +71,7 @@ def judge_of(path: Path, arrays: Path) -> Judge:
 
 def matmul_rates(threads: int) -> dict[str, float]:
     """Floating-point operations a second, by number format."""
-    command = [sys.executable, "-m", "benchmarks.matmul", str(threads)]
-    told = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True)
-    rates: dict[str, float] = json.loads(told.stdout)
-    return rates
+    return measured("matrix product", "benchmarks.matmul", str(threads))
 
 
 def main() -> None:
@@ -98,7 +95,7 @@ def parse() -> argparse.Namespace:
     add("--target", type=float, default=0.165, help="NDCG@10 of the validation items")
     add("--contenders", nargs="+", choices=list(MODULES), default=list(MODULES))
     add("--rounds", type=int, default=3, help="measurements of tokens/s per contender")
-    add("--round-seconds", type=float, default=40.0, help="training seconds of one of them")
+    add("--round-seconds", type=float, default=60.0, help="training seconds of one of them")
     add("--minutes", type=float, default=90.0, help="training minutes per contender to the target")
     add("--epochs", type=int, default=200, help="epochs of the SASRecs to the target, at most")
     add("--every", type=int, default=1, help="epochs between two rankings")

@@ -19,6 +19,9 @@ NUM_HEADS: Final = 2
 VALIDATED: Final = 2048
 """At most this many users are ranked, as in `benchmarks.accuracy`."""
 
+WARM: Final = 5
+"""Steps of a round before its clock starts: the first ones build kernels and fill memory."""
+
 Ints = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 

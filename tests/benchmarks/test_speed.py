@@ -63,6 +63,17 @@ def test_the_padded_baseline_is_ranked_every_so_often_and_stops_at_its_limit(
     assert all(a.seconds < b.seconds for a, b in pairwise(told))
 
 
+@pytest.mark.parametrize("contender", ["padded", "rondo"])
+def test_a_round_counts_no_step_before_the_clock_runs(
+    ring: Path, tmp_path: Path, contender: str
+) -> None:
+    judge = judge_of(ring, tmp_path / "arrays.npz")
+    ready = replace(task(ring, tmp_path / "round"), every=0, seconds=0.0, batch_users=2)
+    fit = ready.fit | {"batch_tokens": 64}
+    outcome = run(f"benchmarks.{contender}", replace(ready, fit=fit), judge, 2.0)
+    assert 0 < outcome.epochs[-1].tokens <= 64  # of the first step on the clock alone
+
+
 def test_a_contender_that_fails_says_why(ring: Path, tmp_path: Path) -> None:
     judge = judge_of(ring, tmp_path / "arrays.npz")
     ready = task(tmp_path / "absent.txt", tmp_path / "race")

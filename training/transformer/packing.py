@@ -61,14 +61,15 @@ class Batch(NamedTuple):
 
     windows: [rows, length], a number per window, 0 where the slot is empty; contexts, targets:
     [targets], flat slot of the last token strictly before each target, and the target;
-    all_targets: those of this step over all devices; sample: None for the exact softmax.
+    all_targets: those of this step over all devices, int64 [all targets], never moved to a device;
+    sample: None for the exact softmax.
     """
 
     inputs: Inputs
     windows: Tensor
     contexts: Tensor
     targets: Tensor
-    all_targets: Tensor
+    all_targets: Ints
     sample: Sample | None = None
 
 
@@ -200,7 +201,7 @@ class Epoch:
     def _batch(self, windows: Windows, row: Ints, slots: Ints) -> Batch:
         """Those windows of a step that are this device's. row: of the step, over all devices."""
         targets, contexts, owner = self._targets(windows)
-        all_targets = torch.from_numpy(self._items(targets).astype(np.int64))
+        all_targets = self._items(targets).astype(np.int64)
         mine = row % self.world == self.rank
         ours = mine[owner]
         contexts, owner = contexts[ours], (np.cumsum(mine) - 1)[owner[ours]]
@@ -245,7 +246,7 @@ class Epoch:
             inputs,
             windows=rows_of(window + 1, np.arange(1, len(row) + 1)),
             contexts=torch.from_numpy(base[owner] + contexts),
-            targets=all_targets[torch.from_numpy(ours)],
+            targets=torch.from_numpy(all_targets[ours]),
             all_targets=all_targets,
         )
 

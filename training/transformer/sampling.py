@@ -83,7 +83,7 @@ class InBatch:
     shares: npt.NDArray[np.float64]
 
     def sample(self, batch: Batch, _epoch: int, _step: int) -> Batch:
-        present = np.unique(batch.all_targets.numpy())
+        present = np.unique(batch.all_targets)
         return _narrowed(batch, present, _log_chances(self.shares[present], len(batch.all_targets)))
 
 

@@ -206,9 +206,9 @@ def test_how_often_an_item_is_among_a_step_s_targets_is_known() -> None:
     random = np.random.default_rng(0)
     seen = np.zeros(5)
     for _ in range(3000):
-        drawn = torch.from_numpy(random.choice(5, size=12, p=shares))
+        drawn = random.choice(5, size=12, p=shares)
         none = batch.inputs._replace(items=torch.full_like(batch.inputs.items, -1))
-        step = batch._replace(inputs=none, targets=drawn, all_targets=drawn)
+        step = batch._replace(inputs=none, targets=torch.from_numpy(drawn), all_targets=drawn)
         sample = InBatch(shares).sample(step, 0, 0).sample
         assert sample is not None
         seen[sample.rows[sample.negatives].numpy()] += 1 / np.exp(sample.log_chances.numpy())

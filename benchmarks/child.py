@@ -1,0 +1,24 @@
+"""Measurements in a process of their own: memory and kernels of one reach no other."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from features.errors import InputError
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+
+
+def measured(what: str, module: str, *arguments: str) -> dict[str, Any]:
+    """The JSON object that `python -m module arguments` prints last.
+
+    Raises InputError with `what` and the last lines of a process that failed.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"{what} failed: " + "\n".join(done.stderr.splitlines()[-5:]))
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found

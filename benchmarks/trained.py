@@ -1,0 +1,75 @@
+"""What the benchmarks that run the product's own training share: a clock, and the work it did."""
+
+import time
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+
+from benchmarks.flops import flops_per_token, linear_weights
+from benchmarks.task import WARM
+from training.transformer.data import Tokens
+from training.transformer.model import Transformer
+from training.transformer.packing import Batch, cut_windows
+from training.transformer.trainer import Fitted
+
+
+class Watch(lightning.Callback):
+    """Times steps after WARM of them, and ends the training after `steps` more or `seconds`.
+
+    Asks the device only when the clock starts and stops: a step does not wait for the one before.
+    counted: steps on the clock, negative before it runs; tokens: real events learned from in them.
+    """
+
+    def __init__(self, seconds: float, steps: float = float("inf")) -> None:
+        self.seconds = seconds
+        self.steps = steps
+        self.counted = -WARM
+        self.tokens = 0
+        self.began = self.ended = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds on the clock."""
+        return self.ended - self.began
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *told: Any) -> None:
+        batch: Batch = told[2]
+        self.counted += 1
+        if self.counted == 0:
+            self.began = _now()
+        elif self.counted > 0:
+            self.tokens += len(batch.all_targets)
+            over = time.perf_counter() - self.began >= self.seconds
+            trainer.should_stop = over or self.counted >= self.steps
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self.ended = _now()
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def needed_flops(fitted: Fitted, log: Tokens) -> float:
+    """`flops_per_token` of what was trained on `log`.
+
+    Where long histories are cut is drawn anew each epoch, which moves this by less than 1 %.
+    """
+    recipe, config = fitted.recipe, fitted.config
+    random = np.random.default_rng(recipe.seed)
+    return flops_per_token(
+        linear_weights(Transformer(config).blocks.parameters()),
+        config.num_layers,
+        config.embedding_size,
+        cut_windows(log.offsets, recipe.max_length, random).lengths,
+        recipe.negatives or config.vocabulary,
+    )
+
+
+def weights(fitted: Fitted) -> int:
+    """Parameters of the model."""
+    return sum(weight.numel() for weight in fitted.weights.values())
