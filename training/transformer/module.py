@@ -41,8 +41,7 @@ class SequenceModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Randomness is a function of (seed, step, rank), so a resumed run repeats an unbroken one.
-        seed = (self.recipe.seed, self.global_step, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
+        _seed((self.recipe.seed, self.global_step, self.global_rank), self.device)
         # Gradients are averaged over devices: weigh each device by its share of the targets. Of
         # people who only come back to what they know there may be none.
         loss = self._sum(batch) * (self.trainer.world_size / max(1, len(batch.all_targets)))
@@ -108,3 +107,16 @@ class SequenceModule(lightning.LightningModule):
         chosen = self.optimizers(use_pl_optimizer=False)
         assert isinstance(chosen, Averaging)
         return {name: chosen.average(p).float() for name, p in self.model.named_parameters()}
+
+
+def _seed(parts: tuple[int, ...], device: torch.device) -> None:
+    """Start the generators of the processor and of `device` from `parts`.
+
+    On a processor alone as `torch.manual_seed`, but without the stack that it formats for each kind
+    of absent accelerator: 1 ms of a short step.
+    """
+    seed = int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
