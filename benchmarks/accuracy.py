@@ -22,7 +22,7 @@ import torch
 from scipy import stats
 
 from benchmarks.options import add_set, changes, fit_params, run_options
-from benchmarks.sequences import Sequences, leave_out, read, some, unseen
+from benchmarks.sequences import Sequences, lazy_unseen, leave_out, read, some, unseen
 from features.errors import InputError
 from training.bootstrap import UNKNOWN, Interval, PerUser, interval
 from training.metrics.lists import against_ties, top_lists
@@ -35,10 +35,9 @@ from training.transformer.model import STARTS, Transformer
 from training.transformer.precision import native
 from training.transformer.recipe import Recipe
 from training.transformer.scorer import encode
-from training.transformer.tail import Tail
+from training.transformer.tail import CHUNK_SCORES, Tail
 
 K = 10
-CHUNK = 1024
 VALIDATED = 8192
 """Users whose validation item decides when to stop."""
 
@@ -76,7 +75,7 @@ def run(sequences: Sequences, params: TransformerParams, options: RunOptions, ho
     train, validation = leave_out(sequences, 2)
     validation = some(validation, VALIDATED)
     text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
-    allowed = unseen(validation, sequences.catalogue)
+    allowed = lazy_unseen(validation, sequences.catalogue)
     fitted = trainer.fit(train, validation, allowed, text, params, options, home, False)
     shutil.rmtree(home)
     scorer = fitted.attach(text)
@@ -93,7 +92,7 @@ def run(sequences: Sequences, params: TransformerParams, options: RunOptions, ho
 def judge(model: Transformer, table: torch.Tensor, tail: Tail, catalogue: int) -> Values:
     """METRICS of every query, ties counted against the model."""
     parts: dict[str, list[PerUser]] = {name: [] for name in METRICS}
-    for rows in chunks(len(tail), CHUNK):
+    for rows in chunks(len(tail), max(1, CHUNK_SCORES // catalogue)):
         chunk = tail.part(rows)
         states = encode(model, table, chunk.histories, chunk.timestamps)
         scores = (states @ table[STARTS:].T).float().numpy()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.progress import Progress
-from benchmarks.sequences import leave_out, read, some, unseen
+from benchmarks.sequences import lazy_unseen, leave_out, read, some
 from benchmarks.task import VALIDATED, Task
 from benchmarks.trained import Watch, needed_flops, weights
 from features.params import build
@@ -46,7 +46,7 @@ def train(task: Task) -> None:
         fitted = trainer.fit(
             tokens,
             tail,
-            unseen(tail, sequences.catalogue),
+            lazy_unseen(tail, sequences.catalogue),
             text,
             params,
             options,

@@ -16,7 +16,7 @@ from features.errors import InputError
 from features.ragged import Histories, Ragged, offsets_of, spans
 from features.schema import EVENT_CODES, SECOND, EventType
 from training.transformer.data import Ints, Tokens, tokens_from
-from training.transformer.tail import Tail
+from training.transformer.tail import Lazy, Tail
 
 SHORTEST = 3
 """Items of a history that can be split: something to learn from, validation, test."""
@@ -114,6 +114,11 @@ def unseen(tail: Tail, catalogue: int) -> npt.NDArray[np.bool_]:
     allowed[tail.histories.rows, tail.histories.items] = False
     allowed[tail.targets.rows, tail.targets.items] = True
     return allowed
+
+
+def lazy_unseen(tail: Tail, catalogue: int) -> Lazy[npt.NDArray[np.bool_]]:
+    """`unseen`, made when looked at: a large catalogue does not fit `len(tail)` times in memory."""
+    return Lazy(lambda rows: unseen(tail.part(rows), catalogue))
 
 
 def _first_line(path: Path) -> str:

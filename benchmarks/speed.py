@@ -25,7 +25,7 @@ from benchmarks import rectools_environment
 from benchmarks.child import measured
 from benchmarks.contest import Epoch, Judge, Outcome, run
 from benchmarks.options import OptionError, changes, fit_params
-from benchmarks.sequences import leave_out, read, some, unseen
+from benchmarks.sequences import lazy_unseen, leave_out, read, some
 from benchmarks.speed_report import FLOAT32, PADDED, RECTOOLS, RONDO, report, table
 from benchmarks.task import VALIDATED, Arrays, Task
 from features.errors import InputError
@@ -56,7 +56,7 @@ def judge_of(path: Path, arrays: Path) -> Judge:
     sequences = read(path)
     tokens, tail = leave_out(sequences, 2)
     tail = some(tail, VALIDATED)
-    allowed = unseen(tail, sequences.catalogue)
+    allowed = lazy_unseen(tail, sequences.catalogue)
     histories = tail.histories
     Arrays(
         tokens.offsets, tokens.items, histories.offsets, histories.items, sequences.catalogue

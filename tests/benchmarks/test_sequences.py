@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.sequences import Sequences, SequencesError, leave_out, read, some, unseen
+from benchmarks.sequences import (
+    Sequences,
+    SequencesError,
+    lazy_unseen,
+    leave_out,
+    read,
+    some,
+    unseen,
+)
 
 LINES = "u2 a\nu1 a\nu1 b\nu2 c\nu1 c\nu1 d\nu2 a\nu3 b\nu3 d\n"
 
@@ -44,6 +52,11 @@ def test_weights_never_see_the_last_two_items_but_the_test_input_holds_one_of_th
 def test_the_whole_history_is_seen_and_the_target_never(sequences: Sequences) -> None:
     test = leave_out(sequences, 1)[1]
     assert unseen(test, 4).tolist() == [[True, True, False, True], [False, False, False, True]]
+
+
+def test_what_is_unseen_is_made_a_few_rows_at_a_time(sequences: Sequences) -> None:
+    test = leave_out(sequences, 1)[1]
+    assert lazy_unseen(test, 4)[1:].tolist() == [[False, False, False, True]]
 
 
 def test_some_queries_are_spread_over_the_users(sequences: Sequences) -> None:
