@@ -1,6 +1,7 @@
 """Measurements in a process of their own: memory and kernels of one reach no other."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,11 @@ def measured(what: str, module: str, *arguments: str) -> dict[str, Any]:
     """
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise InputError(
+            f"{what} was ended by {name}: if the memory was full, ask for less at a time"
+        )
     if done.returncode:
         raise InputError(f"{what} failed: " + "\n".join(done.stderr.splitlines()[-5:]))
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -14,10 +14,10 @@ class OptionError(InputError):
     """An option that cannot be used, or would make a benchmark unfair; the message says why."""
 
 
-def add_set(parser: argparse.ArgumentParser) -> None:
+def add_set(parser: argparse.ArgumentParser, section: str = "section `fit`") -> None:
     """`--set KEY=VALUE`, any number of times."""
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        help="change a value of section `fit`, such as dropout=0.2")  # fmt: skip
+                        help=f"change a value of {section}, such as dropout=0.2")  # fmt: skip
 
 
 def changes(texts: list[str]) -> dict[str, Any]:

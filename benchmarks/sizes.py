@@ -52,6 +52,8 @@ def measure(
 ) -> dict[str, Any]:
     """Train on the log in `folder`, which `made_log.write` made with `catalogue` items."""
     options = run_options()
+    if options.devices * options.num_nodes > 1:
+        raise InputError("one device at a time: its own rate is what its speed is held against")
     device = torch.device(
         "cuda" if options.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     )
@@ -64,6 +66,8 @@ def measure(
     tail = made_log.tail(QUERIES, catalogue, SEED)
     allowed = lazy_candidates(tail, np.zeros(catalogue, dtype=np.int64), repeats=True)
     log = Tokens.open(folder)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     fitted = trainer.fit(
         log, tail, allowed, text, params, options, folder / params.size, False, [watch]
     )

@@ -24,7 +24,7 @@ from typing import Any, Final
 from benchmarks import rectools_environment
 from benchmarks.child import measured
 from benchmarks.contest import Epoch, Judge, Outcome, run
-from benchmarks.options import OptionError, changes, fit_params
+from benchmarks.options import OptionError, add_set, changes, fit_params
 from benchmarks.sequences import lazy_unseen, leave_out, read, some
 from benchmarks.speed_report import FLOAT32, PADDED, RECTOOLS, RONDO, report, table
 from benchmarks.task import VALIDATED, Arrays, Task
@@ -102,8 +102,7 @@ def parse() -> argparse.Namespace:
     add("--threads", type=int, default=os.cpu_count() or 1)
     add("--seed", type=int, default=1)
     add("--dropout", type=float, default=0.1, help="of the two SASRecs")
-    add("--set", action="append", default=[], metavar="KEY=VALUE",
-        help="change a value of Rondo's section `fit`, such as dropout=0.2")  # fmt: skip
+    add_set(parser, "Rondo's section `fit`")
     add("--reports", type=Path, default=Path("reports"))
     return parser.parse_args()
 

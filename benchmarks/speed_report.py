@@ -13,6 +13,9 @@ FLOAT32: Final = "rondo_float32"
 PADDED: Final = "padded"
 RECTOOLS: Final = "rectools"
 NAMES: Final = (RONDO, FLOAT32, PADDED, RECTOOLS)
+PAIRS: Final = ((RONDO, RECTOOLS, ""), (RONDO, PADDED, "_padded"), (FLOAT32, RECTOOLS, "_float32"))
+"""Who is compared with whom, and the ending of their ratios' names."""
+
 GOALS: Final = {"ratio_tokens": 8.0, "ratio_seconds": 5.0}
 """Rondo's tokens/s over RecTools', and RecTools' seconds to the target over Rondo's."""
 
@@ -29,9 +32,10 @@ def report(
 
     rounds: runs that measured tokens/s, by contender; races: runs to the target; rates:
     floating-point operations a second of a matrix product, by number format.
-    Ratios without a suffix are to RecTools. A contender that did not reach the target has null
-    seconds; a ratio to it is of the seconds that it trained in vain, and `…_is_lower_bound` says.
-    Where Rondo did not reach it, or one of the two was not run, the ratio is null.
+    Ratios are those of PAIRS; without a suffix, of Rondo to RecTools. A contender that did not
+    reach the target has null seconds; a ratio to it is of the seconds that it trained in vain, and
+    `…_is_lower_bound` says. Where Rondo did not reach it, or one of the two was not run, the ratio
+    is null.
     """
     ran = [name for name in NAMES if name in rounds or name in races]
     speeds = {name: _speed(rounds.get(name, ()), races.get(name)) for name in NAMES}
@@ -41,15 +45,13 @@ def report(
     content: dict[str, Any] = {"target": target, "tokens_per_second": speeds}
     content["seconds_to_target"] = {name: seconds.get(name) for name in NAMES}
     content["seconds_trained"] = {name: trained.get(name) for name in NAMES}
-    for name, suffix in ((RECTOOLS, ""), (PADDED, "_padded")):
-        slowest = seconds.get(name) or trained.get(name)
-        content[f"ratio_tokens{suffix}"] = _ratio(speeds.get(RONDO), speeds.get(name))
-        content[f"ratio_seconds{suffix}"] = _ratio(slowest, seconds.get(RONDO))
+    for ours, theirs, suffix in PAIRS:
+        slowest = seconds.get(theirs) or trained.get(theirs)
+        content[f"ratio_tokens{suffix}"] = _ratio(speeds.get(ours), speeds.get(theirs))
+        content[f"ratio_seconds{suffix}"] = _ratio(slowest, seconds.get(ours))
         content[f"ratio_seconds{suffix}_is_lower_bound"] = (
-            content[f"ratio_seconds{suffix}"] is not None and seconds.get(name) is None
+            content[f"ratio_seconds{suffix}"] is not None and seconds.get(theirs) is None
         )
-    content["ratio_tokens_float32"] = _ratio(speeds.get(FLOAT32), speeds.get(RECTOOLS))
-    content["ratio_seconds_float32"] = _ratio(seconds.get(RECTOOLS), seconds.get(FLOAT32))
     content["goals"] = GOALS
     content["matmul_flops_per_second"] = dict(rates)
     content["contenders"] = {
@@ -103,7 +105,9 @@ def table(content: Mapping[str, Any]) -> str:
     rates = content["matmul_flops_per_second"]
     told = ", ".join(f"{name} {rate / 1e9:.0f}" for name, rate in rates.items())
     lines.append(f"matrix product, GFLOP/s: {told}")
-    lines += [_against_goal(content, key) for key in GOALS]
+    lines += [_against_goal(content, key, goal) for key, goal in GOALS.items()]
+    if FLOAT32 in content["contenders"]:
+        lines += [_against_goal(content, f"{key}_float32", goal) for key, goal in GOALS.items()]
     return "\n".join(lines)
 
 
@@ -123,7 +127,7 @@ def _row(name: str, content: Mapping[str, Any]) -> list[str]:
         _told(own["flops_per_second"], ".1f", 1e9),
         _told(own["share_of_matmul_rate"], ".1%"),
         own.get("precision", UNKNOWN),
-        _told(own["peak_bytes"], ",.0f", 1e6),
+        _told(own["peak_bytes"], ",.0f", 2**20),
         _told(own.get("parameters"), ",d"),
     ]
 
@@ -134,11 +138,11 @@ def _told(value: float | None, form: str, unit: float | None = None) -> str:
     return format(value / unit if unit else value, form)
 
 
-def _against_goal(content: Mapping[str, Any], key: str) -> str:
-    ratio, goal = content[key], GOALS[key]
+def _against_goal(content: Mapping[str, Any], key: str, goal: float) -> str:
+    ratio = content[key]
     if ratio is None:
         return f"{key}: unknown (goal {goal:g})"
-    bounded = content.get(f"{key}_is_lower_bound", False)
+    bounded = content.get(f"{key}_is_lower_bound")
     verdict = "met" if ratio >= goal else "not shown" if bounded else "missed"
     bound = "at least " if bounded else ""
     return f"{key}: {bound}{ratio:.1f} times RecTools' (goal {goal:g}: {verdict})"

@@ -17,7 +17,7 @@ NUM_LAYERS: Final = 2
 NUM_HEADS: Final = 2
 
 VALIDATED: Final = 2048
-"""At most this many users are ranked, as in `benchmarks.accuracy`."""
+"""At most this many users are ranked after an epoch."""
 
 WARM: Final = 5
 """Steps of a round before its clock starts: the first ones build kernels and fill memory."""

@@ -11,15 +11,18 @@ from benchmarks.flops import flops_per_token, linear_weights
 from benchmarks.task import WARM
 from training.transformer.data import Tokens
 from training.transformer.model import Transformer
-from training.transformer.packing import Batch, cut_windows
+from training.transformer.packing import Batch, Epoch, cut_windows
+from training.transformer.sampling import sampler_of
 from training.transformer.trainer import Fitted
 
 
 class Watch(lightning.Callback):
     """Times steps after WARM of them, and ends the training after `steps` more or `seconds`.
 
-    Asks the device only when the clock starts and stops: a step does not wait for the one before.
-    counted: steps on the clock, negative before it runs; tokens: real events learned from in them.
+    What happens between two epochs is not on the clock, as in `Fitted.seconds`. Asks the device
+    only when the clock starts and stops: a step does not wait for the one before.
+    counted: steps on the clock, negative before it runs; tokens: real events learned from in them;
+    elapsed: seconds.
     """
 
     def __init__(self, seconds: float, steps: float = float("inf")) -> None:
@@ -27,12 +30,11 @@ class Watch(lightning.Callback):
         self.steps = steps
         self.counted = -WARM
         self.tokens = 0
-        self.began = self.ended = 0.0
+        self.elapsed = 0.0
+        self.began = 0.0
 
-    @property
-    def elapsed(self) -> float:
-        """Seconds on the clock."""
-        return self.ended - self.began
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.began = _now()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *told: Any) -> None:
         batch: Batch = told[2]
@@ -41,11 +43,12 @@ class Watch(lightning.Callback):
             self.began = _now()
         elif self.counted > 0:
             self.tokens += len(batch.all_targets)
-            over = time.perf_counter() - self.began >= self.seconds
+            over = self.elapsed + time.perf_counter() - self.began >= self.seconds
             trainer.should_stop = over or self.counted >= self.steps
 
     def on_train_epoch_end(self, *_: Any) -> None:
-        self.ended = _now()
+        if self.counted > 0:
+            self.elapsed += _now() - self.began
 
 
 def _now() -> float:
@@ -66,8 +69,22 @@ def needed_flops(fitted: Fitted, log: Tokens) -> float:
         config.num_layers,
         config.embedding_size,
         cut_windows(log.offsets, recipe.max_length, random).lengths,
-        recipe.negatives or config.vocabulary,
+        _scored(fitted, log),
     )
+
+
+def _scored(fitted: Fitted, log: Tokens) -> int:
+    """Items that a token is scored against: those of a first step, where the loss draws some."""
+    recipe, vocabulary = fitted.recipe, fitted.vocabulary.numpy()
+    sampler = sampler_of(recipe, log, vocabulary)
+    if sampler is None:
+        return len(vocabulary)
+    index = np.full(int(vocabulary.max()) + 1, -1, dtype=np.int32)
+    index[vocabulary] = np.arange(len(vocabulary))
+    steps = Epoch(log, recipe.max_length, recipe.batch_tokens, recipe.seed, 0, index=index)
+    sample = sampler.sample(next(iter(steps)), 0, 0).sample
+    assert sample is not None
+    return sample.negatives.shape[-1]
 
 
 def weights(fitted: Fitted) -> int:

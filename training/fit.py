@@ -46,9 +46,6 @@ from training.transformer.tail import (
     tail_ndcg,
 )
 
-DERIVED = ("batch_tokens", "learning_rate", "dropout", "weight_decay", "negatives")
-"""Of section `fit`, what may follow from the data: told beside the metrics."""
-
 INPUTS = ("events.parquet", "fit_items.parquet", "windows.json", "rules.json")
 
 
@@ -124,8 +121,7 @@ def fit(
     }
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     curves = {"epoch_loss": fitted.losses, "epoch_ndcg@10": fitted.ndcg}
-    recipe = {name: getattr(fitted.recipe, name) for name in DERIVED}
-    content = {**metrics, **counts, **curves, "recipe": recipe}
+    content = {**metrics, **counts, **curves, "recipe": fitted.recipe.derived}
     metrics_path.write_text(json.dumps(content, indent=2) + "\n")
     shutil.rmtree(own)
     print(

@@ -55,6 +55,18 @@ def test_speeds_are_medians_and_ratios_are_to_rectools() -> None:
     ]
 
 
+def test_float32_has_ratios_and_bounds_of_its_own() -> None:
+    late = ran("float32", (4.0, 400, 0.1), (8.0, 800, 0.11))
+    races = {"rondo": RONDO, "rondo_float32": PADDED, "rectools": late}
+    found = report(ROUNDS | {"rondo_float32": ROUNDS["padded"]}, races, RATES, 0.165)
+    assert (found["ratio_tokens_float32"], found["ratio_seconds_float32"]) == (2.0, 8.0 / 5.0)
+    assert found["ratio_seconds_float32_is_lower_bound"]
+    assert table(found).splitlines()[-2:] == [
+        "ratio_tokens_float32: 2.0 times RecTools' (goal 8: missed)",
+        "ratio_seconds_float32: at least 1.6 times RecTools' (goal 5: not shown)",
+    ]
+
+
 def test_a_contender_that_does_not_reach_the_target_gives_a_lower_bound() -> None:
     late = ran("float32", (4.0, 400, 0.1), (8.0, 800, 0.11))
     found = report(ROUNDS, {"rondo": RONDO, "rectools": late}, RATES, 0.165)

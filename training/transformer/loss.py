@@ -93,9 +93,8 @@ class _Sampled(torch.autograd.Function):
             rows = slice(start, start + chunk)
             part, target = states[rows], own[rows]
             scores = torch.addmm(-log_chances, part, sample.T)
-            own_place = places[rows].clamp(min=0)[
-                :, None
-            ]  # of its target, if that is in the sample
+            # Of the row's target in the sample, if it is there.
+            own_place = places[rows].clamp(min=0).unsqueeze(1)
             there = places[rows][:, None] >= 0
             scores.scatter_(1, own_place, scores.gather(1, own_place).masked_fill_(there, _NEVER))
             highest, place = scores.max(dim=-1, keepdim=True)

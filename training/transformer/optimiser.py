@@ -73,7 +73,7 @@ class AveragingRAdam(Averaging, torch.optim.RAdam):
 class AveragingSGD(Averaging, torch.optim.SGD):
     """Stochastic gradient descent, Nesterov momentum; needs a rate of its own.
 
-    Its weight decay is decoupled as the others' is: torch's would pass through the momentum.
+    Its weight decay is decoupled, too: torch's would pass through the momentum.
     """
 
     def __init__(self, groups: list[dict[str, Any]], rate: float) -> None:

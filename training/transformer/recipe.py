@@ -20,8 +20,8 @@ DROPOUT: Final = (0.5, 0.3)
 """At SPARSE and below, at DENSE and above; between them on a line over the logarithm."""
 
 WEIGHT_DECAY: Final = (2.0, 0.3)
-"""As DROPOUT, on a line over its own logarithm, too."""
-
+"""As DROPOUT, on a line over its own logarithm, too; at the learning rate of the size. Per step a
+weight loses rate × decay of itself: where another rate is chosen, that product stays."""
 
 EXACT_UP_TO: Final = 2**15
 """Items with an id up to which the softmax is exact.
@@ -52,18 +52,23 @@ class Recipe(TransformerParams):
     def __post_init__(self) -> None:
         """What is derived is in range, and the rest was checked before."""
 
+    @property
+    def derived(self) -> dict[str, float]:
+        """What may follow from the data, by its name in section `fit`."""
+        return {name: getattr(self, name) for name in Recipe.__annotations__}
+
     @staticmethod
     def of(params: TransformerParams, events: int, items: int) -> "Recipe":
         """For a log of so many events, with so many items that have an id; both at least 1."""
         density = events / items
+        usual = params.shape.learning_rate
+        rate = _or(params.learning_rate, usual)
+        decay = math.exp(_between([math.log(decay) for decay in WEIGHT_DECAY], density))
         values = vars(params) | {
             "batch_tokens": params.batch_tokens or _batch_tokens(events),
-            "learning_rate": _or(params.learning_rate, params.shape.learning_rate),
+            "learning_rate": rate,
             "dropout": _or(params.dropout, _between(DROPOUT, density)),
-            "weight_decay": _or(
-                params.weight_decay,
-                math.exp(_between([math.log(decay) for decay in WEIGHT_DECAY], density)),
-            ),
+            "weight_decay": _or(params.weight_decay, decay * usual / rate),
             "negatives": _negatives(params, items),
         }
         return Recipe(**values)

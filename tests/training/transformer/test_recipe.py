@@ -33,6 +33,15 @@ def test_the_fewer_events_an_item_has_the_more_decays() -> None:
     np.testing.assert_allclose(decay, [2.0, 2.0, 0.6**0.5, 0.3, 0.3])
 
 
+def test_a_step_takes_the_same_share_off_the_weights_at_any_rate() -> None:
+    usual, faster = (
+        Recipe.of(TransformerParams(learning_rate=rate), 1200, 100) for rate in (None, 0.5)
+    )
+    assert faster.weight_decay < usual.weight_decay
+    taken = [recipe.learning_rate * recipe.weight_decay for recipe in (usual, faster)]
+    np.testing.assert_allclose(taken, 2.0 * TransformerParams().shape.learning_rate)
+
+
 def test_by_default_small_catalogues_are_exact_and_large_ones_sampled() -> None:
     def draws(items: int, **values: Any) -> int:
         return Recipe.of(TransformerParams(**values), 10**6, items).negatives
