@@ -2,9 +2,11 @@
 
     make bench-accuracy DATA=path/to/ml-1m.txt SEEDS=3
     python -m benchmarks.accuracy --data path/to/sports.txt --length 50 --set size=small
+    python -m benchmarks.accuracy --data path/to/sports.txt --rolling 2 --set dropout=0.4
 
 Weights never see a user's last two items; the test input holds the validation item, and `seen` is
-the whole history. Results are written after each seed to `reports/bench-accuracy.json`.
+the whole history. Results are written after each seed to `reports/bench-accuracy.json`; those of
+`--rolling`, which chooses a recipe without a look at the test items, to `reports/rolling/`.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import torch
 from scipy import stats
 
 from benchmarks.options import add_set, changes, fit_params, run_options
-from benchmarks.sequences import Sequences, lazy_unseen, leave_out, read, some, unseen
+from benchmarks.sequences import Sequences, lazy_unseen, read, some, split, unseen
 from features.errors import InputError
 from training.bootstrap import UNKNOWN, Interval, PerUser, interval
 from training.metrics.lists import against_ties, top_lists
@@ -66,21 +68,30 @@ class Result:
     recipe: Recipe
 
 
-def run(sequences: Sequences, params: TransformerParams, options: RunOptions, home: Path) -> Result:
+def run(
+    sequences: Sequences,
+    params: TransformerParams,
+    options: RunOptions,
+    home: Path,
+    rolling: int = 0,
+) -> Result:
     """Train on all but the last two items of each user and rank the last.
 
-    home: for the checkpoint, removed at the end.
+    rolling: instead rank the last items before it (`sequences.split`), the mean of each user's.
+    home: for the checkpoint, removed at the end. Of a run that was cut short and goes on, `seconds`
+    are those since.
     """
     began = time.perf_counter()
-    train, validation = leave_out(sequences, 2)
+    train, validation, judged = split(sequences, rolling)
     validation = some(validation, VALIDATED)
     text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
     allowed = lazy_unseen(validation, sequences.catalogue)
     fitted = trainer.fit(train, validation, allowed, text, params, options, home, False)
     shutil.rmtree(home)
     scorer = fitted.attach(text)
+    values = [judge(scorer.model, scorer.table, tail, sequences.catalogue) for tail in judged]
     return Result(
-        judge(scorer.model, scorer.table, leave_out(sequences, 1)[1], sequences.catalogue),
+        {name: np.mean([value[name] for value in values], axis=0) for name in METRICS},
         time.perf_counter() - began,
         len(fitted.ndcg),
         fitted.best + 1,
@@ -139,17 +150,32 @@ def report(data: Path, precision: str, results: list[Result]) -> dict[str, Any]:
     }
 
 
+def _told(found: dict[str, Any]) -> str:
+    bounds = "" if found["low"] is None else f" [{found['low']:.4f}, {found['high']:.4f}]"
+    return f"{found['mean']:.4f}{bounds}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy")
     parser.add_argument("--data", type=Path, required=True, help="file of `user item` lines")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--length", type=int, default=DEFAULTS["max_length"])
+    parser.add_argument(
+        "--rolling",
+        type=int,
+        default=0,
+        metavar="N",
+        help="rank the N items before the test item, to choose a recipe by",
+    )
     add_set(parser)
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     arguments = parser.parse_args()
     if arguments.seeds < 1:
         parser.error("--seeds must be at least 1")
-    path = arguments.reports / "bench-accuracy.json"
+    if arguments.rolling < 0:
+        parser.error("--rolling must be at least 0")
+    reports = arguments.reports / "rolling" if arguments.rolling else arguments.reports
+    path = reports / "bench-accuracy.json"
     results: list[Result] = []
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     logging.getLogger("rondo.fit").setLevel(logging.INFO)
@@ -161,9 +187,10 @@ def main() -> None:
               f"{len(sequences.items)} events in {arguments.data}")  # fmt: skip
         for seed in range(1, arguments.seeds + 1):
             params = fit_params(chosen | {"seed": seed})
-            home = checkpoints.folder(arguments.reports, [arguments.data], params, options)
-            results.append(run(sequences, params, options, home))
+            home = checkpoints.folder(reports, [arguments.data], params, options)
+            results.append(run(sequences, params, options, home, arguments.rolling))
             content = report(arguments.data, native(options), results)
+            content["rolling"] = arguments.rolling
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(content, indent=2) + "\n")
             told = ", ".join(f"{name} {content[name]['runs'][-1]:.4f}" for name in METRICS)
@@ -172,9 +199,9 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"bench-accuracy: {error}")
     for name in METRICS:
-        users = Interval.of(content[name]["users"])
-        print(f"{name}: {Interval.of({k: content[name][k] for k in ('mean', 'low', 'high')})} "
-              f"over {len(results)} seeds; {users} over users")  # fmt: skip
+        own = content[name]
+        seeds = f"over {len(results)} seeds" if len(results) > 1 else "with one seed"
+        print(f"{name}: {_told(own)} {seeds}, {_told(own['users'])} over users")
 
 
 if __name__ == "__main__":

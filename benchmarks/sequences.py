@@ -71,14 +71,15 @@ def read(path: Path) -> Sequences:
     return found
 
 
-def leave_out(sequences: Sequences, last: int) -> tuple[Tokens, Tail]:
+def leave_out(sequences: Sequences, last: int, shortest: int = SHORTEST) -> tuple[Tokens, Tail]:
     """(what stands before each user's `last`-last item, that item as a query's target).
 
     last: 1 for the test, 2 for validation. The query's history is the whole one before its target.
-    Users with fewer than three items are learned from whole and not asked about.
+    Users with fewer than `shortest` items (more than `last`) are learned from whole and not asked
+    about.
     """
     lengths, starts = sequences.lengths, sequences.offsets[:-1]
-    asked = lengths >= SHORTEST
+    asked = lengths >= shortest
     known = np.where(asked, lengths - last, lengths)
     before = spans(starts, known)
     moments = spans(np.zeros_like(known), known) * SECOND
@@ -96,6 +97,19 @@ def leave_out(sequences: Sequences, last: int) -> tuple[Tokens, Tail]:
     queries = int(asked.sum())
     targets = Ragged(np.arange(queries + 1), sequences.items[(starts + known)[asked]])
     return tokens, Tail(histories, known[asked] * SECOND, np.arange(queries), targets, 0)
+
+
+def split(sequences: Sequences, rolling: int) -> tuple[Tokens, Tail, list[Tail]]:
+    """(what is learned from, the queries that stop the training, those that it is judged by).
+
+    rolling: 0 for the published protocol. Otherwise a recipe is to be chosen: nobody's test item is
+    looked at, and so many items before it are targets, each with what stands before it as its
+    history; the weights see none of them. The first of them stops the training.
+    """
+    shortest = max(SHORTEST, rolling + 2)
+    train, validation = leave_out(sequences, max(2, rolling + 1), shortest)
+    targets = range(2, rolling + 2) if rolling else [1]
+    return train, validation, [leave_out(sequences, last, shortest)[1] for last in targets]
 
 
 def some(tail: Tail, count: int) -> Tail:

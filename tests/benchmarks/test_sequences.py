@@ -12,6 +12,7 @@ from benchmarks.sequences import (
     leave_out,
     read,
     some,
+    split,
     unseen,
 )
 
@@ -47,6 +48,25 @@ def test_weights_never_see_the_last_two_items_but_the_test_input_holds_one_of_th
     assert test.targets.items.tolist() == [0, 3]
     assert test.histories.items.tolist() == [0, 2, 0, 1, 2]
     assert (np.diff(train.timestamps)[[1]] > 0).all()
+
+
+def test_rolling_targets_stop_before_the_test_item_and_are_learned_from_by_nobody(
+    ring: Path,
+) -> None:
+    sequences = read(ring)
+    train, validation, judged = split(sequences, 2)
+    rows = np.split(sequences.items, sequences.offsets[1:-1])
+    asked = [row for row in rows if len(row) >= 4]
+    assert [tail.targets.items.tolist() for tail in judged] == [
+        [row[-2] for row in asked],
+        [row[-3] for row in asked],
+    ]
+    assert validation.targets.items.tolist() == judged[1].targets.items.tolist()
+    assert len(train) == sum(len(row) - 3 if len(row) >= 4 else len(row) for row in rows)
+    assert len(judged[0].histories.items) == sum(len(row) - 2 for row in asked)
+    published = split(sequences, 0)
+    assert published[2][0].targets.items.tolist() == [row[-1] for row in rows]
+    assert published[1].targets.items.tolist() == [row[-2] for row in rows]
 
 
 def test_the_whole_history_is_seen_and_the_target_never(sequences: Sequences) -> None:
