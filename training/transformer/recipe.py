@@ -13,8 +13,8 @@ STEPS_AN_EPOCH: Final = 120
 """Fewer waste a small log's epochs, more are slow: a short step has the same fixed costs."""
 
 SPARSE, DENSE = 12.0, 300.0
-"""Events an item between which a log needs less and less regularisation: those of Amazon Sports and
-of MovieLens-1M, on which the values below were chosen (docs/log.md)."""
+"""Events an item, of what is learned from, between which a log needs less and less regularisation:
+those of Amazon Sports and of MovieLens-1M, on which the values below were chosen (docs/log.md)."""
 
 DROPOUT: Final = (0.5, 0.3)
 """At SPARSE and below, at DENSE and above; between them on a line over the logarithm."""
