@@ -1,5 +1,6 @@
 """Losses of single scores against torch's own, one row after another."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -28,11 +29,10 @@ def row_by_row(states: Tensor, items: Tensor, targets: Tensor, form: Pointwise) 
         if form == "mse":
             losses.append(F.mse_loss(scores, wanted))
             continue
-        chances = torch.sigmoid(scores)
-        if form == "gbce":
-            alpha = len(others) / (ITEMS - 1)
-            beta = alpha * (CALIBRATION * (1 - 1 / alpha) + 1 / alpha)
-            chances = torch.cat([chances[:1] ** beta, chances[1:]])
+        alpha = len(others) / (ITEMS - 1)
+        beta = alpha * (CALIBRATION * (1 - 1 / alpha) + 1 / alpha) if form == "gbce" else 1.0
+        chances = torch.sigmoid(scores + np.log(beta / len(others)))
+        chances = torch.cat([chances[:1] ** beta, chances[1:]])
         losses.append(F.binary_cross_entropy(chances, wanted))
     return torch.stack(losses).sum()
 
@@ -56,6 +56,17 @@ def test_with_the_whole_vocabulary_in_the_sample_gbce_is_bce() -> None:
         pointwise(states, items, targets, everything, form, ITEMS) for form in ("gbce", "bce")
     )
     torch.testing.assert_close(gbce, bce)
+
+
+@pytest.mark.parametrize("form", ["bce", "gbce"])
+def test_where_nothing_is_known_targets_and_negatives_weigh_the_same(form: Pointwise) -> None:
+    """Else a training begins with all scores falling, and forgets them against each other."""
+    scores = torch.zeros(STATES, 1, requires_grad=True)
+    _, _, targets = problem()
+    (slope,) = torch.autograd.grad(
+        pointwise(scores, torch.ones(ITEMS, 1), targets, NEGATIVES, form, ITEMS), scores
+    )
+    assert slope.abs().max() < 1e-6
 
 
 def test_a_step_without_targets_is_worth_nothing() -> None:
