@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 ENV    := .rondo/env
 STAMP  := $(VENV)/.installed
 RUN    := . ./$(ENV) &&
+# One process trains and nothing else runs: its threads stay awake for a moment (GNU OpenMP).
+ALONE  := $(RUN) GOMP_SPINCOUNT=10000
 
 # make loop SEED=7 CONTROL=1 DAYS=6; make loop DATA=path WAVES=3
 LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
@@ -37,28 +39,28 @@ ACCURACY := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) \
             $(if $(LENGTH),--length $(LENGTH)) $(ARGS)
 
 bench-accuracy: install ## accuracy on a file of `user item` lines, as published tables measure it
-	@$(RUN) python -m benchmarks.accuracy $(ACCURACY)
+	@$(ALONE) python -m benchmarks.accuracy $(ACCURACY)
 
 # make bench-times DATA=path/to/u.data SEEDS=3
 TIMES := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 bench-times: install    ## what time intervals in the attention are worth, on ratings with times
-	@$(RUN) python -m benchmarks.times $(TIMES)
+	@$(ALONE) python -m benchmarks.times $(TIMES)
 
 # make bench-speed DATA=path/to/ml-1m.txt LENGTH=200 TARGET=0.165
 SPEED := $(if $(DATA),--data $(DATA)) $(if $(LENGTH),--length $(LENGTH)) \
          $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 bench-speed: install    ## training speed beside RecTools and a padded baseline, on the same data
-	@$(RUN) python -m benchmarks.speed $(SPEED)
+	@$(ALONE) python -m benchmarks.speed $(SPEED)
 
 # make bench-scale ARGS="--events 1e5 1e6 --catalogues 1e3 1e4"
 bench-scale: install    ## what training costs against events and items, up to 100 million and 1 million
-	@$(RUN) python -m benchmarks.scale $(ARGS)
+	@$(ALONE) python -m benchmarks.scale $(ARGS)
 
 # make bench-sizes ARGS="--sizes tiny small --seconds 20"
 bench-sizes: install    ## training speed by size on this device, against the rate of its matrix products
-	@$(RUN) python -m benchmarks.sizes $(ARGS)
+	@$(ALONE) python -m benchmarks.sizes $(ARGS)
 
 # make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
 TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS)) \
