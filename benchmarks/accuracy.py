@@ -95,7 +95,7 @@ def run(
         time.perf_counter() - began,
         len(fitted.ndcg),
         fitted.best + 1,
-        sum(weight.numel() for weight in fitted.weights.values()),
+        fitted.parameters,
         fitted.recipe,
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.progress import Progress
 from benchmarks.sequences import lazy_unseen, leave_out, read, some
 from benchmarks.task import VALIDATED, Task
-from benchmarks.trained import Watch, needed_flops, weights
+from benchmarks.trained import Watch, needed_flops
 from features.params import build
 from training.transformer import trainer
 from training.transformer.config import RunOptions, TransformerParams
@@ -56,7 +56,7 @@ def train(task: Task) -> None:
         )
     precision = "float32" if native(options) == "32-true" else "bfloat16"
     flops = needed_flops(fitted, tokens)
-    progress.model(weights(fitted), flops, precision, "torch", "lightning")
+    progress.model(fitted.parameters, flops, precision, "torch", "lightning")
     if not task.every:
         progress.tell(epoch=1, seconds=watch.elapsed, tokens=watch.tokens)
         return

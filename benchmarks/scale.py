@@ -25,7 +25,6 @@ from benchmarks import made_log, scale_report
 from benchmarks.child import measured
 from benchmarks.options import add_set, changes, fit_params
 from benchmarks.progress import peak_bytes
-from benchmarks.trained import weights
 from features.errors import InputError
 from features.text import TEXT_SIZE
 from training.transformer import trainer
@@ -90,7 +89,7 @@ def measure(point: Point, params: TransformerParams, folder: Path) -> dict[str, 
         "catalogue": point.catalogue,
         "items_with_id": fitted.config.vocabulary,
         "draws": fitted.recipe.negatives,
-        "parameters": weights(fitted),
+        "parameters": fitted.parameters,
         "steps": len(watch.ends),
         "events_per_second": sum(watch.events[1:]) / float(steps.sum()),
         "seconds_per_step": float(np.median(steps)),

@@ -27,7 +27,7 @@ from benchmarks.options import add_set, changes, fit_params, run_options
 from benchmarks.progress import peak_bytes
 from benchmarks.scale import QUERIES, SEED
 from benchmarks.task import WARM
-from benchmarks.trained import Watch, needed_flops, weights
+from benchmarks.trained import Watch, needed_flops
 from features.errors import InputError
 from features.text import TEXT_SIZE
 from training.transformer import trainer
@@ -80,7 +80,7 @@ def measure(
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "precision": str(dtype).removeprefix("torch."),
         "compiled": options.compile,
-        "parameters": weights(fitted),
+        "parameters": fitted.parameters,
         "steps": watch.counted,
         "tokens_per_second": speed,
         "seconds_per_step": watch.elapsed / watch.counted,

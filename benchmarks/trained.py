@@ -85,8 +85,3 @@ def _scored(fitted: Fitted, log: Tokens) -> int:
     sample = sampler.sample(next(iter(steps)), 0, 0).sample
     assert sample is not None
     return sample.negatives.shape[-1]
-
-
-def weights(fitted: Fitted) -> int:
-    """Parameters of the model."""
-    return sum(weight.numel() for weight in fitted.weights.values())

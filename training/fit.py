@@ -117,7 +117,7 @@ def fit(
         "best_epoch": fitted.best + 1,
         "tokens": len(train),
         "items": fitted.config.vocabulary,
-        "parameters": sum(weight.numel() for weight in fitted.weights.values()),
+        "parameters": fitted.parameters,
     }
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     curves = {"epoch_loss": fitted.losses, "epoch_ndcg@10": fitted.ndcg}

@@ -60,6 +60,11 @@ class Fitted:
     seconds: list[float]
     recipe: Recipe
 
+    @property
+    def parameters(self) -> int:
+        """Weights of the model."""
+        return sum(weight.numel() for weight in self.weights.values())
+
     def attach(self, text: npt.NDArray[np.float32]) -> AttachedScorer:
         """Ready to score a catalogue. text: float32 [catalogue, text_size], its content."""
         known = torch.full((len(text),), -1, dtype=torch.int64)
