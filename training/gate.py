@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
+import numpy as np
+
 from training.bootstrap import Interval
 from training.evidence import Evidence, Slice
 
@@ -47,7 +49,13 @@ class GateParams:
 
     new_items_ratio: float = 0.5
     """New items' share of the lists, against what champion and past releases show and what users
-    choose."""
+    choose: at least this much of the smaller."""
+
+    max_new_items_ratio: float = 1.5
+    """New items' share of the lists, against what users choose: at most this many times as much."""
+
+    free_new_share: float = 0.1
+    """The same, of all places: up to here it needs no proof."""
 
     min_full_share: float = 0.95
     """Share of lists that must have all k places filled."""
@@ -169,20 +177,24 @@ def _output(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
         at_least = name != "common_share"
         value = evidence.output.get(name)
         yield _bounded(f"output.{name}", value, limits[name], at_least, harmful=True)
+    yield from _new_items(evidence, thresholds)
     if evidence.champion is not None:
         floor = thresholds.coverage_ratio * evidence.champion.distinct_items
         value = evidence.output.get("distinct_items")
         yield _bounded("output.distinct_items", value, floor, at_least=True)
-        yield _new_items(evidence.output, evidence.champion.new_share, thresholds)
 
 
-def _new_items(output: dict[str, float], champion: float, thresholds: GateParams) -> Check:
-    """Are items that nobody could train on still shown? Not more than users want them, though."""
-    wanted = output.get("new_demand", math.nan)
-    if not math.isfinite(wanted + champion):
-        return _missing("output.new_share", "what is not known of new items: demand or champion")
-    floor = thresholds.new_items_ratio * min(wanted, champion)
-    return _bounded("output.new_share", output.get("new_share"), floor, at_least=True)
+def _new_items(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+    """Are items that nobody could train on still shown, yet not far more than users choose them?
+
+    numpy's minimum and maximum, unlike Python's, stay NaN where one of the two is.
+    """
+    share, wanted = evidence.output.get("new_share"), evidence.output.get("new_demand", math.nan)
+    most = np.maximum(thresholds.max_new_items_ratio * wanted, thresholds.free_new_share)
+    yield _bounded("output.new_share_limit", share, float(most), at_least=False)
+    if evidence.champion is not None:
+        least = thresholds.new_items_ratio * np.minimum(wanted, evidence.champion.new_share)
+        yield _bounded("output.new_share", share, float(least), at_least=True)
 
 
 def _popularity(evidence: Evidence) -> Check:
@@ -309,6 +321,8 @@ def _bounded(
 ) -> Check:
     if value is None or not math.isfinite(value):
         return _missing(name, f"{name} is missing")
+    if not math.isfinite(limit):
+        return _missing(name, f"what {name} is compared with is missing")
     passed = value >= limit if at_least else value <= limit
     reason = f"{name} {value:.4g}, must be {'≥' if at_least else '≤'} {limit:.4g}"
     return Check(name, passed, value, limit, reason, harmful=harmful and not passed)

@@ -214,6 +214,28 @@ def test_new_items_must_still_be_shown_but_not_beyond_demand(
     assert gate(evidence, THRESHOLDS).decision == decision
 
 
+@pytest.mark.parametrize(
+    ("share", "demand", "decision"),
+    [
+        (0.34, 0.17, "hold"),  # what content alone speaks for crowds out what people chose
+        (0.25, 0.17, "promote"),
+        (0.10, 0.01, "promote"),
+        (0.11, 0.01, "hold"),
+        (0.80, 0.70, "promote"),  # as in news
+        (0.05, float("nan"), "hold"),
+        (float("nan"), 0.08, "hold"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_new_items_must_not_be_shown_far_beyond_demand(
+    share: float, demand: float, decision: str, first: bool
+) -> None:
+    output = GOOD.output | {"new_share": share, "new_demand": demand}
+    evidence = replace(with_champion(new_share=0.02), output=output)
+    evidence = evidence.without_champion() if first else evidence
+    assert gate(evidence, THRESHOLDS).decision == decision
+
+
 def test_small_steps_down_are_stopped_by_the_best_past_release() -> None:
     past = {"old": Interval(-0.004, -0.009, 0.001), "older": BETTER}
     evidence = replace(GOOD, past=past, past_reference={"old": 0.21, "older": 0.19})
