@@ -89,8 +89,9 @@ $(STAMP): pyproject.toml constraints.txt
 	    $(PYTHON) -m pip --python $(BIN)/python install -q pip; } || \
 	  { echo "cannot make a virtual environment: install python3-venv (Debian) or pip"; exit 1; }
 	@echo "installing (about 2 minutes the first time) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt \
 	  -e ".[train,dev]"
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # pip compiles on one core; a template fails
 	@touch $@
 
 # First on PATH: DVC runs `python` by name. Telemetry of every tool off. Waiting threads sleep: on a

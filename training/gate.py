@@ -177,24 +177,25 @@ def _output(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
         at_least = name != "common_share"
         value = evidence.output.get(name)
         yield _bounded(f"output.{name}", value, limits[name], at_least, harmful=True)
-    yield from _new_items(evidence, thresholds)
     if evidence.champion is not None:
         floor = thresholds.coverage_ratio * evidence.champion.distinct_items
         value = evidence.output.get("distinct_items")
         yield _bounded("output.distinct_items", value, floor, at_least=True)
+        yield from _new_items(evidence.output, evidence.champion.new_share, thresholds)
 
 
-def _new_items(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+def _new_items(
+    output: dict[str, float], champion: float, thresholds: GateParams
+) -> Iterator[Check]:
     """Are items that nobody could train on still shown, yet not far more than users choose them?
 
     numpy's minimum and maximum, unlike Python's, stay NaN where one of the two is.
     """
-    share, wanted = evidence.output.get("new_share"), evidence.output.get("new_demand", math.nan)
+    share, wanted = output.get("new_share"), output.get("new_demand", math.nan)
+    least = thresholds.new_items_ratio * np.minimum(wanted, champion)
     most = np.maximum(thresholds.max_new_items_ratio * wanted, thresholds.free_new_share)
+    yield _bounded("output.new_share", share, float(least), at_least=True)
     yield _bounded("output.new_share_limit", share, float(most), at_least=False)
-    if evidence.champion is not None:
-        least = thresholds.new_items_ratio * np.minimum(wanted, evidence.champion.new_share)
-        yield _bounded("output.new_share", share, float(least), at_least=True)
 
 
 def _popularity(evidence: Evidence) -> Check:

@@ -226,14 +226,18 @@ def test_new_items_must_still_be_shown_but_not_beyond_demand(
         (float("nan"), 0.08, "hold"),
     ],
 )
-@pytest.mark.parametrize("first", [True, False])
 def test_new_items_must_not_be_shown_far_beyond_demand(
-    share: float, demand: float, decision: str, first: bool
+    share: float, demand: float, decision: str
 ) -> None:
     output = GOOD.output | {"new_share": share, "new_demand": demand}
     evidence = replace(with_champion(new_share=0.02), output=output)
-    evidence = evidence.without_champion() if first else evidence
     assert gate(evidence, THRESHOLDS).decision == decision
+
+
+def test_a_first_release_is_better_than_none_however_many_new_items_it_shows() -> None:
+    output = GOOD.output | {"new_share": 0.9, "new_demand": 0.1}
+    evidence = replace(GOOD, output=output).without_champion()
+    assert gate(evidence, THRESHOLDS).decision == "promote"
 
 
 def test_small_steps_down_are_stopped_by_the_best_past_release() -> None:
