@@ -47,7 +47,7 @@ class GateParams:
     coverage_ratio: float = 0.5
     """The same, against what the champion's lists reach."""
 
-    new_items_ratio: float = 0.5
+    new_items_ratio: float = 0.1
     """New items' share of the lists, against what champion and past releases show and what users
     choose: at least this much of the smaller."""
 

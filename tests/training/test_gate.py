@@ -197,9 +197,9 @@ def test_a_slice_that_collapses_holds_and_a_small_slice_is_not_judged() -> None:
 @pytest.mark.parametrize(
     ("share", "demand", "champion", "decision"),
     [
-        (0.05, 0.08, 0.20, "promote"),  # the champion shows more of them than users want
-        (0.03, 0.08, 0.20, "hold"),
-        (0.03, 0.08, 0.05, "promote"),
+        (0.010, 0.08, 0.20, "promote"),  # the champion shows more of them than users want
+        (0.006, 0.08, 0.20, "hold"),
+        (0.006, 0.08, 0.05, "promote"),
         (0.00, 0.00, 0.20, "promote"),  # nobody wanted one
         (0.05, float("nan"), 0.20, "hold"),
         (float("nan"), 0.08, 0.20, "hold"),
