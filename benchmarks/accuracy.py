@@ -40,7 +40,7 @@ from training.transformer.scorer import encode
 from training.transformer.tail import CHUNK_SCORES, Tail
 
 K = 10
-VALIDATED = 8192
+STOPPING_USERS = 8192
 """Users whose validation item decides when to stop."""
 
 Values = dict[str, PerUser]
@@ -83,7 +83,7 @@ def run(
     """
     began = time.perf_counter()
     train, validation, judged = split(sequences, rolling)
-    validation = some(validation, VALIDATED)
+    validation = some(validation, STOPPING_USERS)
     text = np.zeros((sequences.catalogue, 1), dtype=np.float32)  # these files have no content
     allowed = lazy_unseen(validation, sequences.catalogue)
     fitted = trainer.fit(train, validation, allowed, text, params, options, home, False)
