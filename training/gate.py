@@ -55,7 +55,7 @@ class GateParams:
     """New items' share of the lists, against what users choose: at most this many times as much."""
 
     free_new_share: float = 0.1
-    """The same, of all places: up to here it needs no proof."""
+    """New items may always have this share of the places, however few of them users choose."""
 
     min_full_share: float = 0.95
     """Share of lists that must have all k places filled."""

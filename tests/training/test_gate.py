@@ -1,5 +1,6 @@
 """The gate, rule by rule: one good release, and each way in which it can stop being one."""
 
+import math
 from dataclasses import fields, replace
 
 import pytest
@@ -10,6 +11,7 @@ from training.evidence import Champion, Evidence, Slice
 from training.gate import Check, GateParams, Verdict, gate
 
 METRIC = "ndcg@10"
+NAN = math.nan
 BETTER = Interval(0.010, 0.004, 0.016)
 LEVEL = Interval(0.001, -0.003, 0.005)
 WORSE = Interval(-0.010, -0.016, -0.004)
@@ -58,6 +60,11 @@ GOOD = Evidence(
 
 def with_champion(**changes: object) -> Evidence:
     return replace(GOOD, champion=replace(CHAMPION, **changes))  # type: ignore[arg-type]
+
+
+def with_new_items(share: float, demand: float, champion: float) -> Evidence:
+    output = GOOD.output | {"new_share": share, "new_demand": demand}
+    return replace(with_champion(new_share=champion), output=output)
 
 
 def check(verdict: Verdict, name: str) -> Check:
@@ -195,48 +202,47 @@ def test_a_slice_that_collapses_holds_and_a_small_slice_is_not_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "demand", "champion", "decision"),
+    ("share", "demand", "champion", "passed"),
     [
-        (0.010, 0.08, 0.20, "promote"),  # the champion shows more of them than users want
-        (0.006, 0.08, 0.20, "hold"),
-        (0.006, 0.08, 0.05, "promote"),
-        (0.00, 0.00, 0.20, "promote"),  # nobody wanted one
-        (0.05, float("nan"), 0.20, "hold"),
-        (float("nan"), 0.08, 0.20, "hold"),
-        (0.05, 0.08, float("nan"), "hold"),
+        (0.010, 0.08, 0.20, True),  # the champion shows more of them than users want
+        (0.006, 0.08, 0.20, False),
+        (0.006, 0.08, 0.05, True),
+        (0.00, 0.00, 0.20, True),  # nobody wanted one
+        (0.05, NAN, 0.20, None),
+        (NAN, 0.08, 0.20, None),
+        (0.05, 0.08, NAN, None),
     ],
 )
-def test_new_items_must_still_be_shown_but_not_beyond_demand(
-    share: float, demand: float, champion: float, decision: str
+def test_new_items_must_still_be_shown(
+    share: float, demand: float, champion: float, passed: bool | None
 ) -> None:
-    output = GOOD.output | {"new_share": share, "new_demand": demand}
-    evidence = replace(with_champion(new_share=champion), output=output)
-    assert gate(evidence, THRESHOLDS).decision == decision
+    verdict = gate(with_new_items(share, demand, champion), THRESHOLDS)
+    assert check(verdict, "output.new_share").passed is passed
+    assert (verdict.decision == "promote") is (passed is True)
 
 
 @pytest.mark.parametrize(
-    ("share", "demand", "decision"),
+    ("share", "demand", "champion", "passed"),
     [
-        (0.34, 0.17, "hold"),  # what content alone speaks for crowds out what people chose
-        (0.25, 0.17, "promote"),
-        (0.10, 0.01, "promote"),
-        (0.11, 0.01, "hold"),
-        (0.80, 0.70, "promote"),  # as in news
-        (0.05, float("nan"), "hold"),
-        (float("nan"), 0.08, "hold"),
+        (0.34, 0.17, 0.02, False),
+        (0.25, 0.17, 0.02, True),
+        (0.10, 0.01, 0.02, True),
+        (0.11, 0.01, 0.02, False),
+        (0.85, 0.60, 0.02, True),  # as in news
+        (0.05, NAN, 0.02, None),
+        (NAN, 0.08, 0.02, None),
+        (0.05, 0.08, NAN, True),  # the upper bound does not ask what the champion shows
     ],
 )
 def test_new_items_must_not_be_shown_far_beyond_demand(
-    share: float, demand: float, decision: str
+    share: float, demand: float, champion: float, passed: bool | None
 ) -> None:
-    output = GOOD.output | {"new_share": share, "new_demand": demand}
-    evidence = replace(with_champion(new_share=0.02), output=output)
-    assert gate(evidence, THRESHOLDS).decision == decision
+    verdict = gate(with_new_items(share, demand, champion), THRESHOLDS)
+    assert check(verdict, "output.new_share_limit").passed is passed
 
 
 def test_a_first_release_is_better_than_none_however_many_new_items_it_shows() -> None:
-    output = GOOD.output | {"new_share": 0.9, "new_demand": 0.1}
-    evidence = replace(GOOD, output=output).without_champion()
+    evidence = with_new_items(0.9, 0.1, 0.2).without_champion()
     assert gate(evidence, THRESHOLDS).decision == "promote"
 
 
