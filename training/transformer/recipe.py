@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from training.transformer.config import TransformerParams
+from training.transformer.config import SHAPES, TransformerParams
 
 STEPS_AN_EPOCH: Final = 120
 """Fewer waste a small log's epochs, more are slow: a short step has the same fixed costs."""
@@ -20,8 +20,12 @@ DROPOUT: Final = (0.5, 0.3)
 """At SPARSE and below, at DENSE and above; between them on a line over the logarithm."""
 
 WEIGHT_DECAY: Final = (2.0, 0.3)
-"""As DROPOUT, on a line over its own logarithm, too; at the learning rate of the size. Per step a
-weight loses rate × decay of itself: where another rate is chosen, that product stays."""
+"""As DROPOUT, on a line over its own logarithm, too; at DECAY_RATE. Per step a weight loses rate ×
+decay of itself: at another rate, chosen or of another size, that product stays (Wang and Aitchison,
+2024, "How to set AdamW's weight decay as you scale model and dataset size")."""
+
+DECAY_RATE: Final = SHAPES["small"].learning_rate
+"""The learning rate that WEIGHT_DECAY was chosen at."""
 
 EXACT_UP_TO: Final = 2**15
 """Items with an id up to which the softmax is exact.
@@ -61,14 +65,13 @@ class Recipe(TransformerParams):
     def of(params: TransformerParams, events: int, items: int) -> "Recipe":
         """For a log of so many events, with so many items that have an id; both at least 1."""
         density = events / items
-        usual = params.shape.learning_rate
-        rate = _or(params.learning_rate, usual)
+        rate = _or(params.learning_rate, params.shape.learning_rate)
         decay = math.exp(_between([math.log(decay) for decay in WEIGHT_DECAY], density))
         values = vars(params) | {
             "batch_tokens": params.batch_tokens or _batch_tokens(events),
             "learning_rate": rate,
             "dropout": _or(params.dropout, _between(DROPOUT, density)),
-            "weight_decay": _or(params.weight_decay, decay * usual / rate),
+            "weight_decay": _or(params.weight_decay, decay * DECAY_RATE / rate),
             "negatives": _negatives(params, items),
         }
         return Recipe(**values)

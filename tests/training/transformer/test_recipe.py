@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.transformer.config import TransformerParams
+from training.transformer.config import SHAPES, TransformerParams
 from training.transformer.recipe import DRAWS, EXACT_UP_TO, POINTWISE_DRAWS, Recipe
 
 OPEN = TransformerParams()
@@ -27,19 +27,23 @@ def test_the_fewer_events_an_item_has_the_more_is_dropped() -> None:
 
 
 def test_the_fewer_events_an_item_has_the_more_decays() -> None:
+    small = TransformerParams(size="small")
     decay = [
-        Recipe.of(OPEN, events, 100).weight_decay for events in (100, 1200, 6000, 30_000, 10**9)
+        Recipe.of(small, events, 100).weight_decay for events in (100, 1200, 6000, 30_000, 10**9)
     ]
     np.testing.assert_allclose(decay, [2.0, 2.0, 0.6**0.5, 0.3, 0.3])
 
 
-def test_a_step_takes_the_same_share_off_the_weights_at_any_rate() -> None:
-    usual, faster = (
-        Recipe.of(TransformerParams(learning_rate=rate), 1200, 100) for rate in (None, 0.5)
-    )
-    assert faster.weight_decay < usual.weight_decay
-    taken = [recipe.learning_rate * recipe.weight_decay for recipe in (usual, faster)]
-    np.testing.assert_allclose(taken, 2.0 * TransformerParams().shape.learning_rate)
+@pytest.mark.parametrize(
+    "params",
+    [
+        TransformerParams(size="small", learning_rate=0.5),
+        *(TransformerParams(size=size) for size in SHAPES),
+    ],
+)
+def test_a_step_takes_the_same_share_off_the_weights_at_any_rate(params: TransformerParams) -> None:
+    recipe = Recipe.of(params, 1200, 100)
+    np.testing.assert_allclose(recipe.learning_rate * recipe.weight_decay, 2.0 * 3e-3)
 
 
 def test_by_default_small_catalogues_are_exact_and_large_ones_sampled() -> None:
