@@ -81,6 +81,7 @@ check: lint typecheck test
 
 install: $(STAMP) $(ENV)
 
+# pip would compile bytecode on one core; here all do. Some packages hold templates that are no Python.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Rondo needs Python 3.11 or newer; set PYTHON=python3.11"; exit 1; }
@@ -88,10 +89,10 @@ $(STAMP): pyproject.toml constraints.txt
 	  { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) && \
 	    $(PYTHON) -m pip --python $(BIN)/python install -q pip; } || \
 	  { echo "cannot make a virtual environment: install python3-venv (Debian) or pip"; exit 1; }
-	@echo "installing (about 2 minutes the first time) ..."
+	@echo "installing (2 to 5 minutes the first time) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt \
 	  -e ".[train,dev]"
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true # pip compiles on one core; a template fails
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 # First on PATH: DVC runs `python` by name. Telemetry of every tool off. Waiting threads sleep: on a

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from training.transformer.config import SHAPES, TransformerParams
+from training.transformer.config import TransformerParams
 
 STEPS_AN_EPOCH: Final = 120
 """Fewer waste a small log's epochs, more are slow: a short step has the same fixed costs."""
@@ -24,8 +24,8 @@ WEIGHT_DECAY: Final = (2.0, 0.3)
 decay of itself: at another rate, chosen or of another size, that product stays (Wang and Aitchison,
 2024, "How to set AdamW's weight decay as you scale model and dataset size")."""
 
-DECAY_RATE: Final = SHAPES["small"].learning_rate
-"""The learning rate that WEIGHT_DECAY was chosen at."""
+DECAY_RATE: Final = 3e-3
+"""The learning rate that WEIGHT_DECAY was chosen at: then that of size `small`."""
 
 EXACT_UP_TO: Final = 2**15
 """Items with an id up to which the softmax is exact.
