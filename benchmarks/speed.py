@@ -5,10 +5,11 @@
 
 One run, one machine, the same data, width, depth and maximum length, each contender in a process
 of its own with the same number of threads; Rondo without bf16, too, as `rondo_float32`. First
-tokens/s, in rounds that take turns and begin to count after a few steps; then the training seconds
-until NDCG@10 of the validation items reaches the target. Seconds are of training alone: ranking the
-validation users, which one function judges for all, stops the clock. A token is a real event that a
-step learns to predict; padding is none. Written after each contender to `reports/bench-speed.json`.
+tokens/s, in rounds that take turns and begin to count after a few steps; then a race: the training
+seconds until NDCG@10 of the validation items reaches the target, and the tokens/s on the way, whose
+ratio is the one to believe. Seconds are of training alone: ranking the validation users, which one
+function judges for all, stops the clock. A token is a real event that a step learns to predict;
+padding is none. Written after each contender to `reports/bench-speed.json`.
 """
 
 import argparse

@@ -19,6 +19,10 @@ PAIRS: Final = ((RONDO, RECTOOLS, ""), (RONDO, PADDED, "_padded"), (FLOAT32, REC
 GOALS: Final = {"ratio_tokens": 8.0, "ratio_seconds": 5.0}
 """Rondo's tokens/s over RecTools', and RecTools' seconds to the target over Rondo's."""
 
+RACES: Final = "races"
+ROUNDS: Final = "rounds"
+"""What a ratio of tokens/s is of. A race lasts minutes: its ratio is the one to believe."""
+
 UNKNOWN: Final = "–"
 
 
@@ -32,13 +36,17 @@ def report(
 
     rounds: runs that measured tokens/s, by contender; races: runs to the target; rates:
     floating-point operations a second of a matrix product, by number format.
-    Ratios are those of PAIRS; without a suffix, of Rondo to RecTools. A contender that did not
-    reach the target has null seconds; a ratio to it is of the seconds that it trained in vain, and
+    Ratios are those of PAIRS; without a suffix, of Rondo to RecTools. Tokens/s are a race's where
+    there was one, else the median of the rounds; their ratio is of two races or of two contenders'
+    rounds, never mixed, and `ratio_tokens…_of` says of which. A contender that did not reach the
+    target has null seconds; a ratio to it is of the seconds that it trained in vain, and
     `…_is_lower_bound` says. Where Rondo did not reach it, or one of the two was not run, the ratio
     is null.
     """
     ran = [name for name in NAMES if name in rounds or name in races]
-    speeds = {name: _speed(rounds.get(name, ()), races.get(name)) for name in NAMES}
+    raced = {name: race.tokens_per_second for name, race in races.items()}
+    paced = {name: _median(runs) for name, runs in rounds.items() if runs}
+    speeds = {name: raced.get(name, paced.get(name)) for name in NAMES}
     reached = {name: race.reached(target) for name, race in races.items()}
     seconds = {name: epoch.seconds if epoch else None for name, epoch in reached.items()}
     trained = {name: race.epochs[-1].seconds for name, race in races.items()}
@@ -47,7 +55,12 @@ def report(
     content["seconds_trained"] = {name: trained.get(name) for name in NAMES}
     for ours, theirs, suffix in PAIRS:
         slowest = seconds.get(theirs) or trained.get(theirs)
-        content[f"ratio_tokens{suffix}"] = _ratio(speeds.get(ours), speeds.get(theirs))
+        both = ours in raced and theirs in raced
+        of_races = _ratio(raced.get(ours), raced.get(theirs))
+        of_rounds = _ratio(paced.get(ours), paced.get(theirs))
+        content[f"ratio_tokens{suffix}"] = of_races if both else of_rounds
+        content[f"ratio_tokens{suffix}_of"] = RACES if both else ROUNDS if of_rounds else None
+        content[f"ratio_tokens{suffix}_rounds"] = of_rounds
         content[f"ratio_seconds{suffix}"] = _ratio(slowest, seconds.get(ours))
         content[f"ratio_seconds{suffix}_is_lower_bound"] = (
             content[f"ratio_seconds{suffix}"] is not None and seconds.get(theirs) is None
@@ -60,10 +73,8 @@ def report(
     return content
 
 
-def _speed(rounds: Sequence[Outcome], race: Outcome | None) -> float | None:
-    """Median of the rounds; of the race where there were none."""
-    runs = [*rounds] or ([race] if race else [])
-    return statistics.median(run.tokens_per_second for run in runs) if runs else None
+def _median(runs: Sequence[Outcome]) -> float:
+    return statistics.median(run.tokens_per_second for run in runs)
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:
@@ -145,4 +156,14 @@ def _against_goal(content: Mapping[str, Any], key: str, goal: float) -> str:
     bounded = content.get(f"{key}_is_lower_bound")
     verdict = "met" if ratio >= goal else "not shown" if bounded else "missed"
     bound = "at least " if bounded else ""
-    return f"{key}: {bound}{ratio:.1f} times RecTools' (goal {goal:g}: {verdict})"
+    line = f"{key}: {bound}{ratio:.1f} times RecTools' (goal {goal:g}: {verdict})"
+    return line + _told_of(content, key)
+
+
+def _told_of(content: Mapping[str, Any], key: str) -> str:
+    """What a ratio of tokens/s is of, and the other one where there is one."""
+    if content.get(f"{key}_of") == ROUNDS:
+        return ", over rounds: a race says more"
+    rounds = content.get(f"{key}_rounds")
+    beside = f"; {rounds:.1f} in rounds" if rounds is not None else ""
+    return f", over the race{beside}" if f"{key}_of" in content else ""

@@ -1,5 +1,8 @@
 """The service as its users meet it: a real `bentoml serve` process over HTTP."""
 
+import json
+import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -161,6 +164,38 @@ def test_health_metrics_and_documentation_are_there(service: Service) -> None:
     schema = service.client.get("/docs.json").json()
     assert {"/recommend", "/feedback", "/similar", "/history"} <= set(schema["paths"])
     assert service.client.get("/").status_code == 200
+
+
+def test_every_endpoint_has_a_curl_line_in_the_readme_and_each_is_answered(
+    service: Service, checkout: Path
+) -> None:
+    lines = re.findall(r"^curl .*", (checkout / "README.md").read_text(), flags=re.MULTILINE)
+    asked = {shlex.split(line)[1].removeprefix("localhost:3000") for line in lines}
+    ours = set(service.client.get("/docs.json").json()["paths"])
+    assert ours - {"/livez", "/healthz"} <= asked
+    slate = service.recommend(user_id="u00001")
+    places = {
+        "localhost:3000": str(service.client.base_url).rstrip("/"),
+        "REQUEST_ID": slate["request_id"],
+        "i00007": slate["items"][0]["item_id"],
+    }
+    answers = {}
+    for line in lines:
+        for place, value in places.items():
+            line = line.replace(place, value)
+        command = shlex.split(line, comments=True)
+        clock = f"{next(iter(HEADERS))}: {NOW + 10}"
+        answer = subprocess.run(
+            [*command, "-sS", "--fail-with-body", "-H", clock], capture_output=True, text=True
+        )
+        assert answer.returncode == 0, f"{line}: {answer.stdout} {answer.stderr}"
+        answers[command[1].rpartition("/")[2]] = answer.stdout
+    assert len(json.loads(answers["recommend"])["items"]) == 5
+    assert json.loads(answers["feedback"]) == {"accepted": 1, "duplicates": 0, "rejected": []}
+    assert json.loads(answers["catalogue"]) == {"changed": 1}
+    assert json.loads(answers["history"])["events"][0]["item_id"] == places["i00007"]
+    assert json.loads(answers["status"])["release"] == slate["release"]
+    assert "rondo_recommends_total{" in answers["metrics"]
 
 
 def test_the_service_never_imports_the_tools_that_train(checkout: Path) -> None:
