@@ -1,6 +1,8 @@
 """`make serve`: the current champion on http://localhost:3000, with its page of API docs.
 
 python -m flows.serve [options of `bentoml serve`]
+
+Only this machine reaches it, as the service asks for no key; `--host` says otherwise.
 """
 
 import os

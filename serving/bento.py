@@ -5,7 +5,8 @@
     bentoml serve rondo:latest               # starts on that release, follows the channel if any
 
 A Bento holds the service's code, the release, and the exact versions of the packages that the
-service needs: nothing that trains or orchestrates.
+service needs: nothing that trains or orchestrates. It listens on this machine alone unless `--host`
+or BENTOML_HOST says otherwise, in a container too: see `docs/guides/settings.md`.
 """
 
 import re

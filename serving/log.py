@@ -97,10 +97,9 @@ def _recent() -> sa.Select[Any]:
 
 
 _RECENT = _recent()
-_USERS_AFTER = (
-    sa.select(_events.user_id)
-    .where(_events.offset > sa.bindparam("after"), _events.event_type.in_(REMEMBERED))
-    .distinct()
+# Not DISTINCT: to find each user once, SQLite would walk the whole index of users.
+_USERS_AFTER = sa.select(_events.user_id).where(
+    _events.offset > sa.bindparam("after"), _events.event_type.in_(REMEMBERED)
 )
 
 

@@ -57,6 +57,9 @@ class ClockError(ValueError):
 @bentoml.service(
     name="rondo",
     workers=1,
+    # Whoever reaches the service may read any history: other machines only where `--host` (or
+    # BENTOML_HOST) says so.
+    http={"host": "127.0.0.1"},
     traffic={"timeout": 30},
     logging={"access": {"enabled": False}},
     metrics={"enabled": True},

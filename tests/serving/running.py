@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil  # type: ignore[import-untyped]
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def serving(
     }
     with (home / "service.log").open("w") as output:
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            [*command, "--port", str(port)],
             cwd=cwd,
             env=environment,
             stdout=output,
@@ -49,6 +50,12 @@ def serving(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def addresses(port: int) -> set[str]:
+    """Where somebody of this machine listens on `port`."""
+    found = psutil.net_connections("tcp")
+    return {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
 
 
 def from_checkout() -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from serving import channels, release
 from serving.bento import requirements
 from serving.database import connect
-from tests.serving.running import serving
+from tests.serving.running import addresses, serving
 from tests.serving.small import NOW, make_release
 
 
@@ -56,6 +56,7 @@ def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel(
     clock = {"RONDO_CLOCK": "request", "PYTHONPATH": "", "VIRTUAL_ENV": ""}
     headers = {"x-rondo-time": str(NOW)}
     with serving(serve, empty, home, clock, seconds=180) as client:
+        assert addresses(client.base_url.port or 0) == {"127.0.0.1"}
         answer = client.post("/recommend", json={"user_id": "u"}, headers=headers).json()
         assert (answer["release"], answer["source"]) == (first, "trees")
         release.publish(tmp_path / "second", str(home / "releases"))

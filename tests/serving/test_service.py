@@ -18,7 +18,7 @@ import pytest
 from serving import channels, release
 from serving.database import connect
 from serving.log import FeedbackLog
-from tests.serving.running import from_checkout, serving
+from tests.serving.running import addresses, from_checkout, serving
 from tests.serving.small import NOW, make_release
 
 HEADERS = {"x-rondo-time": str(NOW)}
@@ -54,6 +54,10 @@ def service(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterato
     with serving(from_checkout(), checkout, home, {"RONDO_CLOCK": "request"}) as client:
         yield Service(client, FeedbackLog(engine), (ids[0], ids[1]))
     engine.dispose()
+
+
+def test_it_listens_on_this_machine_alone(service: Service) -> None:
+    assert addresses(service.client.base_url.port or 0) == {"127.0.0.1"}
 
 
 def test_a_slate_names_what_served_it(service: Service) -> None:

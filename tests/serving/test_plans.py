@@ -1,0 +1,76 @@
+"""What a write or a request costs does not grow with what is stored."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from serving import catalogue_feed, channels, offsets, verdicts
+from serving.database import connect, writing
+from serving.log import FeedbackLog
+from tests.serving.plans import recorded, scans
+from tests.serving.test_log import T0, event, slate
+
+#: Tables that grow for as long as the service runs. (Dead letters are read from their newest on.)
+GROWING = {"events", "requests", "slots", "items", "channel_moves"}
+EVENTS = 20_000
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
+    """A database with a past, whose statistics SQLite has."""
+    folder: Path = tmp_path_factory.mktemp("full")
+    engine = connect(f"sqlite:///{folder / 'rondo.db'}")
+    log = FeedbackLog(engine)
+    log.append(
+        slates=[slate(f"r{n}", "i1", "i2") for n in range(200)],
+        events=[
+            event(f"e{n}", user_id=f"u{n % 500}", timestamp=T0 + n * 10**9) for n in range(EVENTS)
+        ],
+        dead=[
+            {"event_id": f"d{n}", "reason": "bad", "payload": {}, "received_at": T0}
+            for n in range(500)
+        ],
+    )
+    rows = [{"item_id": f"i{n}", "title": f"Item {n}", "received_at": T0} for n in range(2_000)]
+    catalogue_feed.upsert(engine, rows)
+    for generation in range(50):
+        channels.move(engine, "champion", f"r{generation}", generation, None, now=T0)
+    with writing(engine) as connection:
+        connection.exec_driver_sql("ANALYZE")
+    yield engine
+    engine.dispose()
+
+
+def test_no_write_and_no_request_reads_a_table_that_grows_from_end_to_end(
+    full: sa.Engine,
+) -> None:
+    log = FeedbackLog(full)
+    with recorded(full) as plans:
+        last = log.append(slates=[slate("new", "i1")], events=[event("new")]).last_offset
+        log.dead_letter("bad", "why", {}, T0)
+        assert log.users_after(last - 1) == {"u1"}
+        log.recent(["u1", "u2"], 200, 3.0)
+        log.slots_of(["r1", "new"])
+        log.request("r1")
+        log.read(last - 1, 100)
+        log.last_offset()
+        log.dead_letters(10)
+        log.requests_between(T0, T0 + 1, 10)
+        changed = {"item_id": "i1", "title": "Another", "received_at": T0}
+        assert catalogue_feed.upsert(full, [changed]) == 1
+        catalogue_feed.read(full, catalogue_feed.last_sequence(full) - 1)
+        channels.read(full, "champion")
+        channels.move(full, "champion", "r99", 50, None, now=T0)
+        offsets.advance(full, {"feedback": 1})
+        offsets.read(full, "feedback")
+        verdicts.read(full, "r1")
+    assert len(plans) > 20
+    assert scans(plans, GROWING) == []
+
+
+def test_a_scan_of_a_table_that_grows_is_seen(full: sa.Engine) -> None:
+    with recorded(full) as plans, full.connect() as connection:
+        connection.execute(sa.text('SELECT DISTINCT user_id FROM events WHERE "offset" > 19990'))
+    assert len(scans(plans, GROWING)) == 1
