@@ -14,7 +14,7 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
           $(if $(WAVES),--waves $(WAVES))
 
-.PHONY: install loop test test-all serve deploy bento bench-accuracy bench-times bench-speed bench-scale bench-sizes tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-sizes tune lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
 	@$(RUN) python -m flows.loop $(LOOP)
@@ -70,6 +70,9 @@ TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS))
 tune: install           ## search for better values in params.yaml, on validation data
 	@$(RUN) dvc repro -q $(if $(filter trees,$(SECTION)),candidates,split) && \
 	  python -m training.tune $(TUNE)
+
+deps: install           ## dvc.yaml lists the code that each stage runs, found by its imports
+	@$(RUN) python -m flows.dependencies
 
 lint: install
 	@$(RUN) ruff check . && ruff format --check .

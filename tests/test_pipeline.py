@@ -1,6 +1,5 @@
 """`dvc.yaml` and `params.yaml` tell the whole truth about the stages."""
 
-import ast
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,6 @@ from training.transformer.config import TransformerParams
 from training.trees import TreeParams
 from training.tuning.space import TuneParams
 
-PACKAGES = ("features", "training", "serving", "simulation")
-
 #: The dataclass that each section of params.yaml builds; `input` is no section.
 SECTIONS: dict[str, type[Any]] = {
     "world": WorldParams,
@@ -44,50 +41,6 @@ SECTIONS: dict[str, type[Any]] = {
 def pipeline(checkout: Path) -> dict[str, Any]:
     stages: dict[str, Any] = yaml.safe_load((checkout / "dvc.yaml").read_text())["stages"]
     return stages
-
-
-def module_path(checkout: Path, module: str) -> Path | None:
-    base = checkout / module.replace(".", "/")
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.exists():
-            return path
-    return None
-
-
-def first_party(checkout: Path, path: Path, seen: set[Path]) -> set[Path]:
-    """All our source files that `path` imports, directly or not."""
-    if path in seen:
-        return seen
-    seen.add(path)
-    for node in ast.walk(ast.parse(path.read_text())):
-        modules: list[str] = []
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-        for module in modules:
-            if module.split(".")[0] in PACKAGES:
-                found = module_path(checkout, module)
-                if found is not None:
-                    first_party(checkout, found, seen)
-    return seen
-
-
-def test_every_stage_depends_on_each_module_that_it_imports(checkout: Path) -> None:
-    for name, stage in pipeline(checkout).items():
-        launcher, module = stage["cmd"].removeprefix("exec python -m ").split()[:2]
-        assert launcher == "features.stage", stage["cmd"]
-        sources = [module_path(checkout, name) for name in (launcher, module)]
-        deps = [checkout / dep for dep in stage["deps"] if "${" not in dep]
-        seen: set[Path] = set()
-        for source in sources:
-            assert source is not None, stage["cmd"]
-            first_party(checkout, source, seen)
-        for path in seen:
-            if path.name == "__init__.py":
-                continue
-            covered = any(path == dep or dep in path.parents for dep in deps)
-            assert covered, f"stage {name} does not list {path.relative_to(checkout)}"
 
 
 def test_every_listed_dependency_exists_or_is_an_output(checkout: Path) -> None:

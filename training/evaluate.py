@@ -179,7 +179,7 @@ def main(
         catalogue,
         recommender.sources.neighbours.new_items(len(catalogue)),
         windows,
-        fingerprint(Path(), read()),
+        fingerprint(read()),
         data_checks(split),
         params,
     )

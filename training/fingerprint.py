@@ -1,38 +1,80 @@
-"""Which code and params made a release: equal fingerprints mean a refresh on newer data."""
+"""Which code and params made a release: equal fingerprints mean a refresh on newer data.
 
-import hashlib
+The code is what the stages of `dvc.yaml` run up to `evaluate`, found by their imports, with what
+ingests and the policy that draws. A fingerprint of an earlier scheme equals none of these, so its
+release counts as made by other code: the stricter rule of the gate holds once.
+"""
+
 import json
-from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-#: What decides which slate a release shows: how it is trained, and the policy that draws.
-CODE: Final = ("features/**/*.py", "training/**/*.py", "serving/policy.py")
-SECTIONS: Final = ("ingest", "placements", "split", "fit", "candidates", "trees", "policy")
-#: What decides a value that the online store holds.
-FEATURE_CODE: Final = tuple(
-    f"features/{name}.py"
-    for name in ("activity", "aggregates", "asof", "schema", "tokens", "repo/definitions")
-)
-FEATURE_PARAMS: Final = ("history_length", "attribution_minutes", "min_rating")
+import yaml
+
+from features import code
+
+PIPELINE: Final = "dvc.yaml"
+#: What runs after these only tells of a release or packs it.
+LAST_STAGE: Final = "trees"
+FEATURE_STAGE: Final = "features"
+#: Beside the stages: what decides which rows are kept, and which slate is drawn from the scores.
+BESIDE: Final = ("features.ingest", "serving.policy")
+BESIDE_SECTIONS: Final = frozenset({"ingest", "policy"})
+#: Keys of `split` that say which moments are trained and judged on, not what a feature is.
+WINDOWS: Final = ("rank_days", "judge_days", "min_targets", "min_users", "max_queries_per_user")
 
 
-def fingerprint(root: Path, params: dict[str, Any]) -> str:
-    """SHA-256 of the files under `root` that match CODE and of the SECTIONS of `params`."""
-    return _digest(root, CODE, {name: params.get(name) for name in SECTIONS})
+def fingerprint(params: dict[str, Any], root: Path = code.SOURCE) -> str:
+    """SHA-256 of what decides the slates of a release: its code below `root`, its `params`."""
+    return _digest(root, code_files(root), {name: params.get(name) for name in sections(root)})
 
 
-def feature_fingerprint(root: Path, params: dict[str, Any]) -> str:
-    """The same of FEATURE_CODE and of the FEATURE_PARAMS of section `split`."""
+def feature_fingerprint(params: dict[str, Any], root: Path = code.SOURCE) -> str:
+    """The same of what decides a value that the online store holds."""
+    files = code.deciding(map(stage_module, _needed(root, FEATURE_STAGE).values()), root)
     split = params.get("split") or {}
-    return _digest(root, FEATURE_CODE, {name: split.get(name) for name in FEATURE_PARAMS})
+    return _digest(root, files, {key: split[key] for key in split if key not in WINDOWS})
 
 
-def _digest(root: Path, patterns: Sequence[str], params: dict[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for pattern in patterns:
-        for path in sorted(root.glob(pattern)):
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-            digest.update(path.read_bytes() + b"\0")
-    digest.update(json.dumps(params, sort_keys=True).encode())
-    return digest.hexdigest()
+def code_files(root: Path = code.SOURCE) -> list[str]:
+    """Paths below `root` of the code that a fingerprint is of."""
+    modules = [stage_module(stage) for stage in _needed(root, LAST_STAGE).values()]
+    return code.deciding([*modules, *BESIDE], root)
+
+
+def sections(root: Path = code.SOURCE) -> list[str]:
+    """Names of the sections of `params.yaml` that a fingerprint is of."""
+    stages = _needed(root, LAST_STAGE)
+    return sorted({name for s in stages.values() for name in s.get("params", [])} | BESIDE_SECTIONS)
+
+
+def pipeline(root: Path = code.SOURCE) -> dict[str, dict[str, Any]]:
+    """The stages of `dvc.yaml` by name."""
+    stages: dict[str, dict[str, Any]] = yaml.safe_load((root / PIPELINE).read_text())["stages"]
+    return stages
+
+
+def stage_module(stage: dict[str, Any]) -> str:
+    """The module that a stage runs: `exec python -m features.stage MODULE …`."""
+    words: list[str] = stage["cmd"].split()
+    return words[words.index("features.stage") + 1]
+
+
+def _needed(root: Path, last: str) -> dict[str, dict[str, Any]]:
+    """Stage `last` and all whose outputs it needs. What makes `${input}` is not among them."""
+    stages = pipeline(root)
+    makers = {out: name for name, stage in stages.items() for out in stage.get("outs", [])}
+    found: dict[str, dict[str, Any]] = {}
+    waiting = [last]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = stages[name]
+            waiting += [makers[dep] for dep in stages[name]["deps"] if dep in makers]
+    return found
+
+
+def _digest(root: Path, files: list[str], params: dict[str, Any]) -> str:
+    text = json.dumps([code.digest(files, root), params], sort_keys=True)
+    return sha256(text.encode()).hexdigest()

@@ -1,66 +1,104 @@
-"""What counts as changed code: training, features and the policy; DVC knows the same."""
+"""What counts as changed code: what decides a slate does, what tells of it does not."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from features.params import read
-from training.fingerprint import (
-    CODE,
-    FEATURE_CODE,
-    SECTIONS,
-    feature_fingerprint,
-    fingerprint,
-)
+from training.fingerprint import feature_fingerprint, fingerprint, sections
+
+
+@pytest.fixture(scope="module")
+def source(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code, to be edited and put back."""
+    root = tmp_path_factory.mktemp("source")
+    for package in ("features", "training", "serving"):
+        shutil.copytree(checkout / package, root / package)
+    shutil.copy(checkout / "dvc.yaml", root)
+    return root
+
+
+def changed(source: Path, name: str, text: str) -> tuple[bool, bool]:
+    """Whether `text` at the end of a file is changed code, and whether it is other features."""
+    before = fingerprint({}, source), feature_fingerprint({}, source)
+    kept = (source / name).read_text()
+    (source / name).write_text(kept + text)
+    after = fingerprint({}, source), feature_fingerprint({}, source)
+    (source / name).write_text(kept)
+    return after[0] != before[0], after[1] != before[1]
 
 
 @pytest.mark.parametrize(
-    ("name", "counts"),
+    ("name", "counts", "decides_features"),
     [
-        ("features/split.py", True),
-        ("features/ingest/validate.py", True),
-        ("training/gate.py", True),
-        ("serving/policy.py", True),
-        ("serving/engine.py", False),
-        ("flows/retrain.py", False),
+        ("features/log.py", True, True),
+        ("features/joins.py", True, True),
+        ("features/tokens.py", True, True),
+        ("features/split.py", True, True),
+        ("features/snapshots.py", True, True),
+        ("features/repo/definitions.py", True, True),
+        ("features/ingest/validate.py", True, False),
+        ("features/text.py", True, False),
+        ("training/trees.py", True, False),
+        ("training/transformer/optimiser.py", True, False),
+        ("training/metrics/ndcg.py", True, False),
+        ("serving/policy.py", True, False),
+        ("training/tuning/report.py", False, False),
+        ("training/transformer/loggers.py", False, False),
+        ("training/gate.py", False, False),
+        ("features/settings.py", False, False),
+        ("features/errors.py", False, False),
+        ("serving/engine.py", False, False),
     ],
 )
-def test_a_changed_file_is_changed_code_where_it_decides_what_is_shown(
-    tmp_path: Path, name: str, counts: bool
+def test_a_changed_file_counts_where_it_decides_something(
+    source: Path, name: str, counts: bool, decides_features: bool
 ) -> None:
-    path = tmp_path / name
-    path.parent.mkdir(parents=True)
-    path.write_text("1")
-    before = fingerprint(tmp_path, {})
-    path.write_text("2")
-    assert (fingerprint(tmp_path, {}) != before) is counts
+    assert changed(source, name, "\nANOTHER = 1\n") == (counts, decides_features)
 
 
-def test_another_way_to_train_is_not_another_feature(tmp_path: Path, checkout: Path) -> None:
-    for name in ("features/tokens.py", "features/split.py", "training/gate.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("1")
-    params = {"fit": {"size": "tiny"}, "split": {"judge_days": 1, "min_rating": 0}}
-    before = feature_fingerprint(tmp_path, params)
-    for name in ("features/split.py", "training/gate.py"):
-        (tmp_path / name).write_text("2")
-    other = {"fit": {"size": "base"}, "split": {"judge_days": 2, "min_rating": 0}}
-    assert feature_fingerprint(tmp_path, other) == before
-    assert feature_fingerprint(tmp_path, {"split": {"min_rating": 4}}) != before
-    (tmp_path / "features/tokens.py").write_text("2")
-    assert feature_fingerprint(tmp_path, params) != before
-    assert all((checkout / name).exists() for name in FEATURE_CODE)
+def test_a_comment_is_no_change_of_code(source: Path) -> None:
+    assert changed(source, "features/log.py", "\n# told better\n") == (False, False)
 
 
-def test_every_section_is_one_of_params_yaml(checkout: Path) -> None:
-    assert set(SECTIONS) <= set(read(checkout / "params.yaml"))
+def test_a_stage_that_runs_another_module_is_changed_code(source: Path) -> None:
+    before = fingerprint({}, source)
+    kept = (source / "dvc.yaml").read_text()
+    other = kept.replace("features.stage training.trees", "features.stage training.judging")
+    assert other != kept
+    (source / "dvc.yaml").write_text(other)
+    assert fingerprint({}, source) != before
+    (source / "dvc.yaml").write_text(kept)
 
 
-def test_the_stages_that_name_the_fingerprint_depend_on_all_of_it(checkout: Path) -> None:
+@pytest.mark.parametrize(
+    ("section", "key", "counts", "decides_features"),
+    [
+        ("split", "min_rating", True, True),
+        ("split", "history_length", True, True),
+        ("split", "attribution_minutes", True, True),
+        ("split", "a_key_to_come", True, True),
+        ("split", "judge_days", True, False),
+        ("fit", "size", True, False),
+        ("policy", "epsilon", True, False),
+        ("ingest", "mapping", True, False),
+        ("gate", "delta", False, False),
+        ("world", "seed", False, False),
+    ],
+)
+def test_a_changed_parameter_counts_where_it_decides_something(
+    checkout: Path, section: str, key: str, counts: bool, decides_features: bool
+) -> None:
+    params: dict[str, Any] = read(checkout / "params.yaml")
+    other = params | {section: params[section] | {key: "another"}}
+    assert (fingerprint(other) != fingerprint(params)) is counts
+    assert (feature_fingerprint(other) != feature_fingerprint(params)) is decides_features
+
+
+def test_the_stage_that_names_the_fingerprint_depends_on_all_its_sections(checkout: Path) -> None:
     stages = yaml.safe_load((checkout / "dvc.yaml").read_text())["stages"]
-    for stage in ("evaluate", "package"):
-        deps = [checkout / dep for dep in stages[stage]["deps"]]
-        for path in (path for pattern in CODE for path in checkout.glob(pattern)):
-            assert any(path == dep or dep in path.parents for dep in deps), (stage, path)
-    assert set(SECTIONS) <= set(stages["evaluate"]["params"])
+    assert set(stages["evaluate"]["params"]) == {"evaluate", *sections()}
+    assert set(sections()) <= set(read(checkout / "params.yaml"))

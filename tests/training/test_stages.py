@@ -103,10 +103,11 @@ def test_the_evidence_is_complete_but_for_the_champion_so_the_gate_holds(workspa
 
 def test_the_fingerprint_names_code_and_params_but_not_data(workspace: Path) -> None:
     params = read(workspace / "params.yaml")
-    same = fingerprint(ROOT, params)
-    assert same == fingerprint(ROOT, params | {"input": "data/log", "gate": {}})
-    assert same != fingerprint(ROOT, params | {"trees": {"seed": 2}})
-    assert same != fingerprint(workspace, params)
+    text = (workspace / "first" / "evaluation" / "evidence.json").read_text()
+    same = Evidence.from_json(text).fingerprint
+    assert same == fingerprint(params)
+    assert same == fingerprint(params | {"input": "data/log", "gate": {}})
+    assert same != fingerprint(params | {"trees": {"seed": 2}})
 
 
 def test_what_items_became_in_the_judge_window_changes_nothing_that_trees_learn_from(

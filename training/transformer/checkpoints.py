@@ -6,6 +6,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
+from features import code
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.precision import native
 
@@ -20,6 +21,7 @@ def folder(
     """
     computed = [native(options), options.strategy == "fsdp"]
     digest = sha256(json.dumps([asdict(params), computed]).encode())
-    for path in [*inputs, *sorted(Path(__file__).parent.glob("*.py"))]:
+    for path in inputs:
         digest.update(sha256(path.read_bytes()).digest())
+    digest.update(code.digest(code.deciding(["training.fit"])).encode())
     return home / "checkpoints" / digest.hexdigest()

@@ -13,6 +13,7 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
+from features import code
 from features.catalogue import Catalogue
 from features.errors import InputError
 from features.windowing import Rules
@@ -25,11 +26,7 @@ from training.transformer.tail import candidates, split_tail
 from training.tuning.space import Section, Space, Values
 
 FILES: Final[dict[Section, tuple[str, ...]]] = {"fit": INPUTS, "trees": ("rank.parquet",)}
-#: Code that a trial's value depends on, below `training`.
-CODE: Final[dict[Section, tuple[str, ...]]] = {
-    "fit": ("transformer/*.py",),
-    "trees": ("trees.py", "prior*.py", "rank_features.py"),
-}
+STAGES: Final[dict[Section, str]] = {"fit": "training.fit", "trees": "training.trees"}
 
 
 @dataclass(frozen=True)
@@ -70,13 +67,15 @@ def fingerprint(section: Section, data: Path) -> str:
     Raises InputError when a file is missing.
     """
     digest = sha256()
-    training = Path(__file__).resolve().parents[1]
-    code = sorted(path for pattern in CODE[section] for path in training.glob(pattern))
-    for path in [*(data / name for name in FILES[section]), *code]:
+    for path in (data / name for name in FILES[section]):
         if not path.exists():
             stage = "split" if section == "fit" else "candidates"
             raise InputError(f"{path} does not exist: run `dvc repro {stage}` first")
         digest.update(sha256(path.read_bytes()).digest())
+    # This module reads both stages' data; of what it imports, only the section's stage counts.
+    own = Path(__file__).resolve().relative_to(code.SOURCE).as_posix()
+    files = {own, *code.deciding([STAGES[section]])}
+    digest.update(code.digest(sorted(files)).encode())
     return digest.hexdigest()
 
 

@@ -1,0 +1,82 @@
+"""`make deps`: the code that each stage of `dvc.yaml` depends on, found by its imports.
+
+    python -m flows.dependencies
+
+DVC does not see imports. What a stage reads beside code (data) stays as it stands there.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from features import code
+from training import fingerprint
+
+#: What a stage that names the fingerprint depends on as well: everything that it is of.
+NAMING: Final = "training/fingerprint.py"
+LAUNCHER: Final = "features.stage"
+#: A folder of at least so many files, all of them needed, is listed as one.
+FOLDER: Final = 3
+
+
+def needed(root: Path = code.SOURCE) -> dict[str, list[str]]:
+    """The code that each stage needs, by its name: paths below `root`, sorted."""
+    found = {}
+    for name, stage in fingerprint.pipeline(root).items():
+        files = set(code.files([LAUNCHER, fingerprint.stage_module(stage)], root))
+        if NAMING in files:
+            files |= set(fingerprint.code_files(root))
+        found[name] = _with_folders(files, root)
+    return found
+
+
+def listed(root: Path = code.SOURCE) -> dict[str, list[str]]:
+    """The code that `dvc.yaml` says each stage needs."""
+    stages = fingerprint.pipeline(root)
+    return {name: [dep for dep in stage["deps"] if _is_code(dep)] for name, stage in stages.items()}
+
+
+def write(root: Path = code.SOURCE) -> bool:
+    """Bring `dvc.yaml` up to date, all else in it as it was; whether anything changed."""
+    from ruamel.yaml import YAML
+
+    wanted = needed(root)
+    if wanted == listed(root):
+        return False
+    yaml = YAML()
+    yaml.width = 100
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    path = root / fingerprint.PIPELINE
+    content = yaml.load(path)
+    for name, paths in wanted.items():
+        deps = content["stages"][name]["deps"]
+        data = [dep for dep in deps if not _is_code(dep)]
+        deps[:] = [*data, *paths]
+    written = path.with_name(f".{path.name}.tmp")
+    with written.open("w") as file:
+        yaml.dump(content, file)
+    shutil.move(written, path)
+    return True
+
+
+def _is_code(dep: str) -> bool:
+    return not dep.startswith(("data/", "${"))
+
+
+def _with_folders(files: set[str], root: Path) -> list[str]:
+    """`files`, those that are all there is in a folder as that folder."""
+    folders = sorted({Path(name).parent.as_posix() for name in files})
+    for folder in folders:
+        below = {path.relative_to(root).as_posix() for path in (root / folder).rglob("*.py")}
+        holding = {name for name in below if name in files or not name.endswith("__init__.py")}
+        if folder != "." and len(holding) >= FOLDER and holding <= files:
+            files = {name for name in files if name not in below} | {folder}
+    return sorted(files)
+
+
+def main() -> None:
+    print("dvc.yaml was brought up to date" if write() else "dvc.yaml is up to date")
+
+
+if __name__ == "__main__":
+    main()
