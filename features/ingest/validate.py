@@ -6,12 +6,9 @@ import duckdb
 import pyarrow as pa
 
 from features.ingest.mapping import ERROR, RAW
-from features.log import connect, numbers
-from features.schema import EVENT, ITEM, MINUTE, USER, EventType
-
-#: How far a client's clock may run ahead.
-CLOCK_TOLERANCE = 5 * MINUTE
-LONGEST_ID = 256
+from features.ingest.refusals import EVENT_RULES, ITEM_RULES, LONGEST_ID
+from features.log import connect
+from features.schema import EVENT, ITEM, USER
 
 #: Columns of a quarantine file.
 QUARANTINE = pa.schema(
@@ -72,27 +69,7 @@ def validate_events(
     connection.execute(
         f"""
         CREATE TABLE judged AS
-        SELECT *, CASE
-            WHEN error IS NOT NULL THEN error
-            WHEN user_id IS NULL THEN 'user_id is missing'
-            WHEN event_type IS NULL OR event_type = '' THEN 'event_type is missing'
-            WHEN event_type NOT IN ({numbers(list(EventType))})
-                THEN 'unknown event_type ''' || event_type || ''''
-            WHEN item_id IS NULL AND event_type <> '{EventType.SEARCH}' THEN 'item_id is missing'
-            WHEN greatest(length(user_id), length(coalesce(item_id, '')), length(event_id))
-                > {LONGEST_ID} THEN 'an id is longer than {LONGEST_ID} characters'
-            WHEN timestamp IS NULL THEN 'timestamp is missing or not a time'
-            WHEN received_at IS NULL THEN 'received_at is not a time'
-            WHEN timestamp < 0 THEN 'timestamp is before 1970'
-            WHEN timestamp > {now + CLOCK_TOLERANCE} THEN 'timestamp is in the future'
-            WHEN received_at > {now + CLOCK_TOLERANCE} THEN 'received_at is in the future'
-            WHEN raw_value IS NOT NULL AND (value IS NULL OR NOT isfinite(value))
-                THEN 'value is not a finite number'
-            WHEN value IS NULL AND event_type = '{EventType.RATING}' THEN 'a rating has no value'
-            WHEN bad_position THEN 'position is not a whole number'
-            WHEN raw_propensity IS NOT NULL AND (propensity IS NULL OR NOT isfinite(propensity)
-                OR propensity <= 0 OR propensity > 1) THEN 'propensity is not in (0, 1]'
-        END AS reason
+        SELECT *, {EVENT_RULES.format(now=now)} AS reason
         FROM typed
         """
     )
@@ -121,18 +98,8 @@ def validate_items(table: pa.Table, now: int, first_offset: int = 0) -> Validate
                    available IS NOT NULL AND TRY_CAST(available AS BOOLEAN) IS NULL AS bad_flag
             FROM input
         )
-        SELECT *, item_id || ' ' || received_at AS version_id, CASE
-            WHEN error IS NOT NULL THEN error
-            WHEN item_id IS NULL THEN 'item_id is missing'
-            WHEN length(item_id) > {LONGEST_ID}
-                THEN 'an id is longer than {LONGEST_ID} characters'
-            WHEN raw_price IS NOT NULL AND (price IS NULL OR NOT isfinite(price) OR price < 0)
-                THEN 'price is not a number of at least 0'
-            WHEN bad_flag THEN 'available is neither true nor false'
-            WHEN raw_created IS NOT NULL AND created_at IS NULL THEN 'created_at is not a time'
-            WHEN received_at IS NULL THEN 'received_at is not a time'
-            WHEN received_at > {now + CLOCK_TOLERANCE} THEN 'received_at is in the future'
-        END AS reason
+        SELECT *, item_id || ' ' || received_at AS version_id,
+            {ITEM_RULES.format(now=now)} AS reason
         FROM typed
         """
     )
