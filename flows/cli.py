@@ -104,6 +104,20 @@ def retrain(reason: str = "by hand") -> None:
 
 
 @app.command()
+def migrate() -> None:
+    """Bring the database's tables to this program's. Every start does it, too, where it may."""
+    from serving import migrate as migration
+    from serving.database import open_engine
+
+    engine = open_engine(Settings().database)
+    before, now = migration.upgrade(engine)
+    known = " (of a later Rondo, with which this one works)" if now > migration.head() else ""
+    print(f"database    {migration.shown(engine)}")
+    print(f"revision    {now}{known}, was {before or 'none'}")
+    engine.dispose()
+
+
+@app.command()
 def rollback(reason: str = "by hand") -> None:
     """Serve the champion before the current one again."""
     from flows.lease import wall_clock

@@ -58,8 +58,8 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from flows.stages import StageFailed
     from flows.workspace import WorkspaceError
     from serving.channels import ChannelMoved
-    from serving.database import SchemaVersionError
     from serving.fences import Fenced
+    from serving.migrate import SchemaVersionError
 
     return (
         InputError,

@@ -13,26 +13,32 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serving import tables
+from serving import migrate, tables
 
 BUSY_TIMEOUT_MS = 30_000
-COUNTERS = ("events", "items")
 
 _counter = tables.counters.c.name == sa.bindparam("counter")
 _LOCK = sa.select(tables.counters.c.value).where(_counter).with_for_update()
 _ADVANCE = sa.update(tables.counters).where(_counter).values(value=sa.bindparam("value"))
 
 
-class SchemaVersionError(RuntimeError):
-    """The database was made by another version of Rondo."""
-
-
 def connect(url: str) -> sa.Engine:
-    """An engine whose tables exist and have this program's schema version.
+    """An engine whose tables are those of this program; older ones are brought up first.
 
-    Raises SchemaVersionError otherwise, naming both versions; ValueError for a dialect other
-    than SQLite, PostgreSQL and MySQL/MariaDB.
+    Raises `migrate.SchemaVersionError` where that cannot be, ValueError for a dialect other than
+    SQLite, PostgreSQL and MySQL/MariaDB.
     """
+    engine = open_engine(url)
+    try:
+        migrate.upgrade(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine, whatever its tables. Raises ValueError for a dialect that Rondo does not know."""
     parsed = sa.make_url(url)
     dialect = parsed.get_backend_name()
     if dialect == "sqlite":
@@ -47,11 +53,6 @@ def connect(url: str) -> sa.Engine:
         )
     else:
         raise ValueError(f"'{dialect}' is no database Rondo knows: sqlite, postgresql or mysql")
-    try:
-        _prepare(engine)
-    except BaseException:
-        engine.dispose()
-        raise
     return engine
 
 
@@ -77,57 +78,6 @@ def lock_counter(connection: sa.Connection, name: str) -> int:
 def advance_counter(connection: sa.Connection, name: str, value: int) -> None:
     """Set a counter that this transaction has locked."""
     connection.execute(_ADVANCE, {"counter": name, "value": value})
-
-
-def _prepare(engine: sa.Engine) -> None:
-    """Make the tables where there are none, else check their version.
-
-    The version is written last: without it, somebody may be making the tables at this moment.
-    """
-    if not _has_version(engine):
-        _create(engine)
-    with writing(engine) as connection:
-        found = connection.execute(sa.select(tables.schema_version.c.version)).scalars().all()
-        if found and set(found) != {tables.SCHEMA_VERSION}:
-            raise SchemaVersionError(
-                f"the database at {engine.url.render_as_string()} has schema version {found[0]}, "
-                f"this program needs {tables.SCHEMA_VERSION}: use the Rondo that wrote it, or "
-                "point RONDO_DATABASE_URL at a new database"
-            )
-        known = set(connection.execute(sa.select(tables.counters.c.name)).scalars())
-        for name in COUNTERS:
-            if name not in known:
-                _insert_once(connection, tables.counters, {"name": name, "value": 0})
-        if not found:
-            row = {"name": "rondo", "version": tables.SCHEMA_VERSION}
-            _insert_once(connection, tables.schema_version, row)
-
-
-def _has_version(engine: sa.Engine) -> bool:
-    if not sa.inspect(engine).has_table("schema_version"):
-        return False
-    with reading(engine) as connection:
-        found = connection.execute(sa.select(tables.schema_version.c.version).limit(1))
-        return found.scalar_one_or_none() is not None
-
-
-def _create(engine: sa.Engine, attempts: int = 20) -> None:
-    """Make what is missing. Processes that start together trip over each other: look again."""
-    for attempt in range(attempts):
-        try:
-            return tables.METADATA.create_all(engine)
-        except sa.exc.DBAPIError:
-            if attempt == attempts - 1:
-                raise
-    return None
-
-
-def _insert_once(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
-    try:
-        with connection.begin_nested():
-            connection.execute(sa.insert(table), row)
-    except sa.exc.IntegrityError:
-        pass  # another process was first, which is as good
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:

@@ -2,6 +2,7 @@
 
 All times are integers, UTC microseconds. Numbers called `offset` or `sequence` come from a row of
 `counters` that the writing transaction locks, so they have no gaps and follow commit order.
+A change here needs a revision: see `serving/migrations/README.md`.
 """
 
 from typing import Any, Final
@@ -9,40 +10,44 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
-#: Raised with every change of a table below; `database.connect` refuses any other.
+#: Raised only by a change that programs of before cannot live with: they refuse a database of a
+#: higher one. Every other change is a revision alone (`serving/migrations/README.md`).
 SCHEMA_VERSION: Final = 1
+
+#: Rows of `counters` that every database has.
+COUNTERS: Final = ("events", "items")
 
 ID_LENGTH: Final = 200
 
 # MySQL: ids are case-sensitive, and a BLOB or TEXT without a size holds 64 kB only.
-_OPTIONS: Final[dict[str, Any]] = {
+OPTIONS: Final[dict[str, Any]] = {
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
     "mariadb_charset": "utf8mb4",
     "mariadb_collate": "utf8mb4_bin",
 }
-_ID: Final = sa.String(ID_LENGTH)
-_TIME: Final = sa.BigInteger()
-_TEXT: Final = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-_BYTES: Final = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
-_DOUBLE: Final[sa.Double[float]] = sa.Double()
+ID: Final = sa.String(ID_LENGTH)
+TIME: Final = sa.BigInteger()
+TEXT: Final = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+BYTES: Final = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+DOUBLE: Final[sa.Double[float]] = sa.Double()
 
 METADATA: Final = sa.MetaData()
 
 schema_version: Final = sa.Table(
     "schema_version",
     METADATA,
-    sa.Column("name", _ID, primary_key=True),
+    sa.Column("name", ID, primary_key=True),
     sa.Column("version", sa.Integer, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 counters: Final = sa.Table(
     "counters",
     METADATA,
-    sa.Column("name", _ID, primary_key=True),
+    sa.Column("name", ID, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 #: One row per slate shown, with the context (see `serving.context`) that lets any release's
@@ -50,30 +55,30 @@ counters: Final = sa.Table(
 requests: Final = sa.Table(
     "requests",
     METADATA,
-    sa.Column("request_id", _ID, primary_key=True),
-    sa.Column("user_id", _ID, nullable=False),
-    sa.Column("placement", _ID, nullable=False),
-    sa.Column("timestamp", _TIME, nullable=False),
-    sa.Column("release", _ID),
+    sa.Column("request_id", ID, primary_key=True),
+    sa.Column("user_id", ID, nullable=False),
+    sa.Column("placement", ID, nullable=False),
+    sa.Column("timestamp", TIME, nullable=False),
+    sa.Column("release", ID),
     sa.Column("generation", sa.BigInteger),
-    sa.Column("source", _ID, nullable=False),
-    sa.Column("fallback", _ID),
-    sa.Column("digest", _ID, nullable=False),
-    sa.Column("context", _BYTES, nullable=False),
+    sa.Column("source", ID, nullable=False),
+    sa.Column("fallback", ID),
+    sa.Column("digest", ID, nullable=False),
+    sa.Column("context", BYTES, nullable=False),
     sa.Index("requests_by_time", "timestamp"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 slots: Final = sa.Table(
     "slots",
     METADATA,
-    sa.Column("request_id", _ID, primary_key=True),
+    sa.Column("request_id", ID, primary_key=True),
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("item_id", _ID, nullable=False),
-    sa.Column("propensity", _DOUBLE, nullable=False),
-    sa.Column("score", _DOUBLE),
-    sa.Column("reasons", _TEXT, nullable=False),
-    **_OPTIONS,
+    sa.Column("item_id", ID, nullable=False),
+    sa.Column("propensity", DOUBLE, nullable=False),
+    sa.Column("score", DOUBLE),
+    sa.Column("reasons", TEXT, nullable=False),
+    **OPTIONS,
 )
 
 #: The outbox: `schema.EVENT` in commit order.
@@ -81,41 +86,42 @@ events: Final = sa.Table(
     "events",
     METADATA,
     sa.Column("offset", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("event_id", _ID, nullable=False, unique=True),
-    sa.Column("user_id", _ID, nullable=False),
-    sa.Column("item_id", _ID),
+    sa.Column("event_id", ID, nullable=False, unique=True),
+    sa.Column("user_id", ID, nullable=False),
+    sa.Column("item_id", ID),
     sa.Column("event_type", sa.String(16), nullable=False),
-    sa.Column("value", _DOUBLE),
-    sa.Column("query", _TEXT),
-    sa.Column("timestamp", _TIME, nullable=False),
-    sa.Column("received_at", _TIME, nullable=False),
-    sa.Column("placement", _ID),
-    sa.Column("request_id", _ID),
+    sa.Column("value", DOUBLE),
+    sa.Column("query", TEXT),
+    sa.Column("timestamp", TIME, nullable=False),
+    sa.Column("received_at", TIME, nullable=False),
+    sa.Column("placement", ID),
+    sa.Column("request_id", ID),
     sa.Column("position", sa.Integer),
-    sa.Column("propensity", _DOUBLE),
-    sa.Column("release", _ID),
+    sa.Column("propensity", DOUBLE),
+    sa.Column("release", ID),
     sa.Index("events_by_user", "user_id", "timestamp"),
-    **_OPTIONS,
+    sa.Index("events_by_time", "timestamp"),
+    **OPTIONS,
 )
 
 dead_letters: Final = sa.Table(
     "dead_letters",
     METADATA,
     sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("event_id", _ID),
-    sa.Column("reason", _TEXT, nullable=False),
-    sa.Column("payload", _TEXT, nullable=False),
-    sa.Column("received_at", _TIME, nullable=False),
-    **_OPTIONS,
+    sa.Column("event_id", ID),
+    sa.Column("reason", TEXT, nullable=False),
+    sa.Column("payload", TEXT, nullable=False),
+    sa.Column("received_at", TIME, nullable=False),
+    **OPTIONS,
 )
 
 #: How far each consumer of the outbox or the catalogue feed has come.
 offsets: Final = sa.Table(
     "offsets",
     METADATA,
-    sa.Column("consumer", _ID, primary_key=True),
+    sa.Column("consumer", ID, primary_key=True),
     sa.Column("offset", sa.BigInteger, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 #: The catalogue feed: versions of items (`schema.ITEM`) in commit order; the latest wins.
@@ -123,62 +129,62 @@ items: Final = sa.Table(
     "items",
     METADATA,
     sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("item_id", _ID, nullable=False),
-    sa.Column("title", _TEXT),
-    sa.Column("description", _TEXT),
-    sa.Column("categories", _TEXT),
-    sa.Column("price", _DOUBLE),
+    sa.Column("item_id", ID, nullable=False),
+    sa.Column("title", TEXT),
+    sa.Column("description", TEXT),
+    sa.Column("categories", TEXT),
+    sa.Column("price", DOUBLE),
     sa.Column("available", sa.Boolean, nullable=False),
-    sa.Column("created_at", _TIME),
-    sa.Column("image", _TEXT),
-    sa.Column("audio", _TEXT),
-    sa.Column("attributes", _TEXT),
-    sa.Column("received_at", _TIME, nullable=False),
+    sa.Column("created_at", TIME),
+    sa.Column("image", TEXT),
+    sa.Column("audio", TEXT),
+    sa.Column("attributes", TEXT),
+    sa.Column("received_at", TIME, nullable=False),
     sa.Index("items_by_id", "item_id", "sequence"),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 releases: Final = sa.Table(
     "releases",
     METADATA,
-    sa.Column("release", _ID, primary_key=True),
-    sa.Column("created_at", _TIME, nullable=False),
-    sa.Column("path", _TEXT, nullable=False),
-    sa.Column("lineage", _TEXT, nullable=False),
+    sa.Column("release", ID, primary_key=True),
+    sa.Column("created_at", TIME, nullable=False),
+    sa.Column("path", TEXT, nullable=False),
+    sa.Column("lineage", TEXT, nullable=False),
     sa.Column("decision", sa.String(16)),
-    sa.Column("verdict", _TEXT),
-    sa.Column("evidence", _TEXT),
-    **_OPTIONS,
+    sa.Column("verdict", TEXT),
+    sa.Column("evidence", TEXT),
+    **OPTIONS,
 )
 
 channels: Final = sa.Table(
     "channels",
     METADATA,
-    sa.Column("name", _ID, primary_key=True),
-    sa.Column("release", _ID, nullable=False),
+    sa.Column("name", ID, primary_key=True),
+    sa.Column("release", ID, nullable=False),
     sa.Column("generation", sa.BigInteger, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )
 
 channel_moves: Final = sa.Table(
     "channel_moves",
     METADATA,
-    sa.Column("name", _ID, primary_key=True),
+    sa.Column("name", ID, primary_key=True),
     sa.Column("generation", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("release", _ID, nullable=False),
-    sa.Column("previous", _ID),
-    sa.Column("moved_at", _TIME, nullable=False),
-    sa.Column("reason", _TEXT, nullable=False),
-    **_OPTIONS,
+    sa.Column("release", ID, nullable=False),
+    sa.Column("previous", ID),
+    sa.Column("moved_at", TIME, nullable=False),
+    sa.Column("reason", TEXT, nullable=False),
+    **OPTIONS,
 )
 
 leases: Final = sa.Table(
     "leases",
     METADATA,
-    sa.Column("name", _ID, primary_key=True),
-    sa.Column("holder", _ID),
-    sa.Column("expires_at", _TIME, nullable=False),
+    sa.Column("name", ID, primary_key=True),
+    sa.Column("holder", ID),
+    sa.Column("expires_at", TIME, nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False),
     sa.Column("again", sa.Boolean, nullable=False),
-    **_OPTIONS,
+    **OPTIONS,
 )

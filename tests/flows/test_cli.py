@@ -12,6 +12,8 @@ from flows import environment
 from flows.rollout import Rollout
 from serving import channels, verdicts
 from serving.database import connect
+from serving.migrate import head
+from tests.serving import old_schema
 
 
 def rondo(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -60,6 +62,14 @@ def test_rollback_serves_the_champion_before(rollout: Rollout) -> None:
     assert again.returncode == 1
     assert len(again.stderr.strip().splitlines()) == 1
     assert again.stderr.startswith("rondo: ")
+
+
+def test_migrate_brings_a_database_of_before_up_and_says_so(tmp_path: Path) -> None:
+    old_schema.make(f"sqlite:///{tmp_path / 'rondo.db'}")
+    first, second = rondo(tmp_path, "migrate").stdout, rondo(tmp_path, "migrate").stdout
+    assert f"database    sqlite:///{tmp_path / 'rondo.db'}" in first
+    assert f"revision    {head()}, was none" in first
+    assert f"revision    {head()}, was {head()}" in second
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:

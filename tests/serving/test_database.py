@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from serving import tables
-from serving.database import SchemaVersionError, connect, lock_counter, reading, writing
+from serving.database import connect, lock_counter, reading, writing
 
 
 def test_opening_makes_every_table_once(database_url: str, table_names: set[str]) -> None:
@@ -15,15 +15,6 @@ def test_opening_makes_every_table_once(database_url: str, table_names: set[str]
         engine = connect(database_url)
         assert table_names <= set(sa.inspect(engine).get_table_names())
         engine.dispose()
-
-
-def test_a_database_of_another_version_is_refused_with_both_versions(database_url: str) -> None:
-    engine = connect(database_url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE schema_version SET version = 99"))
-    engine.dispose()
-    with pytest.raises(SchemaVersionError, match="version 99, this program needs 1"):
-        connect(database_url)
 
 
 def test_processes_that_start_together_agree_on_one_database(database_url: str) -> None:
@@ -56,7 +47,7 @@ def test_a_database_that_another_process_has_only_begun_to_make_is_completed(
     tables.schema_version.create(begun)
     begun.dispose()
     engine = connect(database_url)
-    assert set(sa.inspect(engine).get_table_names()) == set(tables.METADATA.tables)
+    assert set(sa.inspect(engine).get_table_names()) >= set(tables.METADATA.tables)
     engine.dispose()
 
 

@@ -1,0 +1,45 @@
+"""The steps that a revision may take: each adds, and each may be taken twice.
+
+MySQL and MariaDB commit every statement that changes a table by itself, so a start that is killed
+half way leaves a half: the next one looks what is there. Programs of the release before run beside
+the new one for a while, so they must be able to write without knowing what was added.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+
+def add_column(table: str, column: sa.Column[object]) -> None:
+    """Add a column. Raises ValueError for one that programs of before could not leave out."""
+    if not column.nullable and column.server_default is None:
+        raise ValueError(
+            f"{table}.{column.name} must be nullable or have a server_default: the release before "
+            "goes on writing rows without it"
+        )
+    if column.name not in {known["name"] for known in _inspector().get_columns(table)}:
+        op.add_column(table, column)
+
+
+def add_index(name: str, table: str, columns: list[str], unique: bool = False) -> None:
+    """Add an index over `columns`."""
+    if name not in _indexes(table):
+        op.create_index(name, table, columns, unique=unique)
+
+
+def drop_index(name: str, table: str) -> None:
+    """Remove an index, if it is there."""
+    if name in _indexes(table):
+        op.drop_index(name, table)
+
+
+def add_table(table: sa.Table) -> None:
+    """Make a table with its indexes."""
+    table.create(op.get_bind(), checkfirst=True)
+
+
+def _indexes(table: str) -> set[str | None]:
+    return {index["name"] for index in _inspector().get_indexes(table)}
+
+
+def _inspector() -> sa.Inspector:
+    return sa.inspect(op.get_bind())
