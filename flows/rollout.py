@@ -139,7 +139,7 @@ class Rollout:
 
         champions = channels.past(self.engine, CHANNEL)
         own = [record.release for record in verdicts.latest(self.engine, None)]
-        stored = release.stored(self.settings.releases)
+        stored = release.begun(self.settings.releases)
         doomed = sorted(set(stored) & set(own[keep:]) - champions)
         for identity in doomed:
             release.remove(identity, self.settings.releases)

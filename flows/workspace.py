@@ -98,7 +98,8 @@ class Workspace:
     def save_experiment(self, name: str) -> None:
         """Save the present state as experiment `name`, push its data and show it in the checkout.
 
-        Saving the same state again changes nothing.
+        Saving the same state again changes nothing. Raises WorkspaceError when the remote does not
+        take the data.
         """
         from dvc.repo.experiments.push import push
 
@@ -111,7 +112,7 @@ class Workspace:
                 targets=[f"{LOG}.dvc"],
                 include_untracked=[path for path in untracked if path],
             )
-            repo.push()
+            _push(repo)
             push(repo, "origin", [name], force=True, push_cache=False)
 
     def forget(self, names: Set[str], remote_too: bool) -> None:
@@ -227,6 +228,20 @@ def _clone(checkout: Path, root: Path) -> None:
     _git(temporary, "config", "user.name", "Rondo")
     _git(temporary, "config", "user.email", "rondo@localhost")
     temporary.rename(root)
+
+
+def _push(repo: Any) -> None:
+    """Data to the remote. Raises WorkspaceError, in one line, when it does not take them."""
+    try:
+        repo.push()
+    except Exception as error:  # each kind of remote has its own
+        from serving import store
+
+        url = store.shown(repo.config["remote"]["store"]["url"])
+        raise WorkspaceError(
+            f"the DVC remote {url} takes no data: {store.reason(error)}; does it exist, and may we "
+            "write there?"
+        ) from error
 
 
 def _git(

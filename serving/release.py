@@ -13,6 +13,7 @@ elsewhere (`serving.verdicts`), so that what was gated is what is served.
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ import pyarrow.parquet as pq
 from features import params
 from features.catalogue import Catalogue
 from features.placements import PlacementsParams
+from serving import store
 from serving.policy import PolicyParams
 from training.recommender import Recommender, ReleaseError
 
@@ -35,6 +37,7 @@ __all__ = ["Release", "ReleaseError", "fetch", "publish", "release_id", "seal", 
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 2
+IDENTITY: Final = re.compile(r"[0-9a-f]{64}")
 #: What a release may hold: weights, tables and text. Never anything that runs when it is read.
 SUFFIXES: Final = (".json", ".safetensors", ".parquet", ".txt")
 
@@ -135,17 +138,17 @@ def publish(folder: Path, releases_url: str) -> str:
     last, and without it there is no release.
     """
     identity = verify(folder)
-    filesystem, root = fsspec.core.url_to_fs(releases_url)
-    target = f"{root.rstrip('/')}/{identity}"
-    if filesystem.exists(f"{target}/{MANIFEST}"):
-        return identity
-    if _is_local(filesystem):
-        with _appearing(Path(target)) as temporary:
-            shutil.copytree(folder, temporary, dirs_exist_ok=True)
-        return identity
-    for path in _files(folder):
-        filesystem.put_file(str(path), f"{target}/{path.relative_to(folder).as_posix()}")
-    filesystem.put_file(str(folder / MANIFEST), f"{target}/{MANIFEST}")
+    with store.opened(releases_url) as (filesystem, root):
+        target = f"{root}/{identity}"
+        if filesystem.exists(f"{target}/{MANIFEST}"):
+            return identity
+        if _is_local(filesystem):
+            with _appearing(Path(target)) as temporary:
+                shutil.copytree(folder, temporary, dirs_exist_ok=True)
+            return identity
+        for path in _files(folder):
+            filesystem.put_file(str(path), f"{target}/{path.relative_to(folder).as_posix()}")
+        filesystem.put_file(str(folder / MANIFEST), f"{target}/{MANIFEST}")
     return identity
 
 
@@ -154,38 +157,53 @@ def fetch(identity: str, releases_url: str, cache: Path) -> Release:
 
     Raises ReleaseError if the store does not hold it or holds something else under its name.
     """
-    filesystem, root = fsspec.core.url_to_fs(releases_url)
-    source = f"{root.rstrip('/')}/{identity}"
-    if _is_local(filesystem) and Path(source).is_dir():
-        verify(Path(source), identity)
-        return Release.open(Path(source))
     local = cache / identity
-    if not local.is_dir():
-        if not filesystem.exists(f"{source}/{MANIFEST}"):
-            raise ReleaseError(f"{releases_url} holds no release {identity}")
-        with _appearing(local) as temporary:
-            filesystem.get(source.rstrip("/") + "/", f"{temporary}/", recursive=True)
-            verify(temporary, identity)
+    with store.opened(releases_url) as (filesystem, root):
+        source = f"{root}/{identity}"
+        if _is_local(filesystem) and Path(source).is_dir():
+            local = Path(source)
+        elif not local.is_dir():
+            if not filesystem.exists(f"{source}/{MANIFEST}"):
+                raise ReleaseError(f"{store.shown(releases_url)} holds no release {identity}")
+            with _appearing(local) as temporary:
+                filesystem.get(f"{source}/", f"{temporary}/", recursive=True)
+                verify(temporary, identity)
     verify(local, identity)
     return Release.open(local)
 
 
 def stored(releases_url: str) -> list[str]:
     """Ids of the releases that a store holds, in no order."""
-    filesystem, root = fsspec.core.url_to_fs(releases_url)
-    if not filesystem.exists(root):
-        return []
-    names = [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in filesystem.ls(root, False)]
-    return [name for name in names if filesystem.exists(f"{root.rstrip('/')}/{name}/{MANIFEST}")]
+    with store.opened(releases_url) as (filesystem, root):
+        return [n for n in _names(filesystem, root) if filesystem.exists(f"{root}/{n}/{MANIFEST}")]
+
+
+def begun(releases_url: str) -> list[str]:
+    """As `stored`, and those of which an interrupted upload or removal has left some files."""
+    with store.opened(releases_url) as (filesystem, root):
+        return _names(filesystem, root)
 
 
 def remove(identity: str, releases_url: str) -> None:
-    """Delete a release from a store; its manifest first, so that a half-deleted one is none."""
-    filesystem, root = fsspec.core.url_to_fs(releases_url)
-    target = f"{root.rstrip('/')}/{identity}"
-    if filesystem.exists(f"{target}/{MANIFEST}"):
-        filesystem.rm_file(f"{target}/{MANIFEST}")
-        filesystem.rm(target, recursive=True)
+    """Delete a release from a store; its manifest first, so that a half-deleted one is none.
+
+    What an interrupted upload or removal has left goes, too.
+    """
+    with store.opened(releases_url) as (filesystem, root):
+        target = f"{root}/{identity}"
+        if filesystem.exists(f"{target}/{MANIFEST}"):
+            filesystem.rm_file(f"{target}/{MANIFEST}")
+        if filesystem.exists(target):
+            filesystem.rm(target, recursive=True)
+
+
+def _names(filesystem: Any, root: str) -> list[str]:
+    try:  # whether a bucket `exists` is "no" to s3fs wherever it cannot tell
+        entries = filesystem.ls(root, False)
+    except FileNotFoundError:
+        return []
+    names = [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in entries]
+    return [name for name in names if IDENTITY.fullmatch(name)]
 
 
 @contextmanager

@@ -33,8 +33,12 @@ os.environ.pop("PREFECT_API_URL", None)
 
 import shutil  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.s3 import S3
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,6 +51,26 @@ def _remove_state() -> Iterator[None]:
 def checkout() -> Path:
     """The repository root."""
     return _CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> "Iterator[S3]":
+    """One S3 server for all tests of this process; each has buckets of its own."""
+    from tests.s3 import s3_server
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process: "S3", monkeypatch: pytest.MonkeyPatch) -> "S3":
+    """A real S3 server, which this process uses by the environment."""
+    import s3fs
+
+    for name, value in s3_process.variables.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    return s3_process
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from serving import channels, release
 from serving.bento import requirements
 from serving.database import connect
+from tests.s3 import S3
 from tests.serving.running import addresses, serving
 from tests.serving.small import NOW, make_release
 
@@ -25,7 +26,16 @@ def run(command: list[str], **environment: str) -> str:
 
 def test_a_bento_needs_nothing_that_trains_or_orchestrates(checkout: Path) -> None:
     names = {line.split("==")[0] for line in requirements(checkout)}
-    assert {"bentoml", "torch", "lightgbm", "feast", "sqlalchemy", "psycopg", "pymysql"} <= names
+    assert {
+        "bentoml",
+        "torch",
+        "lightgbm",
+        "feast",
+        "sqlalchemy",
+        "psycopg",
+        "pymysql",
+        "s3fs",
+    } <= names
     assert not {"prefect", "dvc", "lightning", "matplotlib", "pytest"} & names
     pinned = (checkout / "constraints.txt").read_text().lower().splitlines()
     torch = next(line for line in requirements(checkout) if line.startswith("torch=="))
@@ -34,9 +44,11 @@ def test_a_bento_needs_nothing_that_trains_or_orchestrates(checkout: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel(
-    checkout: Path, tmp_path: Path
+def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel_to_s3(
+    checkout: Path, tmp_path: Path, s3: S3
 ) -> None:
+    """Its own release first; then one that is only in S3, as its local cache is empty."""
+    releases = s3.bucket("followed") + "/releases"
     first = make_release(tmp_path / "first")
     second = make_release(tmp_path / "second", seed=2)
     store = {"BENTOML_HOME": str(tmp_path / "bentoml")}
@@ -53,13 +65,18 @@ def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel(
     home, empty = tmp_path / "home", tmp_path / "empty"
     empty.mkdir()
     serve = [str(python), "-m", "bentoml", "serve", str(bento)]
-    clock = {"RONDO_CLOCK": "request", "PYTHONPATH": "", "VIRTUAL_ENV": ""}
+    settings = {
+        "RONDO_CLOCK": "request",
+        "RONDO_RELEASES_URL": releases,
+        "PYTHONPATH": "",
+        "VIRTUAL_ENV": "",
+    }
     headers = {"x-rondo-time": str(NOW)}
-    with serving(serve, empty, home, clock, seconds=180) as client:
+    with serving(serve, empty, home, settings, seconds=180) as client:
         assert addresses(client.base_url.port or 0) == {"127.0.0.1"}
         answer = client.post("/recommend", json={"user_id": "u"}, headers=headers).json()
         assert (answer["release"], answer["source"]) == (first, "trees")
-        release.publish(tmp_path / "second", str(home / "releases"))
+        release.publish(tmp_path / "second", releases)
         engine = connect(f"sqlite:///{home / 'rondo.db'}")
         channels.move(engine, "champion", second, 0, None, now=NOW)
         engine.dispose()
@@ -69,3 +86,4 @@ def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel(
             time.sleep(0.2)
             answer = client.post("/recommend", json={"user_id": "u"}, headers=headers).json()
         assert answer["generation"] == 1
+    assert [path.name for path in (home / "cache" / "releases").iterdir()] == [second]
