@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from flows.processes import answers, free_port
 
@@ -57,11 +58,12 @@ class S3:
     def guarded(self) -> Iterator["S3"]:
         """In the block only the account that is yielded may read or write."""
         iam = self.client("iam")
-        iam.create_user(UserName="rondo")
+        user = f"rondo-{uuid4().hex}"
+        iam.create_user(UserName=user)
         allowed = {"Effect": "Allow", "Action": "*", "Resource": "*"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-        iam.put_user_policy(UserName="rondo", PolicyName="all", PolicyDocument=policy)
-        made = iam.create_access_key(UserName="rondo")["AccessKey"]
+        iam.put_user_policy(UserName=user, PolicyName="all", PolicyDocument=policy)
+        made = iam.create_access_key(UserName=user)["AccessKey"]
         try:
             self._check_after("0")
             yield S3(self.endpoint, made["AccessKeyId"], made["SecretAccessKey"])
