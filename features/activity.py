@@ -1,40 +1,48 @@
 """The sources of the batch views: daily activity of users and items, and batch histories."""
 
 from pathlib import Path
+from typing import Final
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.aggregates import item_activity, user_activity
 from features.log import connect, write
 from features.quiet import quiet
-from features.schema import ITEM_FEATURES, TIMESTAMP, USER_FEATURES
+from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
+from features.snapshots import Snapshots
+
+#: Rows of a row group, and of what is in memory at a time.
+ROWS: Final = 100_000
 
 
 @quiet()
-def write_activity(split: Path, out: Path, snapshots: list[int]) -> None:
-    """`user_activity.parquet` and `item_activity.parquet` in `out`, as of each snapshot."""
-    engine = ibis.duckdb.connect(threads=1)
+def write_activity(split: Path, out: Path, snapshots: Snapshots) -> None:
+    """`user_activity.parquet` and `item_activity.parquet` in `out`: a row where a value changes."""
+    engine = ibis.duckdb.from_connection(connect())
     tables = {
         name: engine.read_parquet(split / f"{name}.parquet", table_name=name)
         for name in ("events", "impressions", "prices")
     }
     users, items = (_ids(engine, split, name) for name in ("user", "item"))
-    moments = ibis.memtable(pa.table({"snapshot": pa.array(snapshots, pa.int64())}))
-    users_by_day = user_activity(
-        tables["events"], tables["impressions"], tables["prices"], items, moments
-    )
-    items_by_day = item_activity(tables["events"], tables["impressions"], moments)
+    events, impressions, prices = tables.values()
+    first, last = snapshots.first // DAY, snapshots.last // DAY
+    users_by_day = user_activity(events, impressions, prices, items, first, last)
+    items_by_day = item_activity(events, impressions, first, last)
     lists = ("impressed_items", "impressed_counts")
     for name, table, ids, columns in (
         ("user", users_by_day, users, (*USER_FEATURES, *lists)),
         ("item", items_by_day, items, ITEM_FEATURES),
     ):
-        rows = table.join(ids, name).order_by("snapshot", name)
-        result = engine.to_pyarrow(rows.select(f"{name}_id", "snapshot", *columns))
-        pq.write_table(_stamped(result), out / f"{name}_activity.parquet")
+        rows = table.join(ids, name).order_by("day", name).select(f"{name}_id", "day", *columns)
+        with engine.to_pyarrow_batches(rows, chunk_size=ROWS) as batches:
+            schema = _stamped(pa.Table.from_batches([], batches.schema)).schema
+            with pq.ParquetWriter(out / f"{name}_activity.parquet", schema) as file:
+                for batch in batches:
+                    file.write_table(_stamped(pa.Table.from_batches([batch])).cast(schema))
 
 
 def write_history(split: Path, out: Path, snapshot: int, length: int) -> None:
@@ -89,10 +97,10 @@ def _ids(engine: ibis.BaseBackend, split: Path, name: str) -> ir.Table:
 
 
 def _stamped(table: pa.Table) -> pa.Table:
-    """Feast's two times in place of `snapshot`: a snapshot is known at its own time."""
-    moment = table["snapshot"].cast(TIMESTAMP)
+    """Feast's two times in place of `day`: a snapshot is known at its own time."""
+    moment = pc.multiply(table["day"], DAY).cast(TIMESTAMP)
     return (
-        table.drop_columns("snapshot")
+        table.drop_columns("day")
         .append_column("event_timestamp", moment)
         .append_column("created_timestamp", moment)
     )

@@ -1,7 +1,8 @@
 """Stage `features`: daily aggregates, batch histories and the point-in-time joins of all queries.
 
 Reads `data/split`; writes `user_activity`, `item_activity`, `user_history` (the sources of the
-Feast views), `query_users` (a row per query) and `item_snapshots` (a row per snapshot and item).
+Feast views: a row where something changes), `query_users` (a row per query) and `item_snapshots`
+(what changes of an item from one snapshot that a query reads to the next).
 
     python -m features.aggregate data/split data/features
 """
@@ -12,19 +13,22 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from features.activity import write_activity, write_history
-from features.joins import item_snapshots, query_users
+from features.joins import query_items, query_users
 from features.outputs import replace_folder
-from features.snapshots import snapshot_times
+from features.schema import DAY
+from features.snapshots import Snapshots
 from features.windowing import Rules
+from features.windows import Windows
 
 
-def aggregate(split: Path, out: Path) -> list[int]:
-    """Write all tables into `out`, an existing empty folder; returns the snapshot times, µs."""
-    snapshots = snapshot_times(split)
+def aggregate(split: Path, out: Path) -> Snapshots:
+    """Write all tables into `out`, an existing empty folder."""
+    snapshots = Snapshots.of(Windows.read(split / "windows.json"))
+    snapshots.write(out)
     write_activity(split, out, snapshots)
-    write_history(split, out, snapshots[-1], Rules.read(split / "rules.json").history_length)
+    write_history(split, out, snapshots.last, Rules.read(split / "rules.json").history_length)
     pq.write_table(query_users(split, out), out / "query_users.parquet")
-    pq.write_table(item_snapshots(split, out, snapshots), out / "item_snapshots.parquet")
+    pq.write_table(query_items(split, out), out / "item_snapshots.parquet")
     return snapshots
 
 
@@ -32,7 +36,8 @@ def main() -> None:
     split, out = Path(sys.argv[1]), Path(sys.argv[2])
     with replace_folder(out) as temporary:
         snapshots = aggregate(split, temporary)
-    print(f"{len(snapshots)} daily snapshots of {split} in {out}")
+    days = (snapshots.last - snapshots.first) // DAY + 1
+    print(f"what changed in {days} daily snapshots of {split} in {out}")
 
 
 if __name__ == "__main__":

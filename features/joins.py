@@ -1,19 +1,25 @@
-"""Point-in-time joins: Feast up to about a million rows, our own ASOF JOIN beyond."""
+"""Point-in-time joins: Feast where it can afford them, our own ASOF JOIN beyond."""
 
 import tempfile
 from pathlib import Path
 
 import ibis
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.asof import asof_join
+from features.log import connect
 from features.quiet import quiet
+from features.ragged import Ints
 from features.schema import ITEM_FEATURES, TIMESTAMP, USER_FEATURES
+from features.snapshots import Snapshots
 from features.store import open_store
 
-#: Above this many entity rows Feast's DuckDB store takes too much memory.
-FEAST_ROWS = 1_000_000
+#: Feast pairs each entity row with every earlier row of its key and sorts the pairs: above this
+#: many of them it takes too much time and memory.
+FEAST_PAIRS = 1_000_000
 
 QUERY_USER_COLUMNS = (*USER_FEATURES, "impressed_items", "impressed_counts")
 
@@ -23,27 +29,30 @@ def point_in_time(
     features: Path,
     view: str,
     names: tuple[str, ...],
-    feast_rows: int = FEAST_ROWS,
+    feast_pairs: int = FEAST_PAIRS,
 ) -> pa.Table:
     """`names` of `view` as of each row of `entities` and as known then, in the order of `entities`.
 
     entities: columns `row` (ascending), `user_id` or `item_id`, and `event_timestamp`; features:
     the folder of the views' Parquet files.
     """
-    if entities.num_rows > feast_rows:
-        key = f"{view.split('_')[0]}_id"
-        return asof_join(entities, features / f"{view}.parquet", key, list(names))
-    return feast_join(entities, features, view, names)
+    key, source = f"{view.split('_')[0]}_id", features / f"{view}.parquet"
+    if entities.num_rows and _pairs(entities[key], source, key) <= feast_pairs:
+        return feast_join(entities, features, view, names)
+    return asof_join(entities, source, key, list(names))
+
+
+def _pairs(asked: pa.ChunkedArray, source: Path, key: str) -> int:
+    """How many pairs of an entity row and a row of `source` have the same `key`."""
+    rows = pq.read_table(source, columns=[key])[key].value_counts()
+    found = pc.index_in(asked, value_set=rows.field("values"))
+    return int(pc.sum(rows.field("counts").take(found.drop_null())).as_py() or 0)
 
 
 @quiet()
 def feast_join(entities: pa.Table, features: Path, view: str, names: tuple[str, ...]) -> pa.Table:
     """The same by Feast's `get_historical_features`."""
-    if entities.num_rows == 0:
-        return asof_join(
-            entities, features / f"{view}.parquet", f"{view.split('_')[0]}_id", list(names)
-        )
-    ibis.set_backend(ibis.duckdb.connect(threads=1))
+    ibis.set_backend(ibis.duckdb.from_connection(connect()))
     with tempfile.TemporaryDirectory() as root:
         store = open_store(Path(root), features)
         job = store.get_historical_features(
@@ -76,20 +85,35 @@ def query_users(split: Path, features: Path) -> pa.Table:
     return users_at(user_ids.take(queries["user"]), queries["timestamp"], features)
 
 
-def item_snapshots(split: Path, features: Path, snapshots: list[int]) -> pa.Table:
-    """Every item at every snapshot: columns `snapshot` (µs), `item`, then ITEM_FEATURES; sorted."""
-    item_ids = pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"]
-    count = len(item_ids)
-    moments = pa.array([moment for moment in snapshots for _ in range(count)], pa.int64())
-    items = pa.array([*range(count)] * len(snapshots), pa.int32())
+def items_at(item_ids: pa.ChunkedArray, moments: Ints, features: Path) -> pa.Table:
+    """The items' batch features at `moments` (int64, µs, ascending), as what changes between them.
+
+    Columns `snapshot` (one of `moments`), `item` (its place in `item_ids`), then ITEM_FEATURES; a
+    row holds for the item until its next one. Sorted by (item, snapshot).
+    """
+    times = ["event_timestamp", "created_timestamp"]
+    changed = pq.read_table(features / "item_activity.parquet", columns=["item_id", *times])
+    since = np.maximum(*(changed[name].cast(pa.int64()).to_numpy() for name in times))
+    snapshot = np.searchsorted(moments, since)
+    item = pc.index_in(changed["item_id"], value_set=item_ids).fill_null(-1).to_numpy()
+    asked = (snapshot < len(moments)) & (item >= 0)
+    keys = np.unique(item[asked].astype(np.int64) * len(moments) + snapshot[asked])
+    item, snapshot = np.divmod(keys, max(len(moments), 1))
     entities = pa.table(
         {
-            "row": pa.array(range(len(items)), pa.int64()),
-            "item_id": item_ids.take(items),
-            "event_timestamp": moments.cast(TIMESTAMP),
+            "row": pa.array(np.arange(len(keys))),
+            "item_id": item_ids.take(pa.array(item)),
+            "event_timestamp": pa.array(moments[snapshot]).cast(TIMESTAMP),
         }
     )
     table = point_in_time(entities, features, "item_activity", ITEM_FEATURES)
-    return pa.table(
-        {"snapshot": moments, "item": items, **{name: table[name] for name in ITEM_FEATURES}}
-    )
+    found = {"snapshot": pa.array(moments[snapshot]), "item": pa.array(item.astype(np.int32))}
+    return pa.table(found | {name: table[name] for name in ITEM_FEATURES})
+
+
+def query_items(split: Path, features: Path) -> pa.Table:
+    """`items_at` at every snapshot that a query of `data/split` reads."""
+    timestamps = pq.read_table(split / "queries.parquet", columns=["timestamp"])["timestamp"]
+    moments = np.unique(Snapshots.read(features).held(timestamps.to_numpy()))
+    item_ids = pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"]
+    return items_at(item_ids, moments, features)

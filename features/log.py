@@ -1,6 +1,9 @@
 """The event log as DuckDB tables: one connection, one thread, so that outputs are byte-stable."""
 
+import tempfile
+import uuid
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
@@ -12,14 +15,21 @@ class LogError(InputError):
     """The input folder is not an event log; the message says what is missing."""
 
 
+#: What DuckDB may hold; what does not fit goes to a temporary folder.
+MEMORY: Final = "2GB"
+
+
 def connect() -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB: one thread, UTC, no downloads. Float sums depend on thread count."""
+    spill = Path(tempfile.gettempdir()) / f"rondo-duckdb-{uuid.uuid4().hex}"
     connection = duckdb.connect(
         ":memory:",
         config={
             "threads": 1,
             "autoinstall_known_extensions": False,
             "preserve_insertion_order": True,
+            "memory_limit": MEMORY,
+            "temp_directory": str(spill),  # made when it is needed, removed when it is closed
         },
     )
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.catalogue import Catalogue
 from features.merge import UserHistory, merge
 from features.quiet import quiet
 from features.ragged import Histories, Ragged, offsets_of
-from features.schema import ITEM_FEATURES, USER_FEATURES
+from features.schema import DAY, ITEM_FEATURES, USER_FEATURES
 from features.settings import Settings
+from features.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -140,24 +139,22 @@ class OnlineStore:
             "hidden": value(string_list_val={"val": row.hidden}),
         }
 
-    def materialise(self, features: Path, start: int | None = None, end: int | None = None) -> int:
-        """Load the newest rows in [start, end] (µs) of `data/features` at `features`.
+    def materialise(self, features: Path, end: int | None = None) -> int:
+        """Load the last snapshot of `data/features` at `features`, or the last by `end` (µs): the
+        newest row of each user and item by then.
 
-        By default those of the last snapshot, which has a row for every user and item known by
-        then, so that nothing older is needed. Returns the time of the snapshot now held, µs.
+        Returns the time of the snapshot now held, µs.
         """
         from features.store import open_store, registry_lock
 
-        moments = pq.read_table(features / "item_activity.parquet", columns=["event_timestamp"])
-        times = moments["event_timestamp"].cast(pa.int64()).to_numpy()
-        newest = int(times[times <= (end if end is not None else times.max())].max())
-        since = newest if start is None else min(start, newest)
+        snapshots = Snapshots.read(features)
+        newest = snapshots.last if end is None else min(end // DAY * DAY, snapshots.last)
         with self._writing, quiet():
             store = open_store(self.root, features, self._redis)
             with registry_lock(self.root):
                 for view in BATCH_VIEWS:
                     store.materialize(
-                        start_date=_moment(since) - timedelta(seconds=1),
+                        start_date=_moment(snapshots.first) - timedelta(seconds=1),
                         end_date=_moment(newest),
                         feature_views=[view],
                     )

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.joins import users_at
+from features.joins import items_at, users_at
 from features.ragged import Ints
 from features.requests import Requests
+from features.snapshots import Snapshots
 from features.training_set import queries_at
 
 
@@ -55,7 +56,15 @@ def offline_requests(
         }
     )
     ids = pa.chunked_array([pa.array(user_ids, pa.string())])
-    return queries_at(split, features, queries, users_at(ids, moments, features)).requests
+    held = np.unique(Snapshots.read(features).held(moments.to_numpy()))
+    item_ids = pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"]
+    return queries_at(
+        split,
+        features,
+        queries,
+        users_at(ids, moments, features),
+        items_at(item_ids, held, features),
+    ).requests
 
 
 def compare(served: Requests, offline: Requests, tolerance: float = 1e-5) -> Parity:
@@ -87,8 +96,11 @@ def _item_differs(served: Requests, offline: Requests, tolerance: float) -> npt.
     pairs, rows = np.unique(
         np.stack([served.snapshot, offline.snapshot]), axis=1, return_inverse=True
     )
-    differs = _differs(served.item_features[pairs[0]], offline.item_features[pairs[1]], tolerance)
-    result: npt.NDArray[np.bool_] = differs[rows.reshape(-1)]
+    differs = [
+        _differs(served.item_features[a][None], offline.item_features[b][None], tolerance)[0]
+        for a, b in pairs.T
+    ]
+    result: npt.NDArray[np.bool_] = np.array(differs, dtype=np.bool_)[rows.reshape(-1)]
     return result
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from features.item_steps import ItemFeatures
 from features.ragged import Histories, Ragged, gather
 
 
@@ -17,7 +18,7 @@ class Requests:
     user_features: float32 [n, USER_FEATURES], NaN where unknown;
     impressed: items shown to the user in the last 7 days as of the last materialisation, with
     `impressed_counts`, float32 [entries], how often;
-    item_features: float32 [snapshots, catalogue, ITEM_FEATURES];
+    item_features: float32 [snapshots, catalogue, ITEM_FEATURES], an array or looked up;
     snapshot: int32 [n], the row of `item_features` that was online at each request;
     hidden: items the user hid or disliked before the request.
     """
@@ -28,7 +29,7 @@ class Requests:
     user_features: npt.NDArray[np.float32]
     impressed: Ragged
     impressed_counts: npt.NDArray[np.float32]
-    item_features: npt.NDArray[np.float32]
+    item_features: ItemFeatures
     snapshot: npt.NDArray[np.int32]
     hidden: Ragged
 

@@ -15,9 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.catalogue import Catalogue
+from features.item_steps import ItemSteps
 from features.ragged import Histories, Ints, Ragged, offsets_of, spans
 from features.requests import Queries, Requests
-from features.schema import ITEM_FEATURES, USER_FEATURES
+from features.schema import USER_FEATURES
+from features.snapshots import Snapshots
+from features.tables import lengths, matrix, ragged
 from features.windowing import Rules
 
 
@@ -74,12 +77,21 @@ def load_queries(split: Path, features: Path, window: str, kind: str) -> Queries
     selected = (pc.field("window") == window) & (pc.field("kind") == kind)
     queries = pq.read_table(split / "queries.parquet").filter(selected)
     query_users = pq.read_table(features / "query_users.parquet")
-    return build_queries(queries=queries, query_users=query_users, **_tables(split, features))
+    query_items = pq.read_table(features / "item_snapshots.parquet")
+    return queries_at(split, features, queries, query_users, query_items)
 
 
-def queries_at(split: Path, features: Path, queries: pa.Table, query_users: pa.Table) -> Queries:
-    """Other queries over the same log: `queries` and `query_users` as for `build_queries`."""
-    return build_queries(queries=queries, query_users=query_users, **_tables(split, features))
+def queries_at(
+    split: Path, features: Path, queries: pa.Table, query_users: pa.Table, query_items: pa.Table
+) -> Queries:
+    """Any queries over the log: `queries`, `query_users` and `query_items` as for
+    `build_queries`."""
+    return build_queries(
+        queries=queries,
+        query_users=query_users,
+        query_items=query_items,
+        **_tables(split, features),
+    )
 
 
 def _tables(split: Path, features: Path) -> dict[str, Any]:
@@ -90,7 +102,7 @@ def _tables(split: Path, features: Path) -> dict[str, Any]:
         "hidden": pq.read_table(split / "hidden.parquet"),
         "user_ids": np.array(user_ids, dtype=object),
         "item_ids": pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"],
-        "item_snapshots": pq.read_table(features / "item_snapshots.parquet"),
+        "snapshots": Snapshots.read(features),
         "history_length": Rules.read(split / "rules.json").history_length,
     }
 
@@ -103,15 +115,16 @@ def build_queries(
     user_ids: npt.NDArray[np.object_],
     item_ids: pa.ChunkedArray,
     query_users: pa.Table,
-    item_snapshots: pa.Table,
+    query_items: pa.Table,
+    snapshots: Snapshots,
     history_length: int,
 ) -> Queries:
     """Queries as arrays, from tables shaped as those of `data/split` and `data/features`.
 
     queries: query, user, timestamp, targets, shown; events and hidden: sorted by (user,
     timestamp); query_users: one row for each query number, in any order, at least those asked
-    for; item_snapshots: sorted by (snapshot, item), every item in every snapshot. Raises
-    ValueError where a query lies before the first snapshot.
+    for; query_items: what changes between snapshots, at least those asked for (`joins.items_at`).
+    Raises ValueError where a query lies before the first of `snapshots`.
     """
     users = queries["user"].to_numpy().astype(np.int64)
     timestamps = queries["timestamp"].to_numpy().astype(np.int64)
@@ -132,12 +145,8 @@ def build_queries(
         raise ValueError(f"{row_of.null_count} queries have no row in query_users")
     query_users = query_users.take(row_of)
     impressed, impressed_counts = impressed_rows(query_users, item_ids)
-    moments, item_features = snapshot_arrays(item_snapshots, len(item_ids))
-    snapshot = np.searchsorted(moments, timestamps, side="right") - 1
-    if (snapshot < 0).any():
-        raise ValueError(
-            f"{int((snapshot < 0).sum())} queries lie before the first snapshot of item features"
-        )
+    held = snapshots.held(timestamps)
+    moments = np.union1d(held, query_items["snapshot"].to_numpy().astype(np.int64))
     return Queries(
         requests=Requests(
             user_ids=user_ids[users],
@@ -146,26 +155,14 @@ def build_queries(
             user_features=matrix(query_users, USER_FEATURES),
             impressed=impressed,
             impressed_counts=impressed_counts,
-            item_features=item_features,
-            snapshot=snapshot.astype(np.int32),
+            item_features=ItemSteps.from_table(query_items, moments, len(item_ids)),
+            snapshot=np.searchsorted(moments, held).astype(np.int32),
             hidden=Ragged(hidden_offsets, hidden["item"].to_numpy().astype(np.int32)[hidden_rows]),
         ),
         targets=ragged(queries["targets"]),
         users=users,
         shown=ragged(queries["shown"]),
     )
-
-
-def matrix(table: pa.Table, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    """float32 [rows, names], NaN for null."""
-    columns = [table[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in names]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
-def ragged(column: pa.ChunkedArray) -> Ragged:
-    """A column of lists of item indices."""
-    flat = pc.list_flatten(column).to_numpy().astype(np.int32)
-    return Ragged(offsets_of(_lengths(column)), flat)
 
 
 def impressed_rows(
@@ -175,27 +172,11 @@ def impressed_rows(
 
     Returns one row of items for each row of `table`, and float32 [entries].
     """
-    lengths = _lengths(table["impressed_items"])
+    sizes = lengths(table["impressed_items"])
     index = pc.index_in(pc.list_flatten(table["impressed_items"]), value_set=item_ids)
     counts = pc.list_flatten(table["impressed_counts"]).to_numpy().astype(np.float32)
     found = index.fill_null(-1).to_numpy().astype(np.int32)
     known = found >= 0
-    rows = np.repeat(np.arange(len(lengths)), lengths)[known]
-    offsets = offsets_of(np.bincount(rows, minlength=len(lengths)))
+    rows = np.repeat(np.arange(len(sizes)), sizes)[known]
+    offsets = offsets_of(np.bincount(rows, minlength=len(sizes)))
     return Ragged(offsets, found[known]), counts[known]
-
-
-def snapshot_arrays(
-    item_snapshots: pa.Table, items: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Snapshot times, int64 [s], µs, and their features, float32 [s, items, ITEM_FEATURES]."""
-    moments = np.unique(item_snapshots["snapshot"].to_numpy())
-    values = matrix(item_snapshots, ITEM_FEATURES)
-    return moments, values.reshape(len(moments), items, len(ITEM_FEATURES))
-
-
-def _lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    lengths: npt.NDArray[np.int64] = (
-        pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
-    )
-    return lengths

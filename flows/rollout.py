@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from features.schema import DAY
 from features.settings import Settings
-from features.windows import Windows
 from flows.environment import CHECKOUT
 from flows.workspace import Workspace, locked, prepare
 from serving import channels, verdicts
@@ -125,8 +123,7 @@ class Rollout:
     def materialise(self, workspace: Workspace) -> None:
         """Bring the online store up to the newest snapshot of `data/features`."""
         data = workspace.root / "data"
-        end = Windows.read(data / "split" / "windows.json").judge_end
-        self.online.materialise(data / "features", end // DAY * DAY + DAY)
+        self.online.materialise(data / "features")
 
     def retain(self, workspace: Workspace, keep: int) -> list[str]:
         """Delete all but the newest `keep` releases and every past champion; returns the deleted.

@@ -57,7 +57,7 @@ def write(folder: Path, recommender: Recommender, requests: Requests) -> None:
         "impressed_offsets": requests.impressed.offsets,
         "impressed_items": requests.impressed.items,
         "impressed_counts": requests.impressed_counts,
-        "item_features": requests.item_features,
+        "item_features": requests.item_features[0][None],
         "hidden_offsets": requests.hidden.offsets,
         "hidden_items": requests.hidden.items,
     }

@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.activity import write_activity
 from features.aggregate import aggregate
 from features.aggregates import item_activity, user_activity
 from features.asof import asof_join
 from features.joins import feast_join, users_at
 from features.quiet import quiet
 from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
-from features.snapshots import snapshot_times
+from features.snapshots import Snapshots
 from features.split import split
 from features.training_set import load_queries
 from features.windowing import SplitParams
@@ -48,8 +48,9 @@ def counted(table: list[dict[str, Any]], snapshot: int, days: int) -> list[dict[
     ]
 
 
-def snapshots(built: Path) -> list[int]:
-    return snapshot_times(built / "split")
+def newest(rows: dict[tuple[str, int], dict[str, Any]], key: str, time: int) -> dict[str, Any]:
+    """The row of `key` that holds at `time`."""
+    return rows[max(place for place in rows if place[0] == key and place[1] <= time)]
 
 
 def micros(row: dict[str, Any]) -> int:
@@ -57,10 +58,15 @@ def micros(row: dict[str, Any]) -> int:
 
 
 def test_snapshots_cover_every_query_and_end_after_the_log(built: Path) -> None:
-    windows, times = Windows.read(built / "split" / "windows.json"), snapshots(built)
-    assert times[0] <= windows.fit_end
-    assert times[-1] >= windows.judge_end
-    assert all(time % DAY == 0 for time in times)
+    windows = Windows.read(built / "split" / "windows.json")
+    snapshots = Snapshots.read(built / "features")
+    assert snapshots == Snapshots.of(windows)
+    assert windows.fit_end - DAY < snapshots.first <= windows.fit_end
+    assert windows.judge_end < snapshots.last <= windows.judge_end + DAY
+    assert snapshots.first % DAY == snapshots.last % DAY == 0
+    midnight = snapshots.first + DAY
+    times = np.array([snapshots.first, midnight - 1, midnight, snapshots.last + 9 * DAY])
+    assert snapshots.held(times).tolist() == [snapshots.first] * 2 + [midnight, snapshots.last]
 
 
 def test_item_features_count_what_had_happened_and_was_known(built: Path) -> None:
@@ -114,7 +120,6 @@ def test_user_features_count_what_had_happened_and_was_known(built: Path) -> Non
 
 
 def test_a_query_takes_the_last_snapshot_before_it(built: Path) -> None:
-    times = snapshots(built)
     activity = {
         (r["user_id"], micros(r)): r for r in rows(built / "features/user_activity.parquet")
     }
@@ -123,15 +128,14 @@ def test_a_query_takes_the_last_snapshot_before_it(built: Path) -> None:
     queries = load_queries(built / "split", built / "features", "judge", "organic").requests
     assert len(queries) > 10
     for row in range(len(queries)):
-        snapshot = max(time for time in times if time <= queries.timestamps[row])
-        expected = activity.get((queries.user_ids[row], snapshot))
-        assert expected is not None
+        midnight = int(queries.timestamps[row]) // DAY * DAY
+        expected = newest(activity, queries.user_ids[row], midnight)
         for column, name in enumerate(USER_FEATURES):
             if expected[name] is not None:
                 assert queries.user_features[row, column] == pytest.approx(expected[name])
         table = queries.item_features[queries.snapshot[row]]
         for place, item_id in enumerate(item_ids):
-            values = items[item_id, snapshot]
+            values = newest(items, item_id, midnight)
             assert table[place].tolist() == pytest.approx([values[n] for n in ITEM_FEATURES])
 
 
@@ -209,10 +213,9 @@ def test_the_definitions_compile_for_another_engine() -> None:
         {"item": "int32", "received_at": "int64", "price": "float64"}, name="prices"
     )
     items = ibis.table({"item": "int32", "item_id": "string"}, name="items")
-    times = ibis.table({"snapshot": "int64"}, name="snapshots")
     for expression in (
-        user_activity(events, impressions, prices, items, times),
-        item_activity(events, impressions, times),
+        user_activity(events, impressions, prices, items, 0, 9),
+        item_activity(events, impressions, 0, 9),
     ):
         for dialect in ("postgres", "trino"):
             assert "GROUP BY" in str(ibis.to_sql(expression, dialect=dialect))
@@ -227,7 +230,7 @@ def test_the_same_split_gives_the_same_bytes(built: Path, tmp_path: Path) -> Non
 def test_batch_histories_hold_everything_known_at_the_last_snapshot(built: Path) -> None:
     events = rows(built / "split/events.parquet")
     ids = [row["user_id"] for row in rows(built / "split/users.parquet")]
-    last = snapshots(built)[-1]
+    last = Snapshots.read(built / "features").last
     for row in rows(built / "features/user_history.parquet"):
         mine = [
             e["timestamp"]
@@ -270,32 +273,18 @@ def gap_log(folder: Path, gap: int = 5 * 365) -> Path:
     return write_log(folder, rows, prices)
 
 
-def test_a_gap_of_years_makes_few_snapshots_and_the_values_of_a_daily_one(tmp_path: Path) -> None:
+def test_a_gap_of_years_costs_no_rows(tmp_path: Path) -> None:
     """The rank and judge windows reach over the gap: both its sides are asked for."""
-    names = ("split", "few", "daily")
-    for name in names:
+    for name in ("split", "features"):
         (tmp_path / name).mkdir()
     split(gap_log(tmp_path / "log"), tmp_path / "split", SplitParams(min_targets=13), True)
+    aggregate(tmp_path / "split", tmp_path / "features")
     windows = Windows.read(tmp_path / "split/windows.json")
     assert windows.judge_end - windows.fit_end > 5 * 364 * DAY
-    few = snapshot_times(tmp_path / "split")
-    assert len(few) < 60
-    daily = [*range(few[0], few[-1] + DAY, DAY)]
-    assert set(few) < set(daily)
-    write_activity(tmp_path / "split", tmp_path / "few", few)
-    write_activity(tmp_path / "split", tmp_path / "daily", daily)
-    for kind in ("user", "item"):
-        kept, every = (
-            {(row[f"{kind}_id"], micros(row)): row for row in rows(tmp_path / folder / name)}
-            for folder in names[1:]
-            for name in [f"{kind}_activity.parquet"]
-        )
-        for (identity, moment), row in every.items():
-            last = kept[identity, max(time for time in few if time <= moment)]
-            times = ("event_timestamp", "created_timestamp")
-            assert {k: v for k, v in row.items() if k not in times} == {
-                k: v for k, v in last.items() if k not in times
-            }, (identity, moment)
+    changed = {"user_activity": 5 * 60, "item_activity": 5 * 60, "item_snapshots": 5 * 20}
+    for name, most in changed.items():
+        count = pq.read_metadata(tmp_path / "features" / f"{name}.parquet").num_rows
+        assert 0 < count < most, name
 
 
 def test_the_first_query_after_a_gap_does_not_see_the_counts_from_before_it(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from features.aggregate import aggregate
 from features.catalogue import Catalogue
 from features.ingest import store_events
+from features.joins import items_at
 from features.merge import UserHistory
 from features.online import OnlineRows, OnlineStore
 from features.parity import compare, offline_requests
@@ -87,10 +88,11 @@ def test_materialising_loads_the_last_snapshot_whole(store: OnlineStore, built: 
     snapshot = store.materialise(built.features)
     assert snapshot == START + 6 * DAY
     assert store.snapshot() == snapshot
-    offline = pq.read_table(built.features / "item_snapshots.parquet")
-    last = offline.filter(pa.compute.equal(offline["snapshot"], snapshot))
+    item_ids = pa.chunked_array([built.catalogue.item_ids.tolist()])
+    offline = items_at(item_ids, np.array([snapshot]), built.features)
+    assert offline["item"].to_pylist() == list(range(len(item_ids)))
     online = store.read_items(built.catalogue)
-    assert online[:, 3].tolist() == last["item_events_30d"].to_pylist()
+    assert online[:, 3].tolist() == offline["item_events_30d"].to_pylist()
 
 
 def test_a_pushed_click_is_in_the_next_history(store: OnlineStore, built: Built) -> None:

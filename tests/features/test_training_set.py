@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.ragged import offsets_of
-from features.schema import ITEM_FEATURES
+from features.snapshots import Snapshots
 from features.split import split
-from features.training_set import Timeline, build_queries, impressed_rows, load_catalogue
+from features.training_set import Timeline, build_queries, impressed_rows
 from features.windowing import SplitParams
 from tests.features.logs import random_log
 
@@ -71,13 +71,6 @@ def test_a_query_before_the_first_snapshot_is_refused(tmp_path: Path) -> None:
     split(random_log(tmp_path / "log"), tmp_path / "split", SplitParams(min_targets=5), False)
     read = {p.stem: pq.read_table(p) for p in (tmp_path / "split").glob("*.parquet")}
     end = json.loads((tmp_path / "split" / "windows.json").read_text())["judge_end"]
-    items = len(load_catalogue(tmp_path / "split"))
-    snapshots = pa.table(
-        {
-            "snapshot": pa.array([end] * items, pa.int64()),
-            **{name: pa.array(np.zeros(items)) for name in ITEM_FEATURES},
-        }
-    )
     with pytest.raises(ValueError, match="before the first snapshot"):
         build_queries(
             queries=read["queries"],
@@ -92,7 +85,8 @@ def test_a_query_before_the_first_snapshot_is_refused(tmp_path: Path) -> None:
                     "impressed_counts": pa.nulls(read["queries"].num_rows, pa.list_(pa.int64())),
                 }
             ),
-            item_snapshots=snapshots,
+            query_items=pa.table({"snapshot": pa.array([], pa.int64())}),
+            snapshots=Snapshots(end, end),
             history_length=10,
         )
 
@@ -110,6 +104,7 @@ def test_a_query_without_its_user_row_is_refused() -> None:
             user_ids=np.array(["u"], dtype=object),
             item_ids=pa.chunked_array([["a"]]),
             query_users=empty,
-            item_snapshots=empty,
+            query_items=empty,
+            snapshots=Snapshots(0, 0),
             history_length=10,
         )

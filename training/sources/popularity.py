@@ -12,9 +12,13 @@ def popularity_scores(requests: Requests, days: int) -> npt.NDArray[np.float32]:
 
     An item without features counts as one with no events.
     """
-    table = requests.item_features
-    events = np.nan_to_num(table[:, :, ITEM_FEATURES.index(f"item_events_{days}d")])
-    longest = np.nan_to_num(
-        table[:, :, ITEM_FEATURES.index(f"item_events_{max(POPULARITY_DAYS)}d")]
-    )
-    return (events + longest / (1.0 + longest) * 0.5).astype(np.float32)[requests.snapshot]
+    size = requests.item_features.shape[1]
+    scores = np.empty((len(requests), size), dtype=np.float32)
+    for snapshot in np.unique(requests.snapshot):
+        table = requests.item_features[snapshot]
+        events, longest = (
+            np.nan_to_num(table[:, ITEM_FEATURES.index(f"item_events_{window}d")])
+            for window in (days, max(POPULARITY_DAYS))
+        )
+        scores[requests.snapshot == snapshot] = events + longest / (1.0 + longest) * 0.5
+    return scores
