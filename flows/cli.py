@@ -3,6 +3,8 @@
 Errors are one line on standard error and exit status 1.
 """
 
+import json
+import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +58,51 @@ def releases(limit: Annotated[int, typer.Option(help="How many, newest first.")]
         mark = "*" if champion and champion.release == record.release else " "
         made = datetime.fromtimestamp(record.created_at / 1e6, UTC)
         print(f"{mark} {record.release[:12]}  {made:%Y-%m-%d %H:%M}  {record.decision or '-'}")
+
+
+@app.command()
+def lineage(
+    name: Annotated[str, typer.Argument(help="A release, its beginning, or a request_id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
+) -> None:
+    """What a release, or the release behind a served request, was made of."""
+    from flows import lineage as records
+    from flows.rollout import installation
+
+    found = records.find(installation().engine, name)
+    if as_json:
+        print(json.dumps(records.content(found), indent=2))
+    else:
+        print("\n".join(records.told(found)))
+
+
+@app.command()
+def rebuild(
+    name: Annotated[str, typer.Argument(help="A release, its beginning, or a request_id.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where; default: `rebuilds/` in the home, emptied before.")
+    ] = None,
+) -> None:
+    """Make a release again from its lineage in a fresh clone, and compare the two."""
+    from flows import lineage as records
+    from flows.rebuild import rebuild
+    from flows.rollout import installation
+
+    rollout = installation()
+    record = records.find(rollout.engine, name).record
+    if folder is None:
+        folder = rollout.settings.root / "rebuilds" / record.release[:12]
+        shutil.rmtree(folder, ignore_errors=True)
+    made = rebuild(rollout, record, folder.absolute())
+    if made.same:
+        print(f"identical: {made.release} in {made.path}")
+        return
+    print(
+        f"not identical: {made.release} in {made.path}; the golden scores of {record.release} "
+        f"differ by at most {made.difference:.2g}; other files: {', '.join(made.files)}"
+    )
+    if not made.passes:
+        raise typer.Exit(1)
 
 
 @app.command()

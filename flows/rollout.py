@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from features.settings import Settings
+from flows import lineage
 from flows.environment import CHECKOUT
 from flows.workspace import Workspace, locked, prepare
 from serving import channels, verdicts
@@ -82,13 +83,10 @@ class Rollout:
         folder = workspace.root / "data" / "release"
         identity = release.publish(folder, self.settings.releases)
         save_model(identity, folder)
-        lineage = {
-            "data": workspace.data_version(),
-            "checkout": str(workspace.checkout),
-            **release.Release.open(folder).lineage,
-        }
+        own = release.Release.open(folder).lineage
+        origin = lineage.recorded(workspace, self.engine, self.settings.releases)
         path = f"{self.settings.releases.rstrip('/')}/{identity}"
-        verdicts.register(self.engine, identity, path, lineage, now=now, fence=fence)
+        verdicts.register(self.engine, identity, path, own | origin, now=now, fence=fence)
         return identity
 
     def promote(

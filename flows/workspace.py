@@ -27,7 +27,7 @@ from features.params_file import edit
 logger = logging.getLogger("rondo.workspace")
 
 LOG = Path("data/log")
-STATE = "rondo-state"
+STATE, PATCH = "rondo-state", "rondo-patch"
 LOCK_SECONDS = 60.0
 #: Files of the workspace's own that git does not know: they outlive a change of the checkout.
 OWN_FILES = (f"{LOG}.dvc", "dvc.lock")
@@ -46,6 +46,14 @@ CONFIG = """\
 
 class WorkspaceError(RuntimeError):
     """The checkout cannot be cloned or patched, or somebody else is at it; the message says why."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a workspace's code is: a commit of the checkout and edits that it lacks, for git."""
+
+    commit: str
+    patch: bytes
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,12 @@ class Workspace:
         if not pointer.exists():
             return ""
         return str(yaml.safe_load(pointer.read_text())["outs"][0]["md5"])
+
+    def origin(self) -> Origin:
+        """The commit and the edits that this workspace was made of."""
+        git = self.root / ".git"
+        commit = _git(self.root, "rev-parse", "HEAD").strip()  # it never commits
+        return Origin(commit, (git / PATCH).read_bytes())
 
     def save_experiment(self, name: str) -> None:
         """Save the present state as experiment `name`, push its data and show it in the checkout.
@@ -177,27 +191,37 @@ def locked(root: Path) -> Iterator[None]:
 
 def _prepare(root: Path, checkout: Path, remote: str, overrides: Mapping[str, Any]) -> Workspace:
     values: dict[str, Any] = {"input": str(LOG), **overrides}
-    head = _git(checkout, "rev-parse", "HEAD").strip()
-    patch = uncommitted(checkout)
-    state = hashlib.sha256(f"{head}\n{sorted(values.items())}\n{remote}\n".encode() + patch)
-    workspace = Workspace(root, checkout)
+    origin = Origin(_git(checkout, "rev-parse", "HEAD").strip(), uncommitted(checkout))
+    text = f"{origin.commit}\n{sorted(values.items())}\n{remote}\n"
+    state = hashlib.sha256(text.encode() + origin.patch)
     marker = root / ".git" / STATE
-    if marker.exists() and marker.read_text() == state.hexdigest():
-        return workspace
-    if not (root / ".git").exists():
-        _clone(checkout, root)
-    marker.unlink(missing_ok=True)
-    _git(root, "remote", "set-url", "origin", str(checkout))  # it may have moved
-    _git(root, "fetch", "-q", "origin", head)
-    # Outputs are ignored by git and stay; so do the log's pointer and the lock, by name.
-    _git(root, "checkout", "-q", "--force", "--detach", head)
-    _git(root, "clean", "-fdq", *(f"--exclude=/{name}" for name in OWN_FILES))
-    if patch:
-        _git(root, "apply", "--index", "--binary", "-", stdin=patch)
+    known = marker.exists() and (root / ".git" / PATCH).exists()
+    if known and marker.read_text() == state.hexdigest():
+        return Workspace(root, checkout)
+    workspace = stand(root, checkout, remote, origin)
     edit(root / "params.yaml", values)
-    (root / ".dvc" / "config.local").write_text(CONFIG.format(remote=remote))
     marker.write_text(state.hexdigest())
     return workspace
+
+
+def stand(root: Path, checkout: Path, remote: str, origin: Origin) -> Workspace:
+    """A clone of `checkout` at `root` that holds the code of `origin`; made where there is none.
+
+    Raises WorkspaceError where the checkout does not have the commit.
+    """
+    if not (root / ".git").exists():
+        _clone(checkout, root)
+    (root / ".git" / STATE).unlink(missing_ok=True)
+    _git(root, "remote", "set-url", "origin", str(checkout))  # it may have moved
+    _git(root, "fetch", "-q", "origin", origin.commit)
+    # Outputs are ignored by git and stay; so do the log's pointer and the lock, by name.
+    _git(root, "checkout", "-q", "--force", "--detach", origin.commit)
+    _git(root, "clean", "-fdq", *(f"--exclude=/{name}" for name in OWN_FILES))
+    if origin.patch:
+        _git(root, "apply", "--index", "--binary", "-", stdin=origin.patch)
+    (root / ".git" / PATCH).write_bytes(origin.patch)
+    (root / ".dvc" / "config.local").write_text(CONFIG.format(remote=remote))
+    return Workspace(root, checkout)
 
 
 def uncommitted(checkout: Path) -> bytes:

@@ -91,6 +91,18 @@ def latest(engine: sa.Engine, limit: int | None = 10) -> list[Record]:
         return [_record(row) for row in connection.execute(query)]
 
 
+def beginning(engine: sa.Engine, prefix: str) -> list[Record]:
+    """The releases whose id begins with `prefix`, newest first."""
+    table = tables.releases
+    query = (
+        sa.select(table)
+        .where(table.c.release.startswith(prefix, autoescape=True))
+        .order_by(table.c.created_at.desc(), table.c.release)
+    )
+    with reading(engine) as connection:
+        return [_record(row) for row in connection.execute(query)]
+
+
 def _row(connection: sa.Connection, release: str) -> sa.Row[Any] | None:
     query = sa.select(tables.releases).where(tables.releases.c.release == release)
     return connection.execute(query).one_or_none()

@@ -26,9 +26,10 @@ from features.settings import Settings
 from flows import environment, ingest
 from flows.processes import api_url, free_port, prefect_server, wait_for_prefect
 from flows.workspace import prepare, uncommitted
-from serving import catalogue_feed, channels, verdicts
+from serving import catalogue_feed, channels, release, verdicts
 from serving.database import connect
 from serving.log import FeedbackLog
+from tests.flows.conftest import git
 from tests.flows.killed import NOW, OVERRIDES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -81,6 +82,18 @@ class Home:
         assert process.returncode == 0, output[-3000:]
         return output.strip().splitlines()[-1].split()[1]
 
+    def command(self, *words: str) -> str:
+        """What `rondo …` prints."""
+        done = subprocess.run(
+            [sys.executable, "-c", "from flows.cli import main; main()", *words],
+            env={**os.environ, **self.variables},
+            cwd=self.checkout,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def state(self) -> dict[str, Any]:
         """What has to be the same however often it was killed."""
         records = verdicts.latest(self.engine)
@@ -95,7 +108,7 @@ class Home:
             "evidence": {record.release: record.evidence for record in records},
             "checks": {record.release: checks(record) for record in records},
             "moves": [(move.generation, move.release) for move in moves],
-            "releases": sorted(path.name for path in (self.root / "releases").iterdir()),
+            "releases": sorted(release.stored(str(self.root / "releases"))),
         }
 
     def processes(self) -> list[psutil.Process]:
@@ -129,13 +142,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def frozen_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout that nobody edits meanwhile: the code is part of a release."""
+    """A copy of the checkout that nobody edits meanwhile: the code is part of a release.
+
+    It has an edit that nobody committed.
+    """
     folder = tmp_path_factory.mktemp("frozen") / "checkout"
     subprocess.run(["git", "clone", "-q", environment.CHECKOUT, folder], check=True)
     patch = uncommitted(environment.CHECKOUT)
     if patch:
         command = ["git", "apply", "--index", "--binary", "-"]
         subprocess.run(command, cwd=folder, input=patch, check=True)
+    with (folder / "training" / "trees.py").open("a") as file:
+        file.write("\nEDITED = True\n")
     return folder
 
 
@@ -224,6 +242,24 @@ def test_a_retrain_ends_with_one_release_and_its_verdict(first: dict[str, Any]) 
     (release,) = first["releases"]
     assert first["records"] == [(release, "promote")]
     assert first["moves"] == [(1, release)]
+
+
+def test_a_release_is_made_again_from_its_lineage_in_a_fresh_clone(
+    undisturbed: Home, first: dict[str, Any], frozen_checkout: Path
+) -> None:
+    (made,) = first["releases"]
+    told = json.loads(undisturbed.command("lineage", made[:8], "--json"))
+    assert told["commit"] == git(frozen_checkout, "rev-parse", "HEAD").strip()
+    assert told["patch"]
+    assert told["params"]["input"] == "data/log"
+    windows = first["evidence"][made]["windows"]
+    assert told["ranges"]["fit"] == [windows["start"], windows["fit_end"]]
+    assert undisturbed.command("rebuild", made[:8]).startswith(f"identical: {made}")
+    clone = undisturbed.root / "rebuilds" / made[:12]
+    assert "EDITED = True" in (clone / "training" / "trees.py").read_text()
+    assert (clone / "data" / "metrics" / "fit.json").exists()
+    assert undisturbed.state() == first
+    shutil.rmtree(clone)
 
 
 def test_killed_at_every_step_boundary_it_resumes_to_the_same_result(

@@ -1,0 +1,239 @@
+"""Where a release came from: code, data, parameters, training ranges and what computed it.
+
+    rondo lineage RELEASE            # an id, or its beginning
+    rondo lineage REQUEST_ID         # of an answer of the service, signed or not
+
+Recorded when a release is published, beside its verdict. Uncommitted edits are kept, too, as a
+patch named by its hash in `patches/` beside the releases: `rondo rebuild` needs them.
+"""
+
+import platform
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib import metadata
+from typing import Any, Final
+
+import fsspec
+import sqlalchemy as sa
+
+from features.errors import InputError
+from flows.consumers import EVENTS, ITEMS
+from flows.workspace import Workspace
+from serving import offsets, verdicts
+from serving.log import FeedbackLog
+
+#: Libraries whose version may change what is computed.
+LIBRARIES: Final = (
+    "duckdb",
+    "feast",
+    "lightgbm",
+    "lightning",
+    "numpy",
+    "pyarrow",
+    "scipy",
+    "torch",
+)
+PATCHES: Final = "patches"
+RANGES: Final = {
+    "fit": ("start", "fit_end"),
+    "rank": ("fit_end", "rank_end"),
+    "judge": ("rank_end", "judge_end"),
+}
+_SHORT: Final = 12
+
+
+@dataclass(frozen=True)
+class Request:
+    """A slate that was served: `timestamp` in µs; `release` None where no release answered."""
+
+    request_id: str
+    user_id: str
+    placement: str
+    timestamp: int
+    release: str | None
+    generation: int | None
+    source: str
+    fallback: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A release's record, and the request that led to it where there was one."""
+
+    record: verdicts.Record
+    request: Request | None = None
+
+
+def recorded(workspace: Workspace, engine: sa.Engine, releases_url: str) -> dict[str, Any]:
+    """What the record of a release says beside its own `lineage.json`; keeps the patch.
+
+    Keys: commit, patch (hash, empty where the checkout was clean), data_version, offsets of the
+    feedback log and the catalogue feed that were ingested, checkout, training (`RONDO_TRAIN_…`),
+    python, machine, libraries.
+    """
+    from training.transformer.config import RunOptions
+
+    origin = workspace.origin()
+    return {
+        "commit": origin.commit,
+        "patch": keep_patch(origin.patch, releases_url),
+        "data_version": workspace.data_version(),
+        "offsets": {name: offsets.read(engine, name) for name in (EVENTS, ITEMS)},
+        "checkout": str(workspace.checkout),
+        "training": RunOptions().model_dump(mode="json"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def keep_patch(patch: bytes, releases_url: str) -> str:
+    """Store a patch beside the releases under its SHA-256, which is returned; "" for none."""
+    if not patch:
+        return ""
+    identity = sha256(patch).hexdigest()
+    url = _patch_url(identity, releases_url)
+    if _read(url) != patch:  # absent, or a kill left a part of it
+        with fsspec.open(url, "wb") as file:
+            file.write(patch)
+    return identity
+
+
+def read_patch(identity: str, releases_url: str) -> bytes:
+    """The patch of that hash. Raises InputError where it is gone or is another one."""
+    if not identity:
+        return b""
+    url = _patch_url(identity, releases_url)
+    patch = _read(url)
+    if patch is None:
+        raise InputError(f"the uncommitted edits of this release are not kept any more: no {url}")
+    if sha256(patch).hexdigest() != identity:
+        raise InputError(f"{url} was changed: its content is not what its name says")
+    return patch
+
+
+def _read(url: str) -> bytes | None:
+    filesystem, path = fsspec.core.url_to_fs(url)
+    content: bytes | None = filesystem.cat_file(path) if filesystem.exists(path) else None
+    return content
+
+
+def find(engine: sa.Engine, name: str) -> Found:
+    """By release id, the beginning of one (from four characters on), or request id.
+
+    Raises LookupError where there is none or several.
+    """
+    if re.fullmatch(r"[0-9a-f]{4,64}", name):
+        known = verdicts.beginning(engine, name)
+        if len(known) > 1:
+            told = ", ".join(record.release[: len(name) + 4] for record in known)
+            raise LookupError(f"{len(known)} releases begin with {name}: {told}")
+        if known:
+            return Found(known[0])
+    request = _request(engine, name)
+    if request is None:
+        raise LookupError(
+            f"no release begins with '{name}' and no request has that id: `rondo releases` lists "
+            "releases, and an answer of the service has a request_id"
+        )
+    if request.release is None:
+        raise LookupError(
+            f"request {request.request_id} was answered without a release, by {request.source} "
+            f"({request.fallback or 'no reason given'})"
+        )
+    record = verdicts.read(engine, request.release)
+    if record is None:
+        raise LookupError(
+            f"request {request.request_id} was answered by release {request.release}, of which "
+            "this database has no record: it came with a Bento or from another installation"
+        )
+    return Found(record, request)
+
+
+def content(found: Found) -> dict[str, Any]:
+    """All that is known, for programs: times in µs."""
+    record = found.record
+    windows = record.lineage.get("windows")
+    return {
+        "release": record.release,
+        "path": record.path,
+        "created_at": record.created_at,
+        "decision": record.decision,
+        "request": asdict(found.request) if found.request else None,
+        **record.lineage,
+        "ranges": {name: [windows[bound] for bound in bounds] for name, bounds in RANGES.items()}
+        if windows
+        else None,
+    }
+
+
+def told(found: Found) -> list[str]:
+    """The same for people, a line each; parameters as far as they differ by section."""
+    known = content(found)
+    lines = []
+    if request := found.request:
+        lines += [
+            _line("request", f"{request.request_id}, {_moment(request.timestamp)}"),
+            _line("asked", f"user {request.user_id}, placement {request.placement}"),
+            _line("ranked by", request.source),
+        ]
+    lines += [
+        _line("release", f"{known['release']} ({known['decision'] or 'not judged yet'})"),
+        _line("published", f"{_moment(known['created_at'])}, {known['path']}"),
+    ]
+    if "commit" not in known:
+        lines.append(_line("commit", "not recorded: the release is older than this record"))
+    else:
+        edits = f"and edits {known['patch'][:_SHORT]}" if known["patch"] else "and no edits"
+        read = ", ".join(f"{value} of {name}" for name, value in known["offsets"].items())
+        lines += [
+            _line("commit", f"{known['commit']} {edits}, of {known['checkout']}"),
+            _line("data", f"{known['data_version']}, read up to {read}"),
+        ]
+    for name, (start, end) in (known["ranges"] or {}).items():
+        lines.append(_line(name, f"{_moment(start)} to {_moment(end)}"))
+    lines += [_line(f"params.{name}", _flat(value)) for name, value in _sections(known)]
+    if "libraries" in known:
+        libraries = ", ".join(f"{name} {version}" for name, version in known["libraries"].items())
+        lines += [
+            _line("training", _flat(known["training"])),
+            _line("computed by", f"Python {known['python']} on {known['machine']}; {libraries}"),
+        ]
+    return lines
+
+
+def _sections(known: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    """What of the parameters took part: not the made world, not what tuning would search."""
+    params = known.get("params") or {}
+    return [(name, value) for name, value in params.items() if name not in ("world", "tune")]
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_flat(entry)}" for key, entry in value.items()) or "-"
+    return str(value)
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<18}  {text}"
+
+
+def _moment(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(" ", "seconds")
+
+
+def _request(engine: sa.Engine, name: str) -> Request | None:
+    """The logged request of that id; a signature at its end is not looked at."""
+    log = FeedbackLog(engine)
+    found = log.request(name) or log.request(name.rpartition(".")[0])
+    if found is None:
+        return None
+    row = found[0]
+    return Request(**{field: row[field] for field in Request.__dataclass_fields__})
+
+
+def _patch_url(identity: str, releases_url: str) -> str:
+    return f"{releases_url.rstrip('/')}/{PATCHES}/{identity}.patch"

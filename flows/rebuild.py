@@ -1,0 +1,135 @@
+"""A release made once more from its lineage, in a fresh clone: `rondo rebuild RELEASE`.
+
+Same machine, same libraries: the same bytes, hence the same id. Elsewhere floats are rounded in
+another order: then the golden requests must get the same scores within the tolerance that every
+load of a release is held to.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from features.errors import InputError
+from features.settings import Settings
+from flows import environment, lineage
+from flows.rollout import Rollout
+from flows.stages import LAST_STAGE
+from flows.workspace import LOG, Origin, Workspace, WorkspaceError, stand
+from serving import release, verdicts
+from serving.check import TOLERANCE
+
+NEEDED: Final = ("commit", "patch", "data_version", "params")
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """difference: of the golden scores from the first ones, infinite where other items were found;
+    files: names of those that are not the same."""
+
+    release: str
+    path: Path
+    same: bool
+    difference: float
+    files: tuple[str, ...]
+
+    @property
+    def passes(self) -> bool:
+        return self.same or self.difference <= TOLERANCE
+
+
+def rebuild(rollout: Rollout, record: verdicts.Record, folder: Path) -> Rebuilt:
+    """Make the release of `record` again in `folder`, which must be empty or absent.
+
+    Raises InputError or WorkspaceError where its commit, edits, data or recorded lineage are gone.
+    """
+    known = record.lineage
+    if missing := [key for key in NEEDED if key not in known]:
+        raise InputError(f"release {record.release[:12]} has no record of {', '.join(missing)}")
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty: a rebuild begins with a fresh clone")
+    original = rollout.fetch(record.release)
+    origin = Origin(known["commit"], lineage.read_patch(known["patch"], rollout.settings.releases))
+    recorded = Path(known["checkout"])
+    checkout = recorded if (recorded / ".git").exists() else environment.CHECKOUT
+    place = stand(folder, checkout, rollout.settings.remote, origin)
+    (place.root / "params.yaml").write_text(yaml.safe_dump(known["params"], sort_keys=False))
+    _pull(place, known["data_version"])
+    _reproduce(place, known.get("training", {}))
+    return compare(original, place.root / "data" / "release")
+
+
+def compare(original: Path, rebuilt: Path) -> Rebuilt:
+    """A rebuilt release folder beside the first one."""
+    identity = release.verify(rebuilt)
+    same = identity == release.release_id(original)
+    return Rebuilt(
+        identity,
+        rebuilt,
+        same,
+        0.0 if same else _golden_difference(original, rebuilt),
+        tuple(_changed(original, rebuilt)),
+    )
+
+
+def _pull(place: Workspace, version: str) -> None:
+    from dvc.exceptions import DvcException
+
+    pointer = place.root / f"{LOG}.dvc"
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    out = {"md5": version, "hash": "md5", "path": LOG.name}
+    pointer.write_text(yaml.safe_dump({"outs": [out]}))
+    try:
+        with place.repo() as repo:
+            repo.pull(targets=[str(pointer.relative_to(place.root))])
+    except DvcException as error:
+        raise InputError(
+            f"data version {version} is not in the remote any more, or cannot be read: {error}"
+        ) from error
+
+
+def _reproduce(place: Workspace, training: dict[str, Any]) -> None:
+    """All stages, in a home of its own: nothing that was computed before is found there."""
+    options = {f"RONDO_TRAIN_{name.upper()}": str(value) for name, value in training.items()}
+    own = environment.variables(Settings(home=place.root / ".rondo"))
+    command = [sys.executable, "-m", "dvc", "repro", "--quiet", LAST_STAGE]
+    done = subprocess.run(
+        command,
+        cwd=place.root,
+        env={**os.environ, **own, **options},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise WorkspaceError(f"the pipeline of {place.root} failed: {last}")
+
+
+def _changed(original: Path, rebuilt: Path) -> list[str]:
+    """Names of files that only one of two releases has, or that differ."""
+    hashes: list[dict[str, str]] = []
+    for folder in (original, rebuilt):
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        hashes.append(
+            {p.relative_to(folder).as_posix(): sha256(p.read_bytes()).hexdigest() for p in paths}
+        )
+    one, other = hashes
+    names = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+    return sorted(names - {release.MANIFEST})
+
+
+def _golden_difference(original: Path, rebuilt: Path) -> float:
+    """How far the rebuilt release's scores are from the golden ones of the original."""
+    from features.catalogue import Catalogue
+    from serving import golden
+
+    known = golden.read(original)
+    made = release.Release.open(rebuilt)
+    recommender = made.load(Catalogue.from_table(release.Release.open(original).items))
+    return golden.difference(known, recommender, recommender.rank(known.requests))
