@@ -35,6 +35,8 @@ import shutil  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
+# Its log goes to the standard error of its first import: of the session, not of a test's capture.
+import dvc  # noqa: E402, F401
 import pytest  # noqa: E402
 
 if TYPE_CHECKING:
