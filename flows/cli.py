@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from features.settings import Settings
-from flows import environment
+from flows import environment, reasons
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate a Rondo installation.")
 
@@ -128,6 +128,8 @@ def ingest(
         f"{stored.events} events and {stored.items} items stored, {stored.quarantined} rows "
         f"quarantined; data version {stored.version}"
     )
+    for line in reasons.lines(stored.reasons):
+        print(line)
     if held.again:
         retrain("asked for while a source was ingested")
 

@@ -19,8 +19,7 @@ from features.catalogue import Catalogue
 from features.params import load
 from features.requests import Queries
 from features.training_set import load_catalogue, load_queries
-from flows import verdict_report
-from flows.ingest import quarantine_share
+from flows import arrivals, verdict_report
 from flows.learning_curve import Curve
 from flows.release_checks import release_checks
 from flows.rollout import CHANNEL, Rollout
@@ -107,7 +106,7 @@ def gather(
     checks of the packaged release."""
     data = workspace.root / "data"
     evidence = Evidence.from_json((data / "evaluation" / "evidence.json").read_text())
-    evidence = evidence.with_data(quarantine_share=quarantine_share(workspace))
+    evidence = evidence.with_data(**arrivals.shares(engine, workspace.log))
     catalogue = load_catalogue(data / "split")
     queries = load_queries(data / "split", data / "features", "judge", "organic")
     challenger = Recommender.load(rollout.fetch(release), catalogue)

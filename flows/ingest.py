@@ -7,8 +7,9 @@ the next run first removes what a run that never advanced left behind.
 
 import re
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from features.ingest import (
+    DUPLICATE,
     IngestError,
     IngestParams,
     Report,
@@ -42,12 +44,21 @@ _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 @dataclass(frozen=True)
 class Ingested:
-    """What a run read: rows stored and quarantined, and the version of the whole log after it."""
+    """What a run read: rows stored and quarantined, and the version of the whole log after it.
+
+    reasons: quarantined rows by reason; those that repeat stored ones (DUPLICATE) are among them.
+    """
 
     events: int
     items: int
     quarantined: int
     version: str
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def duplicates(self) -> int:
+        """Rows that were stored before: told, and no fault."""
+        return self.reasons.get(DUPLICATE, 0)
 
 
 @task(cache_policy=NO_CACHE)
@@ -60,8 +71,7 @@ def ingest_feedback(engine: sa.Engine, workspace: Workspace, fence: Fence | None
         after = offsets.read(engine, EVENTS)
         batch = FeedbackLog(engine).read(after, BATCH)
         if batch.num_rows == 0:
-            quarantined = sum(report.quarantined for report in reports)
-            return Ingested(events, reports[0].stored, quarantined, workspace.data_version())
+            return _ingested(events, reports[0].stored, reports, workspace)
         first = offsets.read(engine, LOG_ROWS)
         report = store_events(batch.drop_columns("offset"), workspace.log, first, _newest(batch))
         end(engine, workspace, first, [report], {EVENTS: batch["offset"][-1].as_py()}, fence)
@@ -89,8 +99,7 @@ def ingest_source(
     items = store_items(source.items, workspace.log, first, now)
     reports = [events, items, store_users(source.users, workspace.log, first)]
     end(engine, workspace, first, reports, {}, fence)
-    quarantined = sum(report.quarantined for report in reports)
-    return Ingested(events.stored, items.stored, quarantined, workspace.data_version())
+    return _ingested(events.stored, items.stored, reports, workspace)
 
 
 def ingest_log(engine: sa.Engine, workspace: Workspace, folder: Path) -> Ingested:
@@ -149,15 +158,6 @@ def end(
     offsets.advance(engine, {LOG_ROWS: after, **marks}, fence)
 
 
-def quarantine_share(workspace: Workspace) -> float:
-    """Share of all event rows ever read into the log that were quarantined."""
-    stored, bad = (
-        sum(pq.read_metadata(path).num_rows for path in workspace.log.glob(pattern))
-        for pattern in ("events/dt=*/part-*.parquet", "quarantine/events/part-*.parquet")
-    )
-    return bad / (stored + bad) if stored + bad else 0.0
-
-
 def folders(workspace: Workspace, reports: Iterable[Report]) -> list[Path]:
     """The folders of the log that reports have written to."""
     found = {
@@ -166,6 +166,12 @@ def folders(workspace: Workspace, reports: Iterable[Report]) -> list[Path]:
     if any(report.quarantined for report in reports):
         found.add(workspace.log / "quarantine")
     return sorted(folder for folder in found if folder.exists())
+
+
+def _ingested(events: int, items: int, reports: Sequence[Report], workspace: Workspace) -> Ingested:
+    reasons = sum((Counter(report.reasons) for report in reports), Counter[str]())
+    quarantined = sum(report.quarantined for report in reports)
+    return Ingested(events, items, quarantined, workspace.data_version(), reasons)
 
 
 def _drain_items(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> Report:

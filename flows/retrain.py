@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 
 from features.params import load
 from features.settings import Settings
-from flows import environment, gating, ingest, stages
+from flows import arrivals, environment, gating, ingest, stages
 from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock
 from flows.params import RetrainParams
@@ -91,7 +91,8 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     clock.lap("materialise")
     fences.confirm(engine, fence)
     rollout.retain(place, params.keep)
-    offsets.advance(engine, {RETRAINED: offsets.read(engine, EVENTS)}, fence)
+    marks = {RETRAINED: offsets.read(engine, EVENTS), **arrivals.learned(engine)}
+    offsets.advance(engine, marks, fence)
     clock.lap("retain")
     return outcome
 

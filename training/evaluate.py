@@ -99,13 +99,8 @@ def output_checks(lists: npt.NDArray[np.int32], catalogue_size: int) -> dict[str
 
 
 def data_checks(split: Path) -> dict[str, float]:
-    """Positive events in the log, and the share of slate feedback whose impression is missing."""
-    requests = pq.read_table(split / "events.parquet", columns=["request_id"])["request_id"]
-    answered = requests.drop_null().unique()
-    shown = pq.read_table(split / "impressions.parquet", columns=["request_id"])["request_id"]
-    joined = len(set(answered.to_pylist()) & set(shown.unique().to_pylist()))
-    unjoined = 1.0 - joined / len(answered) if len(answered) else 0.0
-    return {"events": float(len(requests)), "unjoined_share": unjoined}
+    """How many positive events the log holds. What came in lately, the retrain flow adds."""
+    return {"events": float(pq.read_metadata(split / "events.parquet").num_rows)}
 
 
 def _query_table(queries: Queries, judged: dict[str, Judged]) -> pa.Table:

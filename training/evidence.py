@@ -76,7 +76,8 @@ class Evidence:
     """Of the served lists: `coverage`, `distinct_items`, `full_share`, `common_share`, `new_share`
     (places with items that nobody could train on), and `new_demand`, their share of the targets."""
     data: dict[str, float]
-    """`events`, `unjoined_share`, `quarantine_share`."""
+    """`events` in the log; `unjoined_share` and `quarantine_share` of what came since the last
+    retrain."""
     first_release: bool | None = None
     champion: Champion | None = None
     past: dict[str, Interval] | None = None

@@ -67,10 +67,12 @@ class GateParams:
     """Fewer positive events than this in the log: hold."""
 
     max_unjoined_share: float = 0.2
-    """Share of feedback whose impression is missing."""
+    """Share of the answered slates whose impressions are missing, of what came since the last
+    retrain."""
 
     max_quarantine_share: float = 0.5
-    """Share of the ingested rows that were quarantined."""
+    """Share of the event rows that came since the last retrain and were refused; duplicates are
+    no fault."""
 
 
 @dataclass(frozen=True)

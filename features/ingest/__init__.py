@@ -2,11 +2,13 @@
 
 from features.ingest.errors import IngestError
 from features.ingest.mapping import IngestParams, Mapping, TableMapping
+from features.ingest.refusals import DUPLICATE
 from features.ingest.source import Source, read_source
 from features.ingest.store import Report, store_events, store_items, store_users
 from features.ingest.validate import validate_events, validate_items
 
 __all__ = [
+    "DUPLICATE",
     "IngestError",
     "IngestParams",
     "Mapping",

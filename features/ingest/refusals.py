@@ -20,6 +20,10 @@ LONGEST_ID: Final = 256
 #: Event types that say nothing without a value.
 VALUED: Final = (EventType.RATING,)
 
+#: Why a row is set aside that repeats one which is stored. That is no fault: an export that holds
+#: all of history brings its old rows every time.
+DUPLICATE: Final = "duplicate"
+
 _TOO_LONG: Final = f"an id is longer than {LONGEST_ID} characters"
 _CONTROL: Final = "an id holds a line break, a tab or another control character"
 _PRICE: Final = "price is not a number of at least 0"

@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from features.ingest.mapping import ERROR, RAW
-from features.ingest.refusals import EVENT_RULES, ITEM_RULES, LONGEST_ID
+from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, LONGEST_ID
 from features.log import connect
 from features.schema import EVENT, ITEM, USER
 
@@ -168,7 +168,7 @@ def _outcome(
         SELECT * REPLACE (CASE
             WHEN reason IS NULL AND (row_number() OVER (
                 PARTITION BY {identity}, reason IS NULL ORDER BY place) > 1 {already})
-            THEN 'duplicate' ELSE reason END AS reason)
+            THEN '{DUPLICATE}' ELSE reason END AS reason)
         FROM judged
         """
     )

@@ -127,7 +127,7 @@ def test_a_file_is_added_once_however_often_it_is_brought(
     assert (first.events, first.quarantined) == (1, 1)
     again = ingest.ingest_source(engine, workspace, source, NOON + 1000 * DAY)
     assert (again.events, again.quarantined) == (0, 2)
-    assert ingest.quarantine_share(workspace) == pytest.approx(3 / 4)
+    assert (again.duplicates, again.reasons["unknown event_type 'dance'"]) == (1, 1)
     FeedbackLog(engine).append(events=[event(1)])
     assert run(engine, workspace).events == 1
     assert len(stored(workspace)) == 2

@@ -1,0 +1,124 @@
+"""What came into the log since the data of the last retrain: the shares that the data gate limits.
+
+A retrain notes how far the log went (`learned`), and the shares are of the rows after that. So they
+depend on recorded numbers only, not on when they are asked for, and their cost is that of the new
+rows, however old the log is. A retrain of a log that did not grow asks about the same rows again:
+what was held stays held.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from features.ingest import DUPLICATE
+from features.log import connect, numbers
+from features.schema import DAY, POSITIVE, EventType
+from flows.consumers import LEARNED, LEARNED_BEFORE, LOG_ROWS
+from serving import offsets
+
+_PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
+
+#: How long after a slate its outcomes may come to count as joined to it.
+LOOK_BACK_DAYS: Final = 7
+
+
+def shares(engine: sa.Engine, log: Path) -> dict[str, float]:
+    """`quarantine_share` and `unjoined_share` of the events after `first_row`."""
+    first = first_row(engine)
+    new = _parts(log / "events", first)
+    return {
+        "quarantine_share": _quarantined(new, _parts(log / "quarantine" / "events", first)),
+        "unjoined_share": _unjoined(log / "events", new),
+    }
+
+
+def first_row(engine: sa.Engine) -> int:
+    """The number of the first row of the log that the last finished retrain on other data had not
+    seen."""
+    learned = offsets.read(engine, LEARNED)
+    grown = offsets.read(engine, LOG_ROWS) > learned
+    return learned if grown else offsets.read(engine, LEARNED_BEFORE)
+
+
+def learned(engine: sa.Engine) -> Mapping[str, int]:
+    """The marks that a finished retrain leaves: how far the log goes that it has learned from."""
+    before, now = offsets.read(engine, LEARNED), offsets.read(engine, LOG_ROWS)
+    return {LEARNED_BEFORE: before, LEARNED: now} if now > before else {}
+
+
+def _quarantined(new: list[Path], bad: list[Path]) -> float:
+    """Share of refused rows among those that came; a row that is there already is no fault."""
+    stored = sum(pq.read_metadata(path).num_rows for path in new)
+    faults = 0
+    for path in bad:
+        reasons = pq.read_table(path, columns=["reason"])["reason"].value_counts()
+        faults += sum(r["counts"].as_py() for r in reasons if r["values"].as_py() != DUPLICATE)
+    return faults / (stored + faults) if stored + faults else 0.0
+
+
+def _unjoined(events: Path, new: list[Path]) -> float:
+    """Share of the slates that new events answer whose impressions are not in the log."""
+    if not new:
+        return 0.0
+    connection = connect()
+    positive = numbers(list(POSITIVE))
+    connection.execute(
+        f"""
+        CREATE TABLE answered AS
+        SELECT request_id, min(epoch_us("timestamp")) // {DAY} AS first_day,
+               max(epoch_us("timestamp")) // {DAY} AS last_day
+        FROM read_parquet({_names(new)}, hive_partitioning = false)
+        WHERE request_id IS NOT NULL AND event_type IN ({positive}) GROUP BY request_id
+        """
+    )
+    (total,) = _row(connection, "SELECT count(*) FROM answered")
+    if not total:
+        return 0.0
+    _join(connection, new)
+    _join(connection, _older(connection, events, set(new)))
+    (left,) = _row(connection, "SELECT count(*) FROM answered")
+    return float(left / total)
+
+
+def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> None:
+    """Take from `answered` the requests that have an impression in `parts`."""
+    if parts:
+        connection.execute(
+            f"""
+            DELETE FROM answered WHERE request_id IN (
+                SELECT request_id FROM read_parquet({_names(parts)}, hive_partitioning = false)
+                WHERE event_type = '{EventType.IMPRESSION}' AND request_id IS NOT NULL)
+            """
+        )
+
+
+def _older(connection: duckdb.DuckDBPyConnection, events: Path, new: set[Path]) -> list[Path]:
+    """Parts of the days on which the slates of what is left in `answered` can have been shown."""
+    days = connection.execute(
+        f"""
+        SELECT DISTINCT strftime(make_timestamp(day * {DAY}), 'dt=%Y-%m-%d') FROM (
+            SELECT unnest(range(first_day - {LOOK_BACK_DAYS}, last_day + 2)) AS day FROM answered)
+        """
+    ).fetchall()
+    found = (path for (day,) in days for path in (events / day).glob("part-*.parquet"))
+    return sorted(path for path in found if path not in new)
+
+
+def _parts(folder: Path, first: int) -> list[Path]:
+    """The files below `folder` of ranges that begin at number `first` or later."""
+    found = ((path, _PART.fullmatch(path.name)) for path in folder.rglob("part-*.parquet"))
+    return sorted(path for path, match in found if match and int(match[1]) >= first)
+
+
+def _names(paths: Iterable[Path]) -> str:
+    return f"[{numbers([str(path) for path in paths])}]"
+
+
+def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
+    row: tuple[int, ...] = connection.execute(query).fetchall()[0]
+    return row

@@ -1,0 +1,133 @@
+"""The shares that the data gate limits are of what came since the data of the last retrain."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from features.schema import DAY, HOUR
+from flows import arrivals, ingest
+from flows.workspace import Workspace
+from serving import offsets
+from serving.log import FeedbackLog
+
+NOON = 19_800 * DAY + 12 * HOUR
+HEADER = "event_id,user_id,item_id,event_type,timestamp,request_id\n"
+
+
+def line(number: int, kind: str = "view", request: str = "", timestamp: int = NOON) -> str:
+    return f"e{number},u{number % 3},i{number},{kind},{timestamp + number},{request}\n"
+
+
+class Installation:
+    """A log that files are imported into and that retrains learn from."""
+
+    def __init__(self, engine: sa.Engine, workspace: Workspace, folder: Path) -> None:
+        self.engine, self.workspace, self.folder = engine, workspace, folder
+
+    def bring(self, *lines: str) -> ingest.Ingested:
+        source = self.folder / "export.csv"
+        source.write_text(HEADER + "".join(lines))
+        return ingest.ingest_source(self.engine, self.workspace, source, NOON + 100 * DAY)
+
+    def shares(self) -> dict[str, float]:
+        return arrivals.shares(self.engine, self.workspace.log)
+
+    def retrained(self) -> None:
+        """What a retrain does at its end."""
+        offsets.advance(self.engine, arrivals.learned(self.engine))
+
+
+@pytest.fixture
+def installation(engine: sa.Engine, workspace: Workspace, tmp_path: Path) -> Installation:
+    return Installation(engine, workspace, tmp_path)
+
+
+def test_an_export_that_grows_is_imported_time_after_time_without_a_fault(
+    installation: Installation,
+) -> None:
+    lines: list[str] = []
+    for day in range(5):
+        lines += [line(100 * day + number) for number in range(20)]
+        told = installation.bring(*lines)
+        assert (told.events, told.duplicates) == (20, 20 * day)
+        assert installation.shares()["quarantine_share"] == 0.0
+        installation.retrained()
+
+
+def test_a_bad_batch_is_seen_however_much_good_came_before(installation: Installation) -> None:
+    installation.bring(*(line(number) for number in range(200)))
+    installation.retrained()
+    installation.bring(line(300), *(line(number, "dance") for number in range(301, 304)))
+    assert installation.shares()["quarantine_share"] == pytest.approx(3 / 4)
+
+
+def test_a_retrain_on_unchanged_data_sees_the_same_shares_again(installation: Installation) -> None:
+    """What was held for a bad batch is not promoted because somebody asked twice."""
+    installation.bring(line(1))
+    installation.retrained()
+    installation.bring(line(2), line(3, "dance"))
+    for _ in range(3):
+        assert installation.shares()["quarantine_share"] == pytest.approx(1 / 2)
+        installation.retrained()
+    installation.bring(line(4))
+    assert installation.shares()["quarantine_share"] == 0.0
+
+
+def test_nothing_at_all_has_no_faults(installation: Installation) -> None:
+    assert installation.shares() == {"quarantine_share": 0.0, "unjoined_share": 0.0}
+
+
+def test_an_answer_without_its_slate_is_unjoined_until_the_next_retrain(
+    installation: Installation,
+) -> None:
+    installation.bring(
+        line(1, "impression", "a"), line(2, "click", "a"), line(3, "click", "lost"), line(4)
+    )
+    assert installation.shares()["unjoined_share"] == pytest.approx(1 / 2)
+    installation.retrained()
+    installation.bring(line(5, "impression", "b"), line(6, "click", "b"))
+    assert installation.shares()["unjoined_share"] == 0.0
+
+
+def test_a_slate_that_an_earlier_retrain_saw_is_found_by_its_day(
+    installation: Installation,
+) -> None:
+    installation.bring(line(1, "impression", "a"), line(2, "impression", "old", NOON - 60 * DAY))
+    installation.retrained()
+    installation.bring(line(3, "click", "a", NOON + DAY), line(4, "click", "old"))
+    assert installation.shares()["unjoined_share"] == pytest.approx(1 / 2)
+
+
+def test_only_what_is_new_is_read(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(6):
+        lines = (line(day, timestamp=NOON + day * DAY), line(50 + day, "dance"))
+        installation.bring(*lines)
+        if day < 5:
+            installation.retrained()
+    read = list[str]()
+    for name in ("read_metadata", "read_table"):
+        real = getattr(pq, name)
+
+        def noting(path: Path, *rest: object, real: object = real, **options: object) -> object:
+            read.append(path.name)
+            return real(path, *rest, **options)  # type: ignore[operator]
+
+        monkeypatch.setattr(pq, name, noting)
+    assert installation.shares()["quarantine_share"] == pytest.approx(1 / 2)
+    assert len(read) == 2
+    assert len(set(read)) == 1
+
+
+def test_feedback_counts_with_what_was_imported(
+    installation: Installation, engine: sa.Engine, workspace: Workspace
+) -> None:
+    installation.bring(line(1, "dance"))
+    columns = ("event_id", "user_id", "item_id", "event_type", "timestamp", "received_at")
+    row = ("x", "u", "i", "view", NOON, NOON)
+    FeedbackLog(engine).append(events=[dict(zip(columns, row, strict=True))])
+    ingest.ingest_feedback.fn(engine, workspace, None)
+    assert installation.shares()["quarantine_share"] == pytest.approx(1 / 2)
