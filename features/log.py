@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import pyarrow as pa
 
 from features.errors import InputError
 from features.schema import EVENT, ITEM
@@ -53,28 +54,32 @@ def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
         f"""
         CREATE TABLE raw_events AS
         SELECT * REPLACE (epoch_us(timestamp) AS timestamp, epoch_us(received_at) AS received_at)
-        FROM {_parts(folder, "events", EVENT.names)}
+        FROM {_parts(connection, folder, "events", EVENT)}
         QUALIFY row_number() OVER (
             PARTITION BY event_id
             ORDER BY received_at, part, timestamp, user_id, item_id, event_type, position
         ) = 1
         """
     )
-    if any(folder.glob("items/dt=*/part-*.parquet")):
-        source = _parts(folder, "items", ITEM.names)
-    else:
-        connection.register("no_items", ITEM.empty_table())
-        source = "(SELECT *, '' AS part FROM no_items)"
-    connection.execute(f"CREATE TABLE raw_items AS SELECT * FROM {source}")
+    items = _parts(connection, folder, "items", ITEM)
+    connection.execute(f"CREATE TABLE raw_items AS SELECT * FROM {items}")
     return connection
 
 
-def _parts(folder: Path, kind: str, names: list[str]) -> str:
-    pattern = str(folder / kind / "dt=*" / "part-*.parquet").replace("'", "''")
-    return (
-        f"(SELECT {', '.join(names)}, regexp_extract(filename, 'part-[0-9]+') AS part "
-        f"FROM read_parquet('{pattern}', filename = true, hive_partitioning = false))"
-    )
+def _parts(
+    connection: duckdb.DuckDBPyConnection, folder: Path, kind: str, schema: pa.Schema
+) -> str:
+    """The rows of all parts, which may have been written before a column was added, or after."""
+    connection.register(f"no_{kind}", schema.empty_table())
+    rows = f"SELECT *, '' AS filename FROM no_{kind}"
+    if any(folder.glob(f"{kind}/dt=*/part-*.parquet")):
+        pattern = str(folder / kind / "dt=*" / "part-*.parquet").replace("'", "''")
+        rows += (
+            f" UNION ALL BY NAME SELECT * FROM read_parquet('{pattern}', filename = true, "
+            "hive_partitioning = false, union_by_name = true)"
+        )
+    names = ", ".join(f'"{name}"' for name in schema.names)
+    return f"(SELECT {names}, regexp_extract(filename, 'part-[0-9]+') AS part FROM ({rows}))"
 
 
 def write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:

@@ -1,12 +1,47 @@
 """Requests as arrays: everything a recommender may look at, and nothing later."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from features.item_steps import ItemFeatures
 from features.ragged import Histories, Ragged, gather
+
+#: The features in arrays that do not say which: those of the first releases and logged requests.
+FIRST_USER_FEATURES: Final = (
+    "user_events_1d",
+    "user_events_7d",
+    "user_events_30d",
+    "user_impressions_7d",
+    "user_clicks_7d",
+    "user_mean_price_30d",
+)
+FIRST_ITEM_FEATURES: Final = (
+    "item_events_1d",
+    "item_events_3d",
+    "item_events_7d",
+    "item_events_30d",
+    "item_users_7d",
+    "item_impressions_7d",
+    "item_clicks_7d",
+    "item_ctr_7d",
+)
+
+
+def aligned(
+    values: npt.NDArray[np.float32], names: Sequence[str], wanted: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """Features [..., names] as [..., wanted]: by name, NaN for one that was not there then."""
+    if tuple(names) == tuple(wanted):
+        return values
+    found = np.full((*values.shape[:-1], len(wanted)), np.nan, dtype=np.float32)
+    for place, name in enumerate(wanted):
+        if name in names:
+            found[..., place] = values[..., list(names).index(name)]
+    return found
 
 
 @dataclass(frozen=True)

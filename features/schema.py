@@ -110,3 +110,14 @@ ITEM_FEATURES: Final = (
 
 #: The windows, in days, that recency-popularity may choose from: `item_events_{n}d`.
 POPULARITY_DAYS: Final = (1, 3, 7, 30)
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of `schema`, null where the table was written before there was such a column."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)

@@ -15,8 +15,8 @@ import orjson
 
 from features.catalogue import Catalogue
 from features.ragged import Histories, Ragged
-from features.requests import Requests
-from features.schema import ITEM_FEATURES
+from features.requests import FIRST_USER_FEATURES, Requests, aligned
+from features.schema import ITEM_FEATURES, USER_FEATURES
 from serving.policy import Floats, PolicyParams, propensity
 
 #: Changes with the fields below and with the formula of the policy (2: by rank, docs/adr/0006).
@@ -27,7 +27,7 @@ VERSION = 2
 class Context:
     """Everything the decision looked at.
 
-    timestamp: of the request, µs; user_features: as `schema.USER_FEATURES`, None where unknown;
+    timestamp: of the request, µs; user_features: None where unknown, named by user_feature_names;
     features_at: snapshot of the item features, µs; history_*: positive events, oldest first;
     impressed and impressed_counts: of the last 7 days; hidden, exclude: item ids; candidates and
     scores: what the ranker gave, eligible ones only; eligible: number of eligible items;
@@ -54,6 +54,7 @@ class Context:
     catalogue_sequence: int
     repeats: bool
     policy: dict[str, Any]
+    user_feature_names: Sequence[str] = FIRST_USER_FEATURES
 
     def propensities(self, slate: Sequence[str], categories_of: Catalogue | None = None) -> Floats:
         """Of each slot of `slate` (item ids) under the policy that showed it, float64 [k].
@@ -120,7 +121,7 @@ def requests_of(
         for c in contexts
     ]
     moments = np.array([c.features_at for c in contexts], dtype=np.int64)
-    features = [[np.nan if v is None else v for v in c.user_features] for c in contexts]
+    features = [_user_features(c) for c in contexts]
     assert item_features.shape[1:] == (len(catalogue), len(ITEM_FEATURES))
     return Requests(
         user_ids=np.array([c.user_id for c in contexts], dtype=object),
@@ -131,7 +132,7 @@ def requests_of(
             np.array([e[1] for e in flat], dtype=np.int8),
             np.array([e[2] for e in flat], dtype=np.int64),
         ),
-        user_features=np.array(features, dtype=np.float32),
+        user_features=np.array(features, dtype=np.float32).reshape(-1, len(USER_FEATURES)),
         impressed=Ragged.from_lists([[e[0] for e in row] for row in impressed]),
         impressed_counts=np.array([n for row in impressed for _, n in row], dtype=np.float32),
         item_features=item_features,
@@ -140,3 +141,9 @@ def requests_of(
         ),
         hidden=Ragged.from_lists([[index[i] for i in c.hidden if i in index] for c in contexts]),
     )
+
+
+def _user_features(context: Context) -> npt.NDArray[np.float32]:
+    values = [np.nan if value is None else value for value in context.user_features]
+    row = np.array(values, dtype=np.float32)
+    return aligned(row, context.user_feature_names, USER_FEATURES)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from features.online import OnlineStore
 from features.requests import Requests
-from features.schema import EVENT_CODES
+from features.schema import EventType
 from serving import fallback, feedback
 from serving.live import Live
 from serving.log import FeedbackLog
@@ -159,14 +159,15 @@ class Engine:
         live = self._live()
         user = self._online.read([user_id], live.catalogue)
         ids, histories = live.catalogue.item_ids, user.histories
-        names = list(EVENT_CODES)
+        names = dict(enumerate(EventType))  # a later Rondo may have pushed kinds unknown here
         return HistoryOutput(
             user_id=user_id,
             events=[
-                HistoryEntry(item_id=ids[i], event_type=names[t], timestamp=int(ts))
+                HistoryEntry(item_id=ids[i], event_type=names[int(t)], timestamp=int(ts))
                 for i, t, ts in zip(
                     histories.items, histories.event_types, histories.timestamps, strict=True
                 )
+                if int(t) in names
             ],
             hidden=[ids[i] for i in user.hidden.items],
         )

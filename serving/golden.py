@@ -13,7 +13,8 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from features.ragged import Histories, Ragged
-from features.requests import Requests
+from features.requests import FIRST_ITEM_FEATURES, FIRST_USER_FEATURES, Requests, aligned
+from features.schema import ITEM_FEATURES, USER_FEATURES
 from training.recommender import Ranked, Recommender
 
 COUNT: Final = 16
@@ -67,12 +68,14 @@ def write(folder: Path, recommender: Recommender, requests: Requests) -> None:
         "user_ids": [str(user_id) for user_id in requests.user_ids],
         "candidates": candidates,
         "scores": scores,
+        "user_features": USER_FEATURES,
+        "item_features": ITEM_FEATURES,
     }
     (folder / _SCORES).write_text(json.dumps(content, sort_keys=True) + "\n")
 
 
 def read(folder: Path) -> Golden:
-    """The golden requests of a release."""
+    """The golden requests of a release, with the features that this program knows."""
     content = json.loads((folder / _SCORES).read_text())
     a = load_file(folder / _ARRAYS)
     requests = Requests(
@@ -81,10 +84,14 @@ def read(folder: Path) -> Golden:
         histories=Histories(
             a["history_offsets"], a["history_items"], a["history_types"], a["history_timestamps"]
         ),
-        user_features=a["user_features"],
+        user_features=aligned(
+            a["user_features"], content.get("user_features", FIRST_USER_FEATURES), USER_FEATURES
+        ),
         impressed=Ragged(a["impressed_offsets"], a["impressed_items"]),
         impressed_counts=a["impressed_counts"],
-        item_features=a["item_features"],
+        item_features=aligned(
+            a["item_features"], content.get("item_features", FIRST_ITEM_FEATURES), ITEM_FEATURES
+        ),
         snapshot=np.zeros(len(content["user_ids"]), dtype=np.int32),
         hidden=Ragged(a["hidden_offsets"], a["hidden_items"]),
     )

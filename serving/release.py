@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from features import params
 from features.catalogue import Catalogue
 from features.placements import PlacementsParams
+from features.schema import ITEM, conform
 from serving import store
 from serving.policy import PolicyParams
 from training.recommender import Recommender, ReleaseError
@@ -66,7 +67,7 @@ class Release:
         return Release(
             id=identity,
             path=path,
-            items=pq.read_table(path / "items.parquet"),
+            items=conform(pq.read_table(path / "items.parquet"), ITEM),
             policy=params.build(PolicyParams, "policy", rules["policy"]),
             placements=params.build(PlacementsParams, "placements", rules["placements"]),
             history_length=rules["history_length"],

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from features.ragged import Histories, offsets_of
 from features.requests import Requests
-from features.schema import EVENT_CODES, EventType
+from features.schema import EVENT_CODES, USER_FEATURES, EventType
 from serving import context
 from serving.live import Live
 from serving.log import Slate
@@ -189,6 +189,7 @@ def _context(
             "impressed": ids[requests.impressed.items].tolist(),
             "impressed_counts": requests.impressed_counts,
             "user_features": requests.user_features[0],
+            "user_feature_names": USER_FEATURES,
             "features_at": live.features_at,
             "candidates": ids[candidates[usable]].tolist(),
             "scores": ranking.scores[0, usable],

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from features.merge import UserHistory
 from features.online import OnlineStore
-from features.schema import ITEM_FEATURES
+from features.requests import FIRST_USER_FEATURES
+from features.schema import EVENT_CODES, ITEM_FEATURES, USER_FEATURES
 from features.settings import Settings
 from serving import catalogue_feed, channels, context, release
 from serving.engine import Conflict, Engine
@@ -101,6 +102,32 @@ def test_the_logged_context_gives_the_logged_propensities_exactly(kit: Kit) -> N
         assert logged.history_items == ["i5", "i9", "i13"]
         assert not {"i1", "i3", "i5", "i9", "i13"} & {slot["item_id"] for slot in slots}
     assert explored > 0
+
+
+def test_user_features_of_a_logged_request_are_found_by_name(kit: Kit) -> None:
+    kit.recommend(k=4)
+    logged = context.decode(kit.log.request("server-0")[0]["context"])
+    assert tuple(logged.user_feature_names) == USER_FEATURES
+    named = replace(
+        logged, user_features=[5.0, None], user_feature_names=["gone", "user_clicks_7d"]
+    )
+    first = replace(
+        logged, user_features=[1.0, 2, 3, 4, 5, 6], user_feature_names=FIRST_USER_FEATURES
+    )
+    features = kit.live.item_features[None]
+    requests = context.requests_of([named, first], kit.live.catalogue, features, np.array([0]))
+    assert np.isnan(requests.user_features[0]).all()
+    clicks = USER_FEATURES.index("user_clicks_7d")
+    assert requests.user_features[1, clicks] == 5
+
+
+def test_an_event_of_a_kind_that_only_a_later_version_knows_is_left_out_of_what_is_shown(
+    kit: Kit, online: OnlineStore
+) -> None:
+    later = UserHistory(["i1", "i2"], [EVENT_CODES["click"], 100], [NOW - 2, NOW - 1], [])
+    online.push_history({"later": later}, NOW)
+    assert [entry.item_id for entry in kit.engine.history("later").events] == ["i1"]
+    assert kit.recommend(user_id="later", k=4)["fallback"] is None
 
 
 def test_another_release_can_be_asked_for_its_propensity_of_a_logged_slate(

@@ -1,6 +1,7 @@
 """Evidence survives JSON; the champion is paired by query; pooling takes only like with like."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,16 @@ def test_evidence_survives_json_also_where_values_are_unknown() -> None:
     assert again.past is not None
     assert not again.past["old"].known
     assert again.champion == evidence.champion or "NaN" not in text
+
+
+def test_evidence_of_the_first_releases_is_read(checkout: Path) -> None:
+    """It lies in the operations database beside them. New fields need a default."""
+    kept = checkout / "tests" / "training" / "evidence_1.json"
+    evidence = Evidence.from_json(kept.read_text())
+    assert evidence.champion is not None
+    assert evidence.champion.difference.mean == pytest.approx(0.1)
+    assert evidence.past is not None
+    assert not evidence.past["old"].known
 
 
 def test_the_champion_is_paired_query_by_query() -> None:

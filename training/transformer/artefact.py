@@ -10,6 +10,7 @@ import numpy.typing as npt
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from features.errors import InputError
 from training.transformer.model import ModelConfig, Transformer
 
 WEIGHTS = "model.safetensors"
@@ -39,11 +40,19 @@ def save(
 
 
 def load(folder: Path) -> tuple[Transformer, Tensor, int, str]:
-    """(model in evaluation mode, vocabulary, catalogue size, catalogue hash)."""
+    """(model in evaluation mode, vocabulary, catalogue size, catalogue hash).
+
+    Raises InputError for settings that this program does not know: a later one wrote them.
+    """
     content = json.loads((folder / CONFIG).read_text())
     size, digest = content.pop("catalogue_size"), content.pop("catalogue_hash")
     tensors = load_file(folder / WEIGHTS)
     vocabulary = tensors.pop(VOCABULARY)
-    model = Transformer(ModelConfig(**content))
+    content.setdefault("event_types", len(tensors["event_types.weight"]))  # not always written
+    try:
+        config = ModelConfig(**content)
+    except TypeError as error:
+        raise InputError(f"{folder / CONFIG} is of another version of Rondo: {error}") from None
+    model = Transformer(config)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False), vocabulary, size, digest

@@ -14,7 +14,6 @@ from training.transformer.data import INTERVALS
 from training.transformer.packing import BOS, Batch, Inputs
 from training.transformer.precision import computing
 
-EVENT_TYPES: Final = len(EventType)
 HIDDEN_FACTOR: Final = 2
 STARTS: Final = 2
 """Start tokens (BOS, CUT), the first rows of every table of representations."""
@@ -42,6 +41,9 @@ class ModelConfig:
 
     distance_bias: bool = False
     """Attention weighs events by the number of events since."""
+
+    event_types: int = len(EventType)
+    """Kinds of events that it was trained with: the first so many of `schema.EventType`."""
 
 
 class Block(nn.Module):
@@ -108,7 +110,7 @@ class Transformer(nn.Module):
         self.no_id = nn.Parameter(torch.zeros(size))
         self.content = nn.Linear(config.text_size, size, bias=False)
         self.starts = nn.Embedding(STARTS, size)
-        self.event_types = nn.Embedding(EVENT_TYPES, size)
+        self.event_types = nn.Embedding(config.event_types, size)
         self.intervals = nn.Embedding(INTERVALS, size)
         self.gaps = nn.Embedding(INTERVALS, size)
         self.positions = nn.Embedding(config.max_length + 1, size)

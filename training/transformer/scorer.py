@@ -11,7 +11,7 @@ from torch import Tensor
 
 from features.catalogue import Catalogue
 from features.ragged import Histories, spans
-from features.schema import SECOND
+from features.schema import EVENT_CODES, SECOND, EventType
 from training.transformer import artefact
 from training.transformer.data import Ints, interval_buckets
 from training.transformer.model import STARTS, ModelConfig, Transformer
@@ -20,6 +20,9 @@ from training.transformer.packing import BOS, CUT, Inputs
 Matrix = npt.NDArray[np.float32]
 
 CHUNK_TOKENS = 16_384
+
+#: The mildest kind of wanting an item, for kinds that a model does not know.
+UNKNOWN = EVENT_CODES[EventType.VIEW]
 
 
 class CatalogueMismatch(ValueError):
@@ -127,12 +130,19 @@ def _last_states(
     kept: Ints,
     rows: Ints,
 ) -> Tensor:
-    inputs = Inputs(*(part.to(table.device) for part in _padded(histories, timestamps, kept, rows)))
+    parts = _padded(histories, timestamps, kept, rows, model.config.event_types)
+    inputs = Inputs(*(part.to(table.device) for part in parts))
     return model.last_states(inputs, table, torch.from_numpy(kept[rows]).to(table.device))
 
 
-def _padded(histories: Histories, timestamps: Ints, kept: Ints, rows: Ints) -> Inputs:
-    """The newest `kept` events of `rows` after a start token, left-aligned."""
+def _padded(
+    histories: Histories, timestamps: Ints, kept: Ints, rows: Ints, event_types: int
+) -> Inputs:
+    """The newest `kept` events of `rows` after a start token, left-aligned.
+
+    An event of a kind that came up after the model was trained counts as UNKNOWN: what it was
+    about still tells.
+    """
     lengths = kept[rows]
     width = int(lengths.max()) + 1
     event = spans(histories.offsets[rows + 1] - lengths, lengths)
@@ -151,7 +161,8 @@ def _padded(histories: Histories, timestamps: Ints, kept: Ints, rows: Ints) -> I
     values = np.zeros((len(Inputs._fields), len(rows) * width), dtype=np.int64)
     values[0, slot] = histories.items[event]
     values[0, ::width] = np.where(histories.lengths[rows] > lengths, CUT, BOS)
-    values[1, slot] = histories.event_types[event]
+    types = histories.event_types[event]
+    values[1, slot] = np.where(types < event_types, types, UNKNOWN)
     values[3, slot] = gaps
     values[4, slot] = position
     later = slot[position > 1]
