@@ -96,7 +96,7 @@ def ingest_source(
         source = read_source(source, params.mapping)
     first = begin(engine, workspace)
     events = store_events(source.events, workspace.log, first, now)
-    items = store_items(source.items, workspace.log, first, now)
+    items = store_items(source.items, workspace.log, first, now, source.dated)
     reports = [events, items, store_users(source.users, workspace.log, first)]
     end(engine, workspace, first, reports, {}, fence)
     return _ingested(events.stored, items.stored, reports, workspace)

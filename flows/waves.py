@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.ingest import IngestError, Source, validate_events, validate_items
-from features.ingest.mapping import ERROR, RAW
+from features.ingest.raw import ERROR, RAW
 from features.schema import TIMESTAMP
 
 WAVES: Final = 6

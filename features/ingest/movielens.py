@@ -6,13 +6,16 @@ of its tags was.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from features.ingest.mapping import TableMapping, apply
+from features.ingest.apply import apply
+from features.ingest.errors import IngestError
+from features.ingest.mapping import TableMapping
+from features.ingest.raw import ERROR, RAW, REJECTED, Raw
 from features.ingest.readers import read_file
 from features.log import connect
 from features.schema import EVENT, ITEM, USER
@@ -46,18 +49,23 @@ _DOUBLE_COLON = TableMapping(separator="::", header=False, quoting=False, encodi
 
 def detect(folder: Path) -> str | None:
     """Which format `folder` holds: "100k", "dat", "csv", or None."""
-    for name, files in {
-        "100k": ("u.data", "u.item"),
-        "dat": ("ratings.dat", "movies.dat"),
-        "csv": ("ratings.csv", "movies.csv"),
-    }.items():
-        if all((folder / file).is_file() for file in files):
-            return name
+    if (folder / "u.data").is_file():
+        return "100k"
+    if (folder / "ratings.dat").is_file():
+        return "dat"
+    ratings = folder / "ratings.csv"
+    if ratings.is_file():
+        with ratings.open("rb") as file:
+            alone = file.readline(100).strip() == b"userId,movieId,rating,timestamp"
+        return "csv" if alone or (folder / "movies.csv").is_file() else None
     return None
 
 
 def read_movielens(folder: Path, kind: str) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Events, items and users of format `kind` (see `detect`), mapped but not validated."""
+    """Events, items and users of format `kind` (see `detect`), mapped but not validated.
+
+    Raises IngestError that names the file and the column which is missing.
+    """
     if kind == "100k":
         ratings = _ratings(folder / "u.data", TableMapping(separator="\t", header=False), _PLACES)
         return (
@@ -67,14 +75,15 @@ def read_movielens(folder: Path, kind: str) -> tuple[pa.Table, pa.Table, pa.Tabl
         )
     if kind == "dat":
         ratings = _ratings(folder / "ratings.dat", _DOUBLE_COLON, _PLACES)
-        movies = read_file(folder / "movies.dat", _DOUBLE_COLON)
-        items = _items(movies.rename_columns(["movieId", "title", "genres"]))
+        items = _items(folder / "movies.dat", _DOUBLE_COLON, ("0", "1", "2"))
         return ratings, items, _users(folder / "users.dat", _DOUBLE_COLON, _USER_1M)
     names = {"user_id": "userId", "item_id": "movieId", "value": "rating", "timestamp": "timestamp"}
     ratings = _ratings(folder / "ratings.csv", TableMapping(), names)
-    items = _items(read_file(folder / "movies.csv", TableMapping()))
+    items = _items(folder / "movies.csv", TableMapping(), ("movieId", "title", "genres"))
     if (folder / "tags.csv").is_file():
-        items = pa.concat_tables([items, _tagged(items, folder / "tags.csv")])
+        items = pa.concat_tables(
+            [items, _tagged(items, folder / "tags.csv")], promote_options="default"
+        )
     return ratings, items, USER.empty_table()
 
 
@@ -89,8 +98,14 @@ def _ratings(path: Path, layout: TableMapping, columns: dict[str, str]) -> pa.Ta
 
 
 def _items_100k(path: Path) -> pa.Table:
+    if not path.is_file():
+        return ITEM.empty_table()
     raw = read_file(path, _LATIN)
-    flags = [raw[str(5 + place)].to_pylist() for place in range(len(GENRES_100K))]
+    if len(raw.names) < 5 + len(GENRES_100K):
+        raise IngestError(
+            f"{path}: {5 + len(GENRES_100K)} columns were expected, it has {len(raw.names)}"
+        )
+    flags = [raw.table[f"c{5 + place}"].to_pylist() for place in range(len(GENRES_100K))]
     genres = [
         "|".join(
             genre
@@ -99,61 +114,87 @@ def _items_100k(path: Path) -> pa.Table:
         )
         for row in zip(*flags, strict=True)
     ]
-    return _items(pa.table({"movieId": raw["0"], "title": raw["1"], "genres": pa.array(genres)}))
+    table = pa.table([raw.table["c0"], raw.table["c1"], pa.array(genres)], names=["c0", "c1", "c2"])
+    return _catalogue(Raw(table, ("0", "1", "2"), raw.rejected), ("0", "1", "2"), path)
 
 
-def _items(movies: pa.Table) -> pa.Table:
-    genres = pc.if_else(
-        pc.equal(movies["genres"], "(no genres listed)"),
-        pa.scalar(None, pa.string()),
-        movies["genres"],
-    )
-    categories = pc.split_pattern(pc.fill_null(genres, ""), "|").to_pylist()
-    count = movies.num_rows
-    columns = {
-        "item_id": movies["movieId"],
-        "title": movies["title"],
-        "categories": pa.array(
-            [[g for g in row if g] for row in categories], ITEM.field("categories").type
-        ),
-        "available": pa.array([True] * count),
-    }
-    return pa.table(
-        [
-            columns[field.name] if field.name in columns else pa.nulls(count, field.type)
-            for field in ITEM
-        ],
-        names=ITEM.names,
-    )
+def _items(path: Path, layout: TableMapping, names: tuple[str, str, str]) -> pa.Table:
+    if not path.is_file():
+        return ITEM.empty_table()
+    if layout.encoding != "utf-8" and _is_utf8(path):
+        layout = replace(layout, encoding="utf-8")  # 10M is; 100K and 1M are not
+    return _catalogue(read_file(path, layout), names, path)
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.read_text("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _catalogue(raw: Raw, names: tuple[str, str, str], path: Path) -> pa.Table:
+    columns = dict(zip(("item_id", "title", "categories"), names, strict=True))
+    mapping = TableMapping(columns=columns, constants={"available": True})
+    connection = connect()
+    connection.register("items", apply(raw, mapping, ITEM, str(path)))
+    items: pa.Table = connection.execute(
+        """
+        SELECT * REPLACE (
+            coalesce(list_filter(categories, x -> x <> '(no genres listed)'), []) AS categories
+        ) FROM items
+        """
+    ).to_arrow_table()
+    return items
 
 
 def _tagged(items: pa.Table, path: Path) -> pa.Table:
-    tags = read_file(path, TableMapping())
+    """A second version of each tagged item; tags that cannot be used as rows for the quarantine."""
+    columns = {"item_id": "movieId", "description": "tag", "received_at": "timestamp"}
     connection = connect()
     connection.register("items", items)
-    connection.register("tags", tags)
-    rows: pa.Table = connection.execute(
+    read = apply(read_file(path, TableMapping()), TableMapping(columns=columns), ITEM, str(path))
+    connection.register("read", read)
+    connection.execute(
+        f"""
+        CREATE TABLE tags AS
+        SELECT *, coalesce({ERROR}, CASE
+            WHEN item_id IS NULL OR description IS NULL OR received_at IS NULL
+                THEN 'a tag without movie, text or time'
+            WHEN item_id NOT IN (SELECT item_id FROM items WHERE item_id IS NOT NULL)
+                THEN 'a tag of a movie that is not in the catalogue' END) AS wrong
+        FROM read
         """
-        SELECT items.* REPLACE (
-            tagged.description AS description,
-            make_timestamptz(tagged.known_at) AS received_at
-        )
+    )
+    versions: pa.Table = connection.execute(
+        f"""
+        SELECT items.*, tagged.description, tagged.received_at
         FROM items JOIN (
-            SELECT movieId AS item_id, string_agg(DISTINCT lower(tag), ' ' ORDER BY lower(tag))
-                   AS description, max(timestamp::BIGINT) * 1000000 AS known_at
-            FROM tags WHERE tag IS NOT NULL GROUP BY movieId
+            SELECT item_id, string_agg(DISTINCT lower(description), ' ' ORDER BY lower(description))
+                   AS description, max(received_at) AS received_at
+            FROM tags WHERE wrong IS NULL GROUP BY item_id
         ) tagged USING (item_id)
+        WHERE items.{ERROR} IS NULL
         ORDER BY item_id
         """
     ).to_arrow_table()
-    return rows.cast(items.schema)
+    wrong: pa.Table = connection.execute(
+        f"SELECT wrong AS {ERROR}, {RAW} FROM tags WHERE wrong IS NOT NULL"
+    ).to_arrow_table()
+    return pa.concat_tables([versions, wrong.cast(REJECTED)], promote_options="default")
 
 
 def _users(path: Path, layout: TableMapping, names: tuple[str, ...]) -> pa.Table:
     if not path.is_file():
         return USER.empty_table()
-    rows = read_file(path, layout).rename_columns(list(names)).to_pylist()
-    return pa.table(
+    raw = read_file(path, layout)
+    if len(raw.names) != len(names):
+        raise IngestError(
+            f"{path}: the columns {', '.join(names)} were expected, it has {len(raw.names)}"
+        )
+    rows = raw.table.rename_columns(list(names)).to_pylist()
+    users = pa.table(
         {
             "user_id": [row["user_id"] for row in rows],
             "attributes": [
@@ -163,3 +204,6 @@ def _users(path: Path, layout: TableMapping, names: tuple[str, ...]) -> pa.Table
         },
         schema=USER,
     )
+    if raw.rejected.num_rows == 0:
+        return users
+    return pa.concat_tables([users, raw.rejected], promote_options="default")

@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from features.ingest.apply import apply, whole
+from features.ingest.archives import is_zip, kind_of, opened, unzipped
 from features.ingest.errors import IngestError
-from features.ingest.mapping import Mapping, TableMapping, apply
+from features.ingest.mapping import Mapping, TableMapping
 from features.ingest.movielens import detect, read_movielens
+from features.ingest.raw import Raw
 from features.ingest.readers import read_file, read_sql
 from features.schema import EVENT, ITEM, TIMESTAMP, USER
+
+#: What a file of our own column names may be called, before `.gz`.
+SUFFIXES = ("csv", "parquet", "jsonl", "ndjson", "json")
 
 
 @dataclass(frozen=True)
@@ -18,22 +25,26 @@ class Source:
     """Mapped, not yet validated: columns have our names, values may be anything.
 
     events: for `store_events`; items: for `store_items`; users: for `store_users`; kind: how it
-    was recognised.
+    was recognised; dated: does it say itself when each item version became known; folded: rows of
+    the source that are parts of others (properties of one item version), less those that became
+    several (lists of what was shown).
     """
 
     events: pa.Table
     items: pa.Table
     users: pa.Table
     kind: str
+    dated: bool = True
+    folded: int = 0
 
 
 def read_source(path: Path | str, mapping: Mapping | None = None) -> Source:
-    """Read a MovieLens folder, a CSV or Parquet file, a folder of them, or a database by URL.
+    """Read a MovieLens folder, a file, a folder of files, a zip of either, or a database by URL.
 
-    A mapping with `events` comes first; without one a MovieLens folder is recognised by its file
-    names, and any other source must have our column names: a file of events, or a folder with
-    `events.csv` (or `.parquet`) and perhaps `items` and `users`. Items without a time were known
-    at the first event. Raises IngestError, one line that says what to do.
+    A mapping comes first; without one a MovieLens folder is recognised by its file names, and any
+    other source must have our column names: a file of events, or a folder with `events.csv` (or
+    `.parquet`, `.jsonl`, each perhaps with `.gz`) or `items` or both, and perhaps `users`. Items
+    without a time were known at the first event. Raises IngestError, one line that says what to do.
     """
     mapping = mapping or Mapping()
     if isinstance(path, str) and "://" in path:
@@ -41,56 +52,117 @@ def read_source(path: Path | str, mapping: Mapping | None = None) -> Source:
     path = Path(path)
     if not path.exists():
         raise IngestError(f"{path}: no such file or folder")
-    if mapping.events is None and path.is_dir():
+    if not is_zip(path):
+        return _read_path(path, mapping)
+    with unzipped(path) as folder:
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        alone = len(files) == 1 and detect(folder) is None
+        try:
+            return _read_path(files[0] if alone else folder, mapping)
+        except IngestError as error:
+            raise IngestError(str(error).replace(str(folder), str(path))) from None
+
+
+def _read_path(path: Path, mapping: Mapping) -> Source:
+    if mapping.events is None and mapping.items is None and path.is_dir():
         kind = detect(path)
         if kind is not None:
             events, items, users = read_movielens(path, kind)
-            return Source(events, _known_since(items, events), users, f"movielens-{kind}")
+            dated = items.num_rows == 0
+            return Source(events, _known_since(items, events), users, f"movielens-{kind}", dated)
     return _read(path, mapping, "files")
 
 
 def _read(path: Path | str, mapping: Mapping, kind: str) -> Source:
-    events = _table(path, "events", mapping.events, EVENT)
-    if events is None:
+    found: dict[str, pa.Table] = {}
+    rows = 0
+    for name, layout, schema in (
+        ("events", mapping.events, EVENT),
+        ("items", mapping.items, ITEM),
+        ("users", mapping.users, USER),
+    ):
+        read = _raw(path, name, layout, mapping)
+        if read:
+            layout = layout or TableMapping()
+            tables = [apply(raw, layout, schema, where) for raw, where in read]
+            found[name] = whole(tables, layout, schema, read[0][1])
+            rows += sum(raw.rows for raw, _ in read)
+    if "events" not in found and "items" not in found:
         raise IngestError(
-            f"{path}: no events.csv, events.parquet or MovieLens files; "
+            f"{path}: no events.csv, events.parquet, items.csv or MovieLens files; "
             "name the file in params.yaml under ingest.mapping.events.path"
         )
-    items = _table(path, "items", mapping.items, ITEM)
-    users = _table(path, "users", mapping.users, USER)
+    events = found.get("events", EVENT.empty_table())
+    items = found.get("items", ITEM.empty_table())
     return Source(
         events=events,
-        items=_known_since(items, events) if items is not None else ITEM.empty_table(),
-        users=users if users is not None else USER.empty_table(),
+        items=_known_since(items, events) if items.num_rows else items,
+        users=found.get("users", USER.empty_table()),
         kind=kind,
+        dated="received_at" in items.column_names,
+        folded=rows - sum(table.num_rows for table in found.values()),
     )
 
 
-def _table(
-    path: Path | str, name: str, mapping: TableMapping | None, schema: pa.Schema
-) -> pa.Table | None:
-    layout = mapping or TableMapping(path=name)
-    if isinstance(path, str):
-        if mapping is None and name != "events":
-            return None
-        return apply(read_sql(path, layout), layout, schema, f"{name} of the database")
-    files = _files(path, name, mapping)
-    tables = [apply(read_file(file, layout), layout, schema, str(file)) for file in files]
-    return pa.concat_tables(tables, promote_options="default") if tables else None
+def _raw(
+    path: Path | str, name: str, layout: TableMapping | None, mapping: Mapping
+) -> list[tuple[Raw, str]]:
+    """The files or the query of a table, each with its name for messages."""
+    if isinstance(path, Path):
+        chosen = layout or TableMapping()
+        return [(read_file(file, chosen), str(file)) for file in _files(path, name, mapping)]
+    if layout is None:
+        alone = name == "events" and mapping.items is None
+        layout = TableMapping(path=name) if alone else None
+    return [(read_sql(path, layout), f"{name} of the database")] if layout else []
 
 
-def _files(path: Path, name: str, mapping: TableMapping | None) -> list[Path]:
+def _files(path: Path, name: str, mapping: Mapping) -> list[Path]:
+    layout = {"events": mapping.events, "items": mapping.items, "users": mapping.users}[name]
+    pattern = layout.path if layout else None
     if path.is_file():
-        if name == "events":
+        alone = _single(path, mapping)
+        if name == alone:
             return [path]
-        folder, pattern = path.parent, mapping.path if mapping else None
-        return sorted(folder.glob(pattern)) if pattern else []
-    if mapping is not None and mapping.path is not None:
-        found = sorted(path.glob(mapping.path))
+        # What the mapping names beside a file of events comes with it.
+        return sorted(path.parent.glob(pattern)) if pattern and alone == "events" else []
+    if pattern is not None:
+        found = sorted(file for file in path.glob(pattern) if file.is_file())
         if not found:
-            raise IngestError(f"{path}: no file matches '{mapping.path}' of the mapping's {name}")
+            raise IngestError(f"{path}: no file matches '{pattern}' of the mapping's {name}")
         return found
-    return [file for suffix in ("csv", "parquet") for file in sorted(path.glob(f"{name}.{suffix}"))]
+    return [
+        file
+        for suffix in SUFFIXES
+        for end in ("", ".gz", ".zip")
+        for file in sorted(path.glob(f"{name}.{suffix}{end}"))
+    ]
+
+
+def _single(path: Path, mapping: Mapping) -> str:
+    """Which table one file is: events, unless the mapping or the columns say items."""
+    events, items = mapping.events, mapping.items
+    if events is None:
+        return "items" if items is not None or _holds_items(path) else "events"
+    if items is None or items.path is None or not path.match(items.path):
+        return "events"
+    return "events" if events.path is None or path.match(events.path) else "items"
+
+
+def _holds_items(path: Path) -> bool:
+    """A file of our column names without users."""
+    if kind_of(path) == ".parquet":
+        try:
+            names = set(pq.read_schema(path).names)
+        except (pa.ArrowException, OSError):
+            return False
+        return "item_id" in names and "user_id" not in names
+    with opened(path) as stream:
+        head = stream.read(1 << 16).decode("utf-8", "replace").lstrip("\ufeff")
+    if head.lstrip().startswith(("{", "[")):
+        return '"item_id"' in head and '"user_id"' not in head
+    names = {name.strip().strip('"') for name in head.partition("\n")[0].split(",")}
+    return "item_id" in names and "user_id" not in names
 
 
 def _known_since(items: pa.Table, events: pa.Table) -> pa.Table:

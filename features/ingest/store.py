@@ -12,10 +12,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from features.ingest.validate import Validated, validate_events, validate_items, validate_users
-from features.schema import DAY
+from features.log import connect
+from features.schema import DAY, ITEM
 
 _RANGE = re.compile(r"part-(\d{12})-(\d{12})\.parquet$")
 
@@ -48,9 +50,17 @@ def store_events(table: pa.Table, folder: Path, first_offset: int, now: int) -> 
     return _store(validated, folder, "events", first_offset, table.num_rows)
 
 
-def store_items(table: pa.Table, folder: Path, first_offset: int, now: int) -> Report:
-    """Validate item versions (see `validate_items`) and add them to the log in `folder`."""
-    validated = validate_items(table, now, first_offset)
+def store_items(
+    table: pa.Table, folder: Path, first_offset: int, now: int, dated: bool = True
+) -> Report:
+    """Validate item versions (see `validate_items`) and add them to the log in `folder`.
+
+    dated: the source says when each version became known. Where it does not, what is new to the
+    log was known since the log's first event, and what the log describes otherwise is known `now`.
+    """
+    earlier = known_versions(folder, first_offset, table) if table.num_rows else None
+    since = None if dated else first_event(folder, now)
+    validated = validate_items(table, now, first_offset, earlier, since)
     return _store(validated, folder, "items", first_offset, table.num_rows)
 
 
@@ -66,15 +76,43 @@ def store_users(table: pa.Table, folder: Path, first_offset: int = 0) -> Report:
 
 def known_ids(folder: Path, first_offset: int) -> pa.ChunkedArray:
     """Event ids that ranges before `first_offset` have stored."""
-    files = [
-        str(path)
-        for path in sorted(folder.glob("events/dt=*/part-*.parquet"))
-        if (match := _RANGE.search(path.name)) and int(match.group(1)) < first_offset
-    ]
+    files = _earlier(folder, "events", first_offset)
     if not files:
         return pa.chunked_array([], pa.string())
     table: pa.Table = duckdb.read_parquet(files).select("event_id").to_arrow_table()
     return table["event_id"]
+
+
+def known_versions(folder: Path, first_offset: int, items: pa.Table) -> pa.Table:
+    """Versions of `items` that ranges before `first_offset` have stored."""
+    files = _earlier(folder, "items", first_offset)
+    if not files or "item_id" not in items.column_names:
+        return ITEM.empty_table()
+    connection = connect()
+    connection.register("news", items.select(["item_id"]))
+    connection.register("stored", pads.dataset(files, schema=ITEM))
+    table: pa.Table = connection.execute(
+        f"SELECT {', '.join(ITEM.names)} FROM stored "
+        "WHERE item_id IN (SELECT trim(item_id::VARCHAR) FROM news)"
+    ).to_arrow_table()
+    return table.cast(ITEM)
+
+
+def first_event(folder: Path, now: int) -> int:
+    """The oldest event of the log, µs; `now` in an empty one."""
+    files = [str(path) for path in sorted(folder.glob("events/dt=*/part-*.parquet"))]
+    if not files:
+        return now
+    oldest = duckdb.read_parquet(files).aggregate("min(epoch_us(timestamp))").fetchall()[0][0]
+    return now if oldest is None else int(oldest)
+
+
+def _earlier(folder: Path, kind: str, first_offset: int) -> list[str]:
+    return [
+        str(path)
+        for path in sorted(folder.glob(f"{kind}/dt=*/part-*.parquet"))
+        if (match := _RANGE.search(path.name)) and int(match.group(1)) < first_offset
+    ]
 
 
 def write_whole(table: pa.Table, path: Path, durable: bool = True) -> None:

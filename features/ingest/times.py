@@ -45,6 +45,11 @@ MAJORITY: Final = 2 / 3
 
 _NUMBER: Final = r"[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?"
 _CLOCK: Final = r"(?:[01]?[0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]+)?)?)?"
+#: Most of what is met, and all that DuckDB reads at once.
+_PLAIN: Final = (
+    r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]"
+    r"(:[0-5][0-9]([.][0-9]+)?)?)?Z?"
+)
 _ISO: Final = (
     rf"([1-9][0-9]{{3}}[-/][0-9]{{1,2}}[-/][0-9]{{1,2}}(?:[ T]{_CLOCK})?)"
     r" ?(Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?|[A-Za-z]+(?:/[A-Za-z_+-]+)+)?"
@@ -189,6 +194,7 @@ def reading(text: str, unit: str) -> str:
 
 def _iso_sql(text: str) -> str:
     """The zone is taken off first: DuckDB reads the rows after one that names a zone in it."""
+    plain = f"regexp_full_match({text}, '{_PLAIN}')"
     # Anchored, because regexp_extract looks for the pattern anywhere.
     base = f"replace(regexp_extract({text}, '^{_ISO}$', 1), ',', '.')"
     hour_alone = f"regexp_full_match({base}, '.+[ T][0-9]+')"
@@ -202,7 +208,8 @@ def _iso_sql(text: str) -> str:
     )
     known = ", ".join(f"'{name}'" for name in sorted(available_timezones()) if "/" in name)
     return (
-        f"CASE WHEN regexp_full_match({text}, '{_ISO}') THEN CASE "
+        f"CASE WHEN {plain} THEN epoch_us(TRY_CAST(rtrim({text}, 'Z') AS TIMESTAMP)) "
+        f"WHEN regexp_full_match({text}, '{_ISO}') THEN CASE "
         f"WHEN {zone} IN ('', 'Z', 'UTC', 'GMT') THEN epoch_us({local}) "
         f"WHEN {zone}[1] IN ('+', '-') THEN epoch_us({local}) - {ahead} "
         f"WHEN {zone} IN ({known}) THEN epoch_us(timezone({zone}, {local})) END END"

@@ -5,10 +5,23 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from features.ingest.mapping import ERROR, RAW
+from features.ingest.raw import ERROR, RAW, REPEATS
 from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, LONGEST_ID
 from features.log import connect
 from features.schema import EVENT, ITEM, USER
+
+#: What an event without an id is known by.
+_CONTENT = (
+    "md5(concat_ws('\x1f', user_id, item_id, event_type, value, query, timestamp, placement, "
+    "request_id, position))"
+)
+
+#: What a version says of an item, whenever it was known.
+_DESCRIPTION = (
+    "md5(concat_ws('\x1f', coalesce(title, ''), coalesce(description, ''), categories::VARCHAR, "
+    "coalesce(price::VARCHAR, ''), available, coalesce({created}::VARCHAR, ''), "
+    "coalesce(image, ''), coalesce(audio, ''), coalesce(attributes, '')))"
+)
 
 #: Columns of a quarantine file.
 QUARANTINE = pa.schema(
@@ -36,14 +49,20 @@ def validate_events(
 
     table: columns of `schema.EVENT` of any type (times: timestamps, or µs), any of them missing,
     perhaps ERROR and RAW; now: µs, nothing may be later; known_ids: event ids that are in the log
-    already. An event without `event_id` gets one from its content; one without `received_at` was
-    known when it happened.
+    already. An event without `event_id` gets one from its content (and with REPEATS its count among
+    equal ones); one without `received_at` was known when it happened.
     """
     connection = connect()
     _register(connection, table, EVENT)
     if known_ids is None:
         known_ids = pa.chunked_array([], pa.string())
     connection.register("known", pa.table({"event_id": known_ids}))
+    identity = f"coalesce(nullif(event_id, ''), 'x' || {_CONTENT})"
+    if REPEATS in table.column_names:
+        # The second of equal rows is another event; brought again, it is the second again.
+        count = f"row_number() OVER (PARTITION BY {_CONTENT}, error ORDER BY place)"
+        again = f"CASE WHEN {count} > 1 THEN '-' || {count} ELSE '' END"
+        identity = f"coalesce(nullif(event_id, ''), 'x' || {_CONTENT} || {again})"
     integral = (
         "position IS NOT NULL AND (NOT regexp_full_match(position, '[0-9]+([.]0*)?') "
         "OR TRY_CAST(position AS INTEGER) IS NULL)"
@@ -51,10 +70,7 @@ def validate_events(
     connection.execute(
         f"""
         CREATE TABLE typed AS
-        SELECT place, error, raw,
-               coalesce(nullif(event_id, ''), 'x' || md5(concat_ws('\x1f', user_id, item_id,
-                   event_type, value, query, timestamp, placement, request_id, position)))
-                   AS event_id,
+        SELECT place, error, raw, {identity} AS event_id,
                nullif(trim(user_id), '') AS user_id, nullif(trim(item_id), '') AS item_id,
                lower(trim(event_type)) AS event_type,
                TRY_CAST(value AS DOUBLE) AS value, query,
@@ -76,14 +92,34 @@ def validate_events(
     return _outcome(connection, EVENT, "event_id", "timestamp, event_id", first_offset, "known")
 
 
-def validate_items(table: pa.Table, now: int, first_offset: int = 0) -> Validated:
+def validate_items(
+    table: pa.Table,
+    now: int,
+    first_offset: int = 0,
+    earlier: pa.Table | None = None,
+    since: int | None = None,
+) -> Validated:
     """Item versions that can be used, and the others with the reason; see `validate_events`.
 
-    An item without `received_at` was known when it was created, or at `now`. Two versions of an
-    item at one time are duplicates.
+    earlier: the versions that the log has already. An item without `received_at` was known when it
+    was created, or at `now`. Two versions of an item at one time are duplicates, and so is one that
+    the log has. since, µs: the source does not say when it knew what. Then an item that the log has
+    not described yet was known since then, a description that the log has is a duplicate, and
+    another one is known from `now` on.
     """
     connection = connect()
     _register(connection, table, ITEM)
+    earlier = ITEM.empty_table() if earlier is None else earlier
+    connection.register("versions", earlier)
+    connection.execute(
+        f"""
+        CREATE TABLE earlier AS
+        SELECT item_id, {_DESCRIPTION.format(created="epoch_us(created_at)")} AS content,
+               epoch_us(received_at) AS received_at
+        FROM versions
+        """
+    )
+    first_known = now if since is None else since
     connection.execute(
         f"""
         CREATE TABLE judged AS
@@ -92,15 +128,29 @@ def validate_items(table: pa.Table, now: int, first_offset: int = 0) -> Validate
                    coalesce(categories, []) AS categories, TRY_CAST(price AS DOUBLE) AS price,
                    coalesce(TRY_CAST(available AS BOOLEAN), true) AS available,
                    TRY_CAST(created_at AS BIGINT) AS created_at, image, audio, attributes,
-                   TRY_CAST(coalesce(received_at, created_at, {now}::VARCHAR) AS BIGINT)
+                   TRY_CAST(coalesce(received_at, created_at, {first_known}::VARCHAR) AS BIGINT)
                        AS received_at,
                    price AS raw_price, created_at AS raw_created,
                    available IS NOT NULL AND TRY_CAST(available AS BOOLEAN) IS NULL AS bad_flag
             FROM input
+        ),
+        described AS (
+            SELECT *, {_DESCRIPTION.format(created="created_at")} AS content FROM typed
+        ),
+        dated AS (
+            SELECT * REPLACE (CASE
+                WHEN {since is not None} AND item_id IN (SELECT item_id FROM earlier) THEN {now}
+                ELSE received_at END AS received_at)
+            FROM described
         )
-        SELECT *, item_id || ' ' || received_at AS version_id,
-            {ITEM_RULES.format(now=now)} AS reason
-        FROM typed
+        SELECT *, item_id || ' ' || received_at AS version_id, coalesce(
+            {ITEM_RULES.format(now=now)},
+            CASE WHEN {since is not None}
+                 AND (item_id, content) IN (SELECT (item_id, content) FROM earlier)
+                 OR (item_id, content, received_at)
+                 IN (SELECT (item_id, content, received_at) FROM earlier)
+            THEN '{DUPLICATE}' END) AS reason
+        FROM dated
         """
     )
     return _outcome(connection, ITEM, "version_id", "received_at, item_id", first_offset, None)
@@ -143,7 +193,8 @@ def _register(connection: duckdb.DuckDBPyConnection, table: pa.Table, schema: pa
         else:
             columns.append(f"{field.name}::VARCHAR AS {field.name}")
     for name in (ERROR, RAW):
-        columns.append(name if name in table.column_names else f"NULL::VARCHAR AS {name}")
+        given = name if name in table.column_names else "NULL"
+        columns.append(f"{given}::VARCHAR AS {name}")
     connection.execute(
         f"CREATE TABLE input AS SELECT row_number() OVER () - 1 AS place, {', '.join(columns)} "
         "FROM source"

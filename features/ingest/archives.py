@@ -1,0 +1,129 @@
+"""Files as they lie there: plain, gzipped, or the one member of a zip; and zipped folders."""
+
+import gzip
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO, Final
+
+from features.ingest.errors import IngestError
+
+_GZIP: Final = b"\x1f\x8b"
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_OTHERS: Final = {
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"7z\xbc\xaf": "7-zip",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"Rar!": "RAR",
+    b"\xd0\xcf\x11\xe0": "old Excel",
+}
+#: A member that grows more than this, beyond a first gigabyte, is not data.
+_RATIO: Final = 200
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked if it is gzip, or a zip that holds one file.
+
+    Raises IngestError for other archives and for a damaged one.
+    """
+    with path.open("rb") as file:
+        head = file.read(8)
+    for magic, name in _OTHERS.items():
+        if head.startswith(magic):
+            raise IngestError(
+                f"{path}: this is a {name} file; unpack it to CSV (gz and zip can be read)"
+            )
+    try:
+        if head.startswith(_GZIP):
+            with gzip.open(path, "rb") as file:
+                yield file  # type: ignore[misc]
+        elif head.startswith(_ZIP):
+            with zipfile.ZipFile(path) as archive:
+                members = _members(archive, path)
+                if len(members) != 1:
+                    names = ", ".join(member.filename for member in members[:8]) or "nothing"
+                    raise IngestError(f"{path}: a zip of one table was expected; it holds {names}")
+                with archive.open(members[0]) as member:
+                    yield member  # type: ignore[misc]
+        else:
+            with path.open("rb") as file:
+                yield file
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise IngestError(f"{path}: the archive cannot be unpacked ({error})") from None
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that says what is inside, without `.gz` or `.zip`; of a zip, its member's."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in (".gz", ".zip"):
+        if len(suffixes) > 1:
+            return suffixes[-2]
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                members = _members(archive, path)
+            return Path(members[0].filename).suffix.lower() if members else ""
+        return ""
+    return suffixes[-1] if suffixes else ""
+
+
+def is_zip(path: Path) -> bool:
+    """Is this file a zip archive (and not a spreadsheet, which is one too)?"""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in _ZIP
+
+
+@contextmanager
+def unzipped(path: Path) -> Iterator[Path]:
+    """The folder in a zip: its only top folder where there is one. It is gone afterwards."""
+    with TemporaryDirectory(prefix="rondo-zip-") as temporary:
+        root = Path(temporary)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for member in _members(archive, path):
+                    _extract(archive, member, root, path)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
+            raise IngestError(f"{path}: the archive cannot be unpacked ({error})") from None
+        inside = list(root.iterdir())
+        if not inside:
+            raise IngestError(f"{path}: the archive is empty")
+        yield inside[0] if len(inside) == 1 and inside[0].is_dir() else root
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path, path: Path) -> None:
+    target = (root / member.filename).resolve()
+    if not target.is_relative_to(root.resolve()):
+        raise IngestError(f"{path}: the archive holds a path outside itself, {member.filename}")
+    if member.file_size > max(1 << 30, _RATIO * member.compress_size):
+        raise IngestError(
+            f"{path}: {member.filename} grows to {member.file_size:,} bytes; unpack it"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
+    """Files, without what macOS adds. Raises IngestError for a spreadsheet, which is a zip too."""
+    if "[Content_Types].xml" in archive.namelist():
+        raise IngestError(f"{path}: this is an Office document; save it as CSV")
+    return [
+        member
+        for member in archive.infolist()
+        if not member.is_dir()
+        and not member.filename.startswith("__MACOSX/")
+        and Path(member.filename).name != ".DS_Store"
+    ]

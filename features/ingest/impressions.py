@@ -1,0 +1,78 @@
+"""Lists of what was shown, in one field of an event: each entry becomes events of its own."""
+
+import pyarrow as pa
+
+from features.ingest.errors import IngestError
+from features.ingest.raw import ERROR
+from features.ingest.sql import literal
+from features.log import connect
+from features.schema import EventType
+
+
+def expand(table: pa.Table, separator: str, outcomes: dict[str, str]) -> pa.Table:
+    """An `impression` with its `position` for each entry of `item_id`, and what came of it.
+
+    outcomes: what follows an entry's last hyphen to the event it tells (see the mapping); without
+    any the entries are ids as they are. A row whose list is empty stays one row.
+    """
+    connection = connect()
+    connection.register("lists", table)
+    kept = [n for n in table.column_names if n not in ("item_id", "event_type", "position", ERROR)]
+    known = {str(mark): event_type for mark, event_type in outcomes.items()}
+    cases = " ".join(f"WHEN {literal(mark)} THEN {literal(told)}" for mark, told in known.items())
+    told = f"CASE mark {cases} END" if known else f"'{EventType.IMPRESSION}'"
+    item = "regexp_replace(entry, '-[^-]*$', '')" if known else "entry"
+    wrong = "'the entry ends in none of the mapping''s outcomes'"
+    found: pa.Table = connection.execute(
+        f"""
+        WITH split AS (
+            SELECT *, row_number() OVER () AS place,
+                   list_filter(string_split(trim(item_id), {literal(separator)}), x -> x <> '')
+                       AS entries
+            FROM lists
+        ),
+        each AS (
+            SELECT *, unnest(CASE WHEN len(entries) > 0 THEN entries ELSE [NULL] END) AS entry,
+                   unnest(range(greatest(coalesce(len(entries), 0), 1))) AS slot
+            FROM split
+        ),
+        said AS (
+            SELECT *, {item} AS item, regexp_extract(entry, '-([^-]*)$', 1) AS mark FROM each
+        ),
+        read AS (SELECT *, {told} AS told FROM said),
+        rows AS (
+            SELECT *, 0 AS part, '{EventType.IMPRESSION}' AS event_kind FROM read
+            UNION ALL
+            SELECT *, 1 AS part, told AS event_kind FROM read
+            WHERE told <> '{EventType.IMPRESSION}'
+        )
+        SELECT {", ".join([*kept, ""])} item AS item_id, event_kind AS event_type,
+               slot::INTEGER AS position,
+               coalesce({ERROR}, CASE WHEN entry IS NOT NULL AND told IS NULL THEN {wrong} END)
+                   AS {ERROR}
+        FROM rows ORDER BY place, slot, part
+        """
+    ).to_arrow_table()
+    return found
+
+
+def check_not_lists(table: pa.Table, source: str) -> None:
+    """Raises IngestError where `item_id` holds lists of what was shown rather than ids."""
+    if "item_id" not in table.column_names:
+        return
+    connection = connect()
+    connection.register("events", table)
+    lists, count, example = connection.execute(
+        r"""
+        SELECT count(*) FILTER (regexp_full_match(item_id::VARCHAR, '\S+-[01]( \S+-[01])+')),
+               count(item_id),
+               min(item_id::VARCHAR) FILTER (regexp_full_match(item_id::VARCHAR,
+                   '\S+-[01]( \S+-[01])+'))
+        FROM events
+        """
+    ).fetchall()[0]
+    if lists and 4 * lists >= count:
+        raise IngestError(
+            f"{source}: `item_id` holds lists of what was shown ({example[:40]}…); set "
+            '`impressions: " "` and `outcomes: {"0": impression, "1": click}`'
+        )

@@ -1,0 +1,117 @@
+"""JSON lines (or one JSON list, or lines that are Python literals) as raw text columns."""
+
+import ast
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final
+
+import orjson
+import pyarrow as pa
+
+from features.ingest.errors import IngestError
+from features.ingest.lines import blocks
+from features.ingest.raw import Raw, named
+
+_BATCH: Final = 100_000
+NOT_AN_OBJECT: Final = "the line is not a JSON object"
+
+
+def read_json_lines(stream: BinaryIO, explode: str | None, encoding: str, where: str) -> Raw:
+    """A row per object; keys of objects within come as `outer.inner`, lists and numbers as JSON.
+
+    explode: a key whose list holds one row each, beside the other keys of its object; an object
+    whose list is empty is one row without them.
+    """
+    rejected: list[tuple[int, str, str]] = []
+    batches: list[pa.Table] = []
+    columns: dict[str, list[str | None]] = {}
+    rows = 0
+
+    def flush() -> None:
+        nonlocal columns, rows
+        if rows:
+            batches.append(pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()}))
+        columns, rows = {}, 0
+
+    for number, text, value in _objects(stream, encoding, where):
+        if not isinstance(value, dict):
+            rejected.append((number, text, NOT_AN_OBJECT))
+            continue
+        for row in _exploded(value, explode):
+            for name, entry in row.items():
+                if name not in columns:
+                    columns[name] = [None] * rows
+                columns[name].append(entry)
+            rows += 1
+            for values in columns.values():
+                if len(values) < rows:
+                    values.append(None)
+        if rows >= _BATCH:
+            flush()
+    flush()
+    if not batches and not rejected:
+        raise IngestError(f"{where}: the file holds no rows")
+    table = pa.concat_tables(batches, promote_options="default") if batches else pa.table({})
+    return named(table, rejected)
+
+
+def _objects(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[int, str, Any]]:
+    """Line number, text and value of each line that is not empty."""
+    rest, number, whole = "", 0, False
+    for text, last in blocks(stream, encoding, where):
+        rest += text
+        whole = whole or (number == 0 and rest.lstrip().startswith("["))
+        if whole:
+            continue
+        lines = rest.split("\n")
+        rest = "" if last else lines.pop()
+        for line in lines:
+            number += 1
+            if line.strip():
+                yield number, line, _value(line)
+    if whole:
+        values = _value(rest)
+        if not isinstance(values, list):
+            raise IngestError(f"{where}: begins like a JSON list and is none; bring JSON lines")
+        for place, value in enumerate(values, 1):
+            yield place, json.dumps(value), value
+
+
+def _value(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(text)  # NaN and huge numbers
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text.strip())  # old dumps of Amazon and Steam
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _exploded(value: dict[str, Any], explode: str | None) -> Iterator[dict[str, str | None]]:
+    if explode is None or not isinstance(value.get(explode), list):
+        yield _flat(value)
+        return
+    rest = _flat({name: entry for name, entry in value.items() if name != explode})
+    for element in value[explode] or [None]:
+        yield rest | _flat({explode: element})
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str | None]:
+    flat: dict[str, str | None] = {}
+    for name, entry in value.items():
+        if isinstance(entry, dict) and entry:
+            flat |= _flat(entry, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = _text(entry)
+    return flat
+
+
+def _text(entry: Any) -> str | None:
+    if entry is None or entry == "":
+        return None
+    return entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False, default=str)

@@ -1,0 +1,92 @@
+"""A catalogue with one property a row (item, property, value, time), folded into item versions."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from features.ingest.errors import IngestError
+from features.ingest.lists import parse_lists
+from features.ingest.mapping import TableMapping
+from features.ingest.raw import ERROR, RAW, REJECTED
+from features.ingest.sql import literal, with_point
+from features.log import connect
+from features.schema import ITEM
+
+#: Columns of such a table beside ours, until it is folded.
+PROPERTY, VALUE = "property", "property_value"
+
+UNMAPPED: Final = "the property is not mapped"
+
+
+def check(mapping: TableMapping, source: str) -> None:
+    """Raises IngestError where only a part of the setting is there."""
+    parts = (mapping.properties, mapping.property, mapping.property_value)
+    if any(parts) and not all(parts):
+        raise IngestError(
+            f"{source}: a row per property needs `property`, `property_value` (columns of the "
+            "source) and `properties` (our column: name of the property)"
+        )
+
+
+def fold(table: pa.Table, mapping: TableMapping) -> pa.Table:
+    """Item versions: at each time of an item, the last value of every mapped property until then.
+
+    Rows with ERROR, and those of properties that are not mapped, stay rows, for the quarantine.
+    """
+    connection = connect()
+    time = "received_at" if "received_at" in table.column_names else "NULL::BIGINT"
+    connection.register("properties", table)
+    names = ", ".join(literal(name) for name in mapping.properties.values())
+    said = ", ".join(
+        f"arg_max(nullif(trim({VALUE}), ''), place) FILTER ({PROPERTY} = {literal(name)}) AS {ours}"
+        for ours, name in mapping.properties.items()
+    )
+    carried = ", ".join(
+        f"last_value({ours} IGNORE NULLS) OVER until AS {ours}" for ours in mapping.properties
+    )
+    read = ", ".join(_read(ours, mapping) for ours in mapping.properties)
+    raw = ", ".join(f"{literal(ours)}, {ours}" for ours in ("item_id", *mapping.properties))
+    constants = ", ".join(
+        f"{literal(value)} AS {ours}"
+        for ours, value in mapping.constants.items()
+        if ours not in ("received_at", "created_at")
+    )
+    versions: pa.Table = connection.execute(
+        f"""
+        WITH numbered AS (
+            SELECT *, row_number() OVER () AS place, {time} AS known_at FROM properties
+            WHERE {ERROR} IS NULL AND {PROPERTY} IN ({names})
+        ),
+        moments AS (
+            SELECT item_id, known_at, min(place) AS place, {said} FROM numbered
+            GROUP BY item_id, known_at
+        ),
+        versions AS (
+            SELECT item_id, known_at, place, {carried} FROM moments
+            WINDOW until AS (PARTITION BY item_id ORDER BY known_at ROWS UNBOUNDED PRECEDING)
+        )
+        SELECT item_id, known_at AS received_at, {read}, {constants + "," if constants else ""}
+               NULL::VARCHAR AS {ERROR}, json_object({raw})::VARCHAR AS {RAW}
+        FROM versions ORDER BY place
+        """
+    ).to_arrow_table()
+    for ours in mapping.properties:
+        if pa.types.is_list(ITEM.field(ours).type):
+            place = versions.column_names.index(ours)
+            lists = parse_lists(versions[ours], mapping.list_separator)
+            versions = versions.set_column(place, ours, lists)
+    left: pa.Table = connection.execute(
+        f"""
+        SELECT coalesce({ERROR}, '{UNMAPPED}') AS {ERROR}, {RAW} FROM properties
+        WHERE {ERROR} IS NOT NULL OR {PROPERTY} IS NULL OR {PROPERTY} NOT IN ({names})
+        """
+    ).to_arrow_table()
+    return pa.concat_tables([versions, left.cast(REJECTED)], promote_options="default")
+
+
+def _read(ours: str, mapping: TableMapping) -> str:
+    if not pa.types.is_floating(ITEM.field(ours).type):
+        return ours
+    # RetailRocket writes a number as n277200.000.
+    number = rf"regexp_replace({ours}, '^n(-?[0-9])', '\1')"
+    return f"{with_point(number) if mapping.decimal == ',' else number} AS {ours}"
