@@ -111,7 +111,10 @@ def ingest(
         str | None, typer.Argument(help="File, folder or database URL; default: the feedback log.")
     ] = None,
 ) -> None:
-    """Add a source, or the new feedback, to the log."""
+    """Add a source, or the new feedback, to the log.
+
+    Exit status 1 where a source brought rows and none could be used.
+    """
     from flows import ingest as consumer
     from flows.lease import lease, wall_clock
     from flows.rollout import installation
@@ -130,8 +133,17 @@ def ingest(
     )
     for line in reasons.lines(stored.reasons):
         print(line)
+    if stored.quarantined:
+        print(f"  set aside with row and reason, as Parquet: {place.log / 'quarantine'}")
+    if stored.folded > 0:
+        print(f"  {stored.folded} rows of the source are parts of the item versions above")
+    if stored.folded < 0:
+        print(f"  {-stored.folded} events more than rows: lists of what was shown are expanded")
     if held.again:
         retrain("asked for while a source was ingested")
+    if source is not None and stored.nothing:
+        print(f"rondo: nothing of {source} was stored", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +46,8 @@ _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 class Ingested:
     """What a run read: rows stored and quarantined, and the version of the whole log after it.
 
-    reasons: quarantined rows by reason; those that repeat stored ones (DUPLICATE) are among them.
+    reasons: quarantined rows by reason; those that repeat stored ones (DUPLICATE) are among them;
+    folded: see `Source`; users: stored ones.
     """
 
     events: int
@@ -54,11 +55,18 @@ class Ingested:
     quarantined: int
     version: str
     reasons: Mapping[str, int] = field(default_factory=dict)
+    folded: int = 0
+    users: int = 0
 
     @property
     def duplicates(self) -> int:
         """Rows that were stored before: told, and no fault."""
         return self.reasons.get(DUPLICATE, 0)
+
+    @property
+    def nothing(self) -> bool:
+        """Were there rows, none of which can be used?"""
+        return self.events + self.items + self.users == 0 and self.quarantined > self.duplicates
 
 
 @task(cache_policy=NO_CACHE)
@@ -97,9 +105,11 @@ def ingest_source(
     first = begin(engine, workspace)
     events = store_events(source.events, workspace.log, first, now)
     items = store_items(source.items, workspace.log, first, now, source.dated)
-    reports = [events, items, store_users(source.users, workspace.log, first)]
+    users = store_users(source.users, workspace.log, first)
+    reports = [events, items, users]
     end(engine, workspace, first, reports, {}, fence)
-    return _ingested(events.stored, items.stored, reports, workspace)
+    told = _ingested(events.stored, items.stored, reports, workspace)
+    return replace(told, folded=source.folded, users=users.stored)
 
 
 def ingest_log(engine: sa.Engine, workspace: Workspace, folder: Path) -> Ingested:

@@ -76,3 +76,22 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     result = rondo(tmp_path, "ingest", "absent.csv")
     assert result.returncode == 1
     assert result.stderr.strip() == "rondo: absent.csv: no such file or folder"
+
+
+def test_ingest_says_why_rows_were_set_aside_and_where_they_are(tmp_path: Path) -> None:
+    source = tmp_path / "events.csv"
+    head = "user_id,item_id,event_type,timestamp\n"
+    source.write_text(head + "u,i,stare,1735689600\n,i,click,1735689601\n")
+    result = rondo(tmp_path / "home", "ingest", str(source))
+    assert result.returncode == 1
+    assert result.stderr.strip().endswith(f"rondo: nothing of {source} was stored")
+    assert "0 events and 0 items stored, 2 rows quarantined" in result.stdout
+    assert "1 × unknown event_type 'stare'" in result.stdout
+    assert "1 × user_id is missing" in result.stdout
+    place = result.stdout.split("as Parquet: ")[1].splitlines()[0]
+    assert [path.name for path in Path(place).glob("events/*.parquet")]
+    source.write_text(head + "u,i,click,1735689600\n")
+    assert rondo(tmp_path / "home", "ingest", str(source)).returncode == 0
+    again = rondo(tmp_path / "home", "ingest", str(source))
+    assert again.returncode == 0
+    assert "1 × duplicate" in again.stdout
