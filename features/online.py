@@ -49,11 +49,10 @@ class OnlineRows(NamedTuple):
 class OnlineStore:
     """Feast's online store, by `Settings`: SQLite under `home`, or Redis.
 
-    One instance serves all threads of a process. history_length: how many of a user's newest
-    positive events are read.
+    One instance serves all threads of a process.
     """
 
-    def __init__(self, settings: Settings, history_length: int = 200) -> None:
+    def __init__(self, settings: Settings) -> None:
         # Feast takes seconds to import; whoever only names this class should not pay.
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey
         from feast.protos.feast.types.Value_pb2 import Value
@@ -61,13 +60,18 @@ class OnlineStore:
         self._key, self._value = EntityKey, Value
         self.root = settings.root / "feast"
         self._redis = settings.redis_url.get_secret_value() if settings.redis_url else None
-        self._length = history_length
         self._reader, self._writer = self._open(), self._open()
         self._views = {view.name: view for view in self._reader.list_feature_views()}
         self._reading, self._writing = threading.Lock(), threading.Lock()
 
-    def read(self, user_ids: Sequence[str], catalogue: Catalogue) -> OnlineRows:
-        """The rows of `user_ids`, in that order; unknown users have empty ones."""
+    def read(
+        self, user_ids: Sequence[str], catalogue: Catalogue, history_length: int
+    ) -> OnlineRows:
+        """The rows of `user_ids`, in that order; unknown users have empty ones.
+
+        history_length: how many of a user's newest positive events are read; the release that
+        serves says how many (`split.history_length` when it was trained).
+        """
         activity, batch, live = (
             self._rows(view, "user_id", user_ids)
             for view in ("user_activity", "user_history", "live_history")
@@ -77,7 +81,8 @@ class OnlineStore:
             dtype=np.float32,
         ).reshape(len(user_ids), len(USER_FEATURES))
         merged = [
-            merge(_history(b), _history(r), self._length) for b, r in zip(batch, live, strict=True)
+            merge(_history(b), _history(r), history_length)
+            for b, r in zip(batch, live, strict=True)
         ]
         impressed, counts = _indexed(
             [

@@ -87,7 +87,9 @@ def _value(run: Run, market: Market, frozen: str, day: int) -> Valuation:
         online = run.rollout.online
         value = valuation.value(
             people,
-            valuation.requests_now(online, now.catalogue, people.user_ids, people.timestamp),
+            valuation.requests_now(
+                online, now.catalogue, people.user_ids, people.timestamp, now.history_length
+            ),
             served,
             first,
             now.policy,

@@ -49,9 +49,11 @@ def requests_now(
     catalogue: Catalogue,
     user_ids: npt.NDArray[np.object_],
     timestamp: int,
+    history_length: int,
 ) -> Requests:
-    """What the service would see if these people asked at `timestamp`, µs."""
-    rows = online.read([str(user_id) for user_id in user_ids], catalogue)
+    """What the service would see if these people asked at `timestamp`, µs; history_length: of the
+    release that is served."""
+    rows = online.read([str(user_id) for user_id in user_ids], catalogue, history_length)
     return Requests(
         user_ids=user_ids,
         timestamps=np.full(len(user_ids), timestamp, dtype=np.int64),

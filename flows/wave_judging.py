@@ -156,7 +156,7 @@ def wave_queries(
         sorted(targets[int(user), int(moment)] - {-1} - set(_of(histories, row)))
         for row, (user, moment) in enumerate(zip(users, moments, strict=True))
     ]
-    online_rows = online.read([str(name) for name in names[users]], catalogue)
+    online_rows = online.read([str(name) for name in names[users]], catalogue, length)
     requests = Requests(
         user_ids=names[users].astype(object),
         timestamps=moments,

@@ -157,7 +157,7 @@ class Engine:
     def history(self, user_id: str) -> HistoryOutput:
         """What the online store holds of a user."""
         live = self._live()
-        user = self._online.read([user_id], live.catalogue)
+        user = self._online.read([user_id], live.catalogue, live.history_length)
         ids, histories = live.catalogue.item_ids, user.histories
         names = dict(enumerate(EventType))  # a later Rondo may have pushed kinds unknown here
         return HistoryOutput(
@@ -173,7 +173,7 @@ class Engine:
         )
 
     def _requests(self, live: Live, asked: RecommendInput, now: int) -> Requests:
-        user = self._online.read([asked.user_id], live.catalogue)
+        user = self._online.read([asked.user_id], live.catalogue, live.history_length)
         return Requests(
             user_ids=np.array([asked.user_id], dtype=object),
             timestamps=np.array([now], dtype=np.int64),

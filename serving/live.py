@@ -24,6 +24,7 @@ from features.online import OnlineStore
 from features.placements import PlacementsParams
 from features.ragged import Histories, Ragged
 from features.requests import Requests
+from features.windowing import SplitParams
 from serving import catalogue_feed, channels
 from serving.channels import Channel
 from serving.metrics import Metrics
@@ -36,7 +37,6 @@ logger = logging.getLogger("rondo.live")
 POLL_SECONDS: Final = 0.5
 #: How long to wait with a release that could not be fetched or loaded before trying again.
 RETRY_SECONDS: Final = 15.0
-HISTORY_LENGTH: Final = 200
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Live:
     recommender: Recommender | None = None
     policy: PolicyParams = field(default_factory=PolicyParams)
     placements: PlacementsParams = field(default_factory=PlacementsParams)
-    history_length: int = HISTORY_LENGTH
+    history_length: int = SplitParams.history_length
     min_rating: float = 0.0
 
     @property

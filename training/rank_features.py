@@ -198,7 +198,7 @@ def _history_context(
     newest = np.maximum(histories.offsets[1:] - 1, 0)
     # Without a history there is no last item; any row will do, for it is made NaN below.
     last = np.where(empty[:, 0], 0, histories.items[newest] if len(histories.items) else 0)
-    liked = np.asarray(recent_items(histories, 200, 50.0, size) @ tables.categories)
+    liked = np.asarray(recent_items(histories, None, 50.0, size) @ tables.categories)
     liked_recently = np.asarray(recent @ tables.categories)
     linked = tables.neighbours[last].toarray()
 

@@ -29,6 +29,7 @@ from features.windowing import SplitParams
 from tests.features.logs import START, random_log
 
 PARAMS = SplitParams(min_targets=20)
+LENGTH = PARAMS.history_length
 NOW = START + 100 * DAY
 
 
@@ -77,7 +78,7 @@ def store(tmp_path: Path) -> OnlineStore:
 
 
 def test_a_store_that_was_never_filled_knows_nobody(store: OnlineStore, built: Built) -> None:
-    rows = store.read(["u1"], built.catalogue)
+    rows = store.read(["u1"], built.catalogue, LENGTH)
     assert store.snapshot() == 0
     assert np.isnan(rows.user_features).all()
     assert np.isnan(store.read_items(built.catalogue)).all()
@@ -97,11 +98,11 @@ def test_materialising_loads_the_last_snapshot_whole(store: OnlineStore, built: 
 
 def test_a_pushed_click_is_in_the_next_history(store: OnlineStore, built: Built) -> None:
     store.materialise(built.features)
-    before = store.read(["u1"], built.catalogue).histories
+    before = store.read(["u1"], built.catalogue, LENGTH).histories
     click = UserHistory(["i3"], [EVENT_CODES["click"]], [START + 6 * DAY + 5], ["i4"])
     for _ in range(3):  # pushing again changes nothing
         store.push_history({"u1": click, "newcomer": click}, START + 6 * DAY + 6)
-    rows = store.read(["u1", "newcomer"], built.catalogue)
+    rows = store.read(["u1", "newcomer"], built.catalogue, LENGTH)
     assert rows.histories.lengths.tolist() == [len(before.items) + 1, 1]
     assert rows.histories.timestamps[rows.histories.offsets[1] - 1] == START + 6 * DAY + 5
     assert built.catalogue.index["i4"] in rows.hidden[0]
@@ -111,7 +112,7 @@ def test_materialising_does_not_lose_what_was_pushed(store: OnlineStore, built: 
     click = UserHistory(["i3"], [EVENT_CODES["click"]], [START + 6 * DAY + 5])
     store.push_history({"u1": click}, START + 6 * DAY + 6)
     store.materialise(built.features)
-    history = store.read(["u1"], built.catalogue).histories
+    history = store.read(["u1"], built.catalogue, LENGTH).histories
     assert len(history.items) > 1
     assert history.timestamps[-1] == START + 6 * DAY + 5
 
@@ -127,7 +128,7 @@ def test_another_process_sees_what_was_materialised(
     arguments = [sys.executable, "-c", code, str(tmp_path), str(built.features)]
     subprocess.run(arguments, check=True, capture_output=True)
     assert store.snapshot() == START + 6 * DAY
-    assert store.read(["u1"], built.catalogue).histories.lengths[0] > 0
+    assert store.read(["u1"], built.catalogue, LENGTH).histories.lengths[0] > 0
 
 
 def as_requests(
@@ -181,7 +182,7 @@ def test_served_values_equal_the_offline_values_of_the_same_moment(
     store.push_history(live, time)
     users = list(live)
     times = [time] * len(users)
-    served = as_requests(store.read(users, built.catalogue), store, built, users, times)
+    served = as_requests(store.read(users, built.catalogue, LENGTH), store, built, users, times)
     offline = offline_requests(built.whole / "split", built.whole / "features", users, times)
     parity = compare(served, offline)
     assert parity.requests == len(users)
@@ -194,9 +195,9 @@ def test_served_values_equal_the_offline_values_of_the_same_moment(
         "hidden",
     }
     # and it would have been noticed: without the pushes, some histories are behind
-    stale = OnlineStore(Settings(home=store.root.parent), history_length=200)
+    stale = OnlineStore(Settings(home=store.root.parent))
     stale.push_history({user: UserHistory(["i1"], [1], [START]) for user in users[:3]}, time)
-    behind = as_requests(stale.read(users, built.catalogue), stale, built, users, times)
+    behind = as_requests(stale.read(users, built.catalogue, LENGTH), stale, built, users, times)
     assert compare(behind, offline).mismatches["history"] >= 3
     assert compare(behind, offline).share >= 3 / len(users)
 
@@ -217,7 +218,7 @@ def test_redis_holds_the_same_rows(store: OnlineStore, built: Built, tmp_path: P
     click = UserHistory(["i3"], [EVENT_CODES["click"]], [START + 6 * DAY + 5])
     for each in (redis, store):
         each.push_history({"u1": click}, START + 6 * DAY + 6)
-    a, b = (each.read(["u1", "u2"], built.catalogue) for each in (redis, store))
+    a, b = (each.read(["u1", "u2"], built.catalogue, LENGTH) for each in (redis, store))
     assert np.array_equal(a.user_features, b.user_features, equal_nan=True)
     assert a.histories.timestamps.tolist() == b.histories.timestamps.tolist()
     assert redis.snapshot() == store.snapshot()

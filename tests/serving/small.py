@@ -46,7 +46,11 @@ def items(count: int = market.ITEMS) -> pa.Table:
 
 
 def make_release(
-    folder: Path, seed: int = 1, policy: PolicyParams | None = None, trees: bool = True
+    folder: Path,
+    seed: int = 1,
+    policy: PolicyParams | None = None,
+    trees: bool = True,
+    history_length: int = 200,
 ) -> str:
     """A release with every part; another seed gives other scores. Returns its id."""
     folder.mkdir(parents=True)
@@ -73,7 +77,7 @@ def make_release(
     rules = {
         "policy": asdict(policy or PolicyParams()),
         "placements": asdict(PlacementsParams()),
-        "history_length": 200,
+        "history_length": history_length,
         "min_rating": 0.0,
     }
     (folder / "policy.json").write_text(json.dumps(rules))

@@ -60,7 +60,7 @@ def test_a_push_that_arrives_late_does_not_undo_a_newer_one(
 
     slow.before.append(lambda: click("second", "i2", quick, T0 + 1))
     click("first", "i1", slow, T0 + 2)
-    history = quick.read([user], catalogue).histories
+    history = quick.read([user], catalogue, 200).histories
     assert catalogue.item_ids[history.items].tolist() == ["i2", "i1"]
     assert (slow.pushes, quick.pushes) == (2, 1)
 

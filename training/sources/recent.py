@@ -15,10 +15,11 @@ def recency_weights(histories: Histories, half_life: float) -> npt.NDArray[np.fl
 
 
 def recent_items(
-    histories: Histories, count: int, half_life: float, catalogue_size: int
+    histories: Histories, count: int | None, half_life: float, catalogue_size: int
 ) -> sparse.csr_matrix:
-    """float32 [n, catalogue]: recency weights of the last `count` items, rows summing to 1."""
-    recent = histories.last(count)
+    """float32 [n, catalogue]: recency weights of the last `count` items (None: of all that the
+    history holds), rows summing to 1."""
+    recent = histories if count is None else histories.last(count)
     weights = recency_weights(recent, half_life)
     lengths = recent.lengths
     totals = np.bincount(recent.rows, weights=weights, minlength=len(recent))
