@@ -21,10 +21,13 @@ class ParamsError(InputError):
 
 
 def read(path: Path = DEFAULT_PATH) -> dict[str, Any]:
-    """The whole file as a dictionary. Raises ParamsError if it is absent or not a mapping."""
+    """The whole file as a dictionary. Raises ParamsError if it is absent, no YAML or no mapping."""
     if not path.exists():
         raise ParamsError(f"{path} does not exist: run this from the repository root")
-    content = yaml.safe_load(path.read_text())
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must be a mapping of sections, not {type(content).__name__}")
     return content

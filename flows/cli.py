@@ -30,7 +30,7 @@ def status() -> None:
     engine = installation().engine
     champion = channels.read(engine, CHANNEL)
     if champion is None:
-        print("champion    none yet: run `rondo retrain`")
+        print("champion    none yet: run `rondo ingest FILE`, then `rondo retrain`")
     else:
         print(f"champion    {champion.release} (generation {champion.generation})")
     stored, done = FeedbackLog(engine).last_offset(), offsets.read(engine, EVENTS)
@@ -47,17 +47,22 @@ def status() -> None:
 
 
 @app.command()
-def releases(limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20) -> None:
+def releases(
+    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 20,
+) -> None:
     """The newest releases with their verdicts."""
     from flows.rollout import CHANNEL, installation
     from serving import channels, verdicts
 
     engine = installation().engine
     champion = channels.read(engine, CHANNEL)
-    for record in verdicts.latest(engine, limit):
+    records = verdicts.latest(engine, limit)
+    for record in records:
         mark = "*" if champion and champion.release == record.release else " "
         made = datetime.fromtimestamp(record.created_at / 1e6, UTC)
         print(f"{mark} {record.release[:12]}  {made:%Y-%m-%d %H:%M}  {record.decision or '-'}")
+    if not records:
+        print("no release yet: run `rondo retrain`")
 
 
 @app.command()
@@ -149,8 +154,14 @@ def ingest(
 @app.command()
 def retrain(reason: str = "by hand") -> None:
     """Retrain now, judge the release, and promote it if the gate says so."""
+    from flows.ingest import require_events
     from flows.processes import some_prefect_server
+    from flows.rollout import installation
+    from flows.workspace import LOG
 
+    # Before a server is started for a flow that could only fail.
+    rollout = installation()
+    require_events(rollout.engine, rollout.settings.root / "workspace" / LOG)
     with some_prefect_server(Settings().root):
         from flows.loop_run import describe
         from flows.retrain import retrain as flow
@@ -191,8 +202,8 @@ def rollback(reason: str = "by hand") -> None:
 
 def main() -> None:
     """Entry point: prepares the environment, turns known errors into one line."""
-    environment.prepare(Settings())
+    environment.settings()
     try:
         app()
     except environment.expected_errors() as error:
-        sys.exit(f"rondo: {error}")
+        sys.exit(f"rondo: {environment.told(error)}")

@@ -45,7 +45,7 @@ def main() -> None:
                     if worker.process.poll() is not None:
                         sys.exit(f"the worker ended, see {worker.log}:\n{worker.tail()}")
     except environment.expected_errors() as error:
-        sys.exit(f"make deploy: {error}")
+        sys.exit(f"make deploy: {environment.told(error)}")
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from features.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -52,6 +54,8 @@ def prepare(settings: Settings, *, override: bool = False) -> None:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """Errors that say what is wrong and what to do: shown as one line, without a stack trace."""
+    from sqlalchemy.exc import ArgumentError, OperationalError
+
     from features.errors import InputError
     from flows.lease import Busy
     from flows.processes import ProcessFailed
@@ -62,6 +66,8 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from serving.migrate import SchemaVersionError
 
     return (
+        ArgumentError,
+        OperationalError,
         InputError,
         Busy,
         ProcessFailed,
@@ -72,3 +78,30 @@ def expected_errors() -> tuple[type[Exception], ...]:
         Fenced,
         LookupError,
     )
+
+
+def told(error: Exception) -> str:
+    """An expected error as one line."""
+    from sqlalchemy.exc import ArgumentError, OperationalError
+
+    if isinstance(error, ArgumentError):
+        return f"RONDO_DATABASE_URL: {error}"
+    if isinstance(error, OperationalError):  # its own text is the statement, over many lines
+        return f"the database cannot be used: {' '.join(str(error.orig).split())}"
+    return " ".join(str(error).split())
+
+
+def settings() -> Settings:
+    """The settings that the environment holds, with the environment prepared; for commands.
+
+    Ends the process with one line where they cannot be used.
+    """
+    try:
+        found = Settings()
+        prepare(found)
+    except ValidationError as error:
+        wrong = (f"RONDO_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        sys.exit(f"rondo: {'; '.join(wrong)}")
+    except OSError as error:
+        sys.exit(f"rondo: RONDO_HOME cannot be used: {error}")
+    return found

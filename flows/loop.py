@@ -77,7 +77,7 @@ def main() -> None:
     try:
         run(plan)
     except environment.expected_errors() as error:
-        sys.exit(f"make loop: {error}")
+        sys.exit(f"make loop: {environment.told(error)}")
     except KeyboardInterrupt:
         sys.exit("make loop: stopped")
 

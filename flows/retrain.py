@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 
 from features.params import load
 from features.settings import Settings
-from flows import arrivals, environment, gating, ingest, stages
+from flows import arrivals, environment, failures, gating, ingest, stages
 from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock
 from flows.params import RetrainParams
@@ -48,6 +48,7 @@ def retrain(
     this one is done, with an empty outcome.
     """
     environment.prepare(Settings())
+    failures.tell_briefly()
     rollout = installation()
     get_run_logger().info("retrain: %s", reason)
     while True:
@@ -69,6 +70,7 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     params = load(RetrainParams, "retrain", place.root / "params.yaml")
     clock.lap("workspace")
     outcome.ingested = ingest.ingest_feedback(engine, place, fence)
+    ingest.require_events(engine, place.log)
     clock.lap("ingest")
     for wave in stages.waves(place):
         stages.run_wave(place, wave, settings.root / "logs")

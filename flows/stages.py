@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,25 +47,40 @@ def run_wave(workspace: Workspace, wave: list[str], logs: Path) -> None:
     with workspace.inside(), output_to(logs / "dvc.log"):
         futures = {name: run_stage.submit(workspace, name, logs) for name in wave}
         results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}
-    for name, result in results.items():
+    for result in results.values():
         if isinstance(result, Exception):
-            log = log_file(logs, name)
-            last = _printed(log).splitlines()[-1:] or [str(result)]
-            raise StageFailed(f"stage {name} failed: {last[0]} (all of it: {log})") from result
+            raise result
 
 
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
 def run_stage(workspace: Workspace, name: str, logs: Path) -> bool:
-    """Bring stage `name` up to date; False when nothing had changed."""
+    """Bring stage `name` up to date; False when nothing had changed. Raises StageFailed."""
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
     environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
     try:
         with workspace.repo() as repo:
             return bool(repo.reproduce(name, single_item=True, run_env=environment))
+    except Exception as error:
+        raise StageFailed(f"stage {name} failed: {_why(error, log)} (all of it: {log})") from None
     finally:
         if printed := _printed(log):
             get_run_logger().info(printed)
+
+
+def _why(error: Exception, log: Path) -> str:
+    """The last line that the stage printed. One that never began printed nothing: what kept it
+    from that is then the only thing in `log`."""
+    if not _printed(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(traceback.format_exception(error)))
+        while error.__cause__ or error.__context__:
+            cause = error.__cause__ or error.__context__
+            if not isinstance(cause, Exception):
+                break
+            error = cause
+        return f"{error}"
+    return _printed(log).splitlines()[-1]
 
 
 def _printed(log: Path) -> str:

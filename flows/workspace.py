@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from features import params
 from features.params_file import edit
 
 logger = logging.getLogger("rondo.workspace")
@@ -163,7 +164,8 @@ def prepare(
 
     remote: DVC remote; overrides: dotted keys of `params.yaml` to values, on top of
     `input: data/log`. Outputs and the log stay; calling it twice changes nothing. Raises
-    WorkspaceError when the checkout is no git repository or has no commit.
+    WorkspaceError when the checkout is no git repository or has no commit, ParamsError when its
+    `params.yaml` cannot be read.
     """
     with locked(root):
         return _prepare(root, checkout, remote, overrides or {})
@@ -190,6 +192,7 @@ def locked(root: Path) -> Iterator[None]:
 
 
 def _prepare(root: Path, checkout: Path, remote: str, overrides: Mapping[str, Any]) -> Workspace:
+    params.read(checkout / "params.yaml")  # what cannot be read is said of this file, not of a copy
     values: dict[str, Any] = {"input": str(LOG), **overrides}
     origin = Origin(_git(checkout, "rev-parse", "HEAD").strip(), uncommitted(checkout))
     text = f"{origin.commit}\n{sorted(values.items())}\n{remote}\n"

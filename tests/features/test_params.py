@@ -60,6 +60,15 @@ def test_a_missing_section_is_named(tmp_path: Path) -> None:
         load(Section, "fit", path)
 
 
+@pytest.mark.parametrize("content", [b"a: [1\n", b"fit: {size: \xe9}\n", b"", b"- 1\n"])
+def test_a_file_that_is_no_mapping_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ParamsError, match=r"params\.yaml .+") as raised:
+        load(Section, "fit", path)
+    assert "\n" not in str(raised.value)
+
+
 def test_an_absent_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="repository root"):
         load(Section, "fit", tmp_path / "params.yaml")

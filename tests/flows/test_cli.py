@@ -16,11 +16,11 @@ from serving.migrate import head
 from tests.serving import old_schema
 
 
-def rondo(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def rondo(home: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     code = "from flows.cli import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, **environment.variables(Settings(home=home))},
+        env={**os.environ, **environment.variables(Settings(home=home)), **settings},
         cwd=environment.CHECKOUT,
         capture_output=True,
         text=True,
@@ -51,6 +51,43 @@ def test_status_and_releases_name_the_champion(rollout: Rollout) -> None:
     lines = rondo(home, "releases").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["*", "aaaaaaaaaaaa"]
     assert all(line.endswith("promote") for line in lines)
+
+
+@pytest.mark.parametrize("asked", [["retrain"], ["rollback"], ["lineage", "abc"]])
+def test_what_is_asked_for_too_early_is_one_line(tmp_path: Path, asked: list[str]) -> None:
+    result = rondo(tmp_path, *asked)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("rondo: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RONDO_DATABASE_URL", "nonsense"),
+        ("RONDO_DATABASE_URL", "postgresql+psycopg://x@127.0.0.1:1/x"),
+        ("RONDO_CLOCK", "banana"),
+        ("RONDO_HOME", "/proc/nowhere"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_one_line_that_names_it(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    result = rondo(tmp_path, "status", **{name: value})
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("rondo: ")
+    assert name in line or "database" in line
+
+
+def test_a_retrain_of_nothing_says_to_ingest_first(tmp_path: Path) -> None:
+    told = rondo(tmp_path, "retrain").stderr
+    assert "nothing has been ingested yet" in told
+    assert "rondo ingest" in told
+
+
+def test_no_release_yet_is_said(tmp_path: Path) -> None:
+    assert rondo(tmp_path, "releases").stdout == "no release yet: run `rondo retrain`\n"
 
 
 def test_rollback_serves_the_champion_before(rollout: Rollout) -> None:
