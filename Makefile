@@ -14,7 +14,7 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
           $(if $(WAVES),--waves $(WAVES))
 
-.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-sizes tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-sizes bench-paging tune lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
 	@$(RUN) python -m flows.loop $(LOOP)
@@ -61,6 +61,10 @@ bench-scale: install    ## what training costs against events and items, up to 1
 # make bench-sizes ARGS="--sizes tiny small --seconds 20"
 bench-sizes: install    ## training speed by size on this device, against the rate of its matrix products
 	@$(ALONE) python -m benchmarks.sizes $(ARGS)
+
+# make bench-paging ARGS="--people 300 --pages 30"
+bench-paging: install   ## a feed that excludes what it has shown: quality and cost, page by page
+	@$(RUN) dvc repro -q package && python -m benchmarks.paging $(ARGS)
 
 # make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
 TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS)) \

@@ -35,6 +35,11 @@ class Ragged:
         """Row number of every entry, int64 [total]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    def select(self, rows: npt.NDArray[np.int64]) -> "Ragged":
+        """The rows `rows`, in that order."""
+        index, offsets = gather(self.offsets, rows)
+        return Ragged(offsets, self.items[index])
+
     @staticmethod
     def from_lists(lists: Sequence[Sequence[int]]) -> "Ragged":
         lengths = [len(row) for row in lists]

@@ -55,7 +55,9 @@ class Requests:
     `impressed_counts`, float32 [entries], how often;
     item_features: float32 [snapshots, catalogue, ITEM_FEATURES], an array or looked up;
     snapshot: int32 [n], the row of `item_features` that was online at each request;
-    hidden: items the user hid or disliked before the request.
+    hidden: items the user hid or disliked before the request;
+    excluded: items that the question itself rules out, such as the pages before this one; None
+    where no question is asked with such a list (organic queries).
     """
 
     user_ids: npt.NDArray[np.object_]
@@ -67,6 +69,7 @@ class Requests:
     item_features: ItemFeatures
     snapshot: npt.NDArray[np.int32]
     hidden: Ragged
+    excluded: Ragged | None = None
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -74,7 +77,6 @@ class Requests:
     def select(self, rows: npt.NDArray[np.int64]) -> "Requests":
         """The requests of `rows`, in that order."""
         impressed, impressed_offsets = gather(self.impressed.offsets, rows)
-        hidden, hidden_offsets = gather(self.hidden.offsets, rows)
         return replace(
             self,
             user_ids=self.user_ids[rows],
@@ -84,7 +86,8 @@ class Requests:
             impressed=Ragged(impressed_offsets, self.impressed.items[impressed]),
             impressed_counts=self.impressed_counts[impressed],
             snapshot=self.snapshot[rows],
-            hidden=Ragged(hidden_offsets, self.hidden.items[hidden]),
+            hidden=self.hidden.select(rows),
+            excluded=None if self.excluded is None else self.excluded.select(rows),
         )
 
 
@@ -107,11 +110,9 @@ class Queries:
 
     def select(self, rows: npt.NDArray[np.int64]) -> "Queries":
         """The queries of `rows`, in that order."""
-        targets, target_offsets = gather(self.targets.offsets, rows)
-        shown, shown_offsets = gather(self.shown.offsets, rows)
         return Queries(
             self.requests.select(rows),
-            Ragged(target_offsets, self.targets.items[targets]),
+            self.targets.select(rows),
             self.users[rows],
-            Ragged(shown_offsets, self.shown.items[shown]),
+            self.shown.select(rows),
         )

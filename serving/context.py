@@ -140,6 +140,7 @@ def requests_of(
             np.int32
         ),
         hidden=Ragged.from_lists([[index[i] for i in c.hidden if i in index] for c in contexts]),
+        excluded=Ragged.from_lists([[index[i] for i in c.exclude if i in index] for c in contexts]),
     )
 
 

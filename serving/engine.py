@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.online import OnlineStore
+from features.ragged import Ragged
 from features.requests import Requests
 from features.schema import EventType
 from serving import fallback, feedback
@@ -90,8 +91,6 @@ class Engine:
         read = time.perf_counter()
         repeats = live.placements.rule(asked.placement).repeats
         eligible = eligible_items(live.catalogue, requests, repeats)
-        excluded = [live.catalogue.index[i] for i in asked.exclude if i in live.catalogue.index]
-        eligible[0, excluded] = False
         ranking = self._rank(live, requests, eligible, repeats)
         ranked = time.perf_counter()
         slates = draw(
@@ -184,6 +183,9 @@ class Engine:
             item_features=live.item_features[None],
             snapshot=np.zeros(1, dtype=np.int32),
             hidden=user.hidden,
+            excluded=Ragged.from_lists(
+                [[live.catalogue.index[i] for i in asked.exclude if i in live.catalogue.index]]
+            ),
         )
 
     def _rank(

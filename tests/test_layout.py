@@ -17,7 +17,7 @@ ALLOWED = {
     "serving": {"features", "training", "serving"},
     "flows": set(PACKAGES),
     "simulation": {"simulation", "features"},
-    "benchmarks": {"features", "training", "benchmarks"},
+    "benchmarks": {"features", "training", "simulation", "benchmarks"},
 }
 #: What the simulation may know of the product: the words, not the workings.
 SIMULATION_MAY_IMPORT = {"features.schema", "features.params", "features.outputs"}

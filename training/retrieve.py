@@ -29,10 +29,16 @@ class Candidates:
 def eligible_items(
     catalogue: Catalogue, requests: Requests, repeats: bool
 ) -> npt.NDArray[np.bool_]:
-    """bool [n, catalogue]: available and created as known at each request, not hidden and, without
-    `repeats`, not seen."""
+    """bool [n, catalogue]: available and created as known at each request, neither hidden nor
+    excluded and, without `repeats`, not seen.
+
+    The only place that says what may not be shown. It is asked before retrieval, so that every
+    source fills up with its next best items.
+    """
     allowed = catalogue.eligible(requests.timestamps)
     allowed[requests.hidden.rows, requests.hidden.items] = False
+    if requests.excluded is not None:
+        allowed[requests.excluded.rows, requests.excluded.items] = False
     if not repeats:
         allowed[requests.histories.rows, requests.histories.items] = False
     return allowed

@@ -288,3 +288,23 @@ def test_the_follower_swaps_releases_and_keeps_serving_when_the_next_is_broken(
     channels.rollback(sqlite, "champion", now=3)
     follower.poll()
     assert (follower.live.release_id, follower.live.generation) == (ids[0], 3)
+
+
+def test_a_feed_that_excludes_what_it_has_shown_is_never_left_to_exploration(kit: Kit) -> None:
+    """59 of 60 items may be shown; each page leaves out all pages before it."""
+    kit.live = replace(kit.live, policy=PolicyParams(epsilon=0.0))
+    shown: list[str] = []
+    for page in range(11):
+        items = kit.recommend(k=5, request_id=f"p{page}", exclude=[*shown, "unknown"])["items"]
+        assert all(item["score"] is not None for item in items), f"page {page}"
+        assert not {item["item_id"] for item in items} & set(shown)
+        shown += [item["item_id"] for item in items]
+        logged = context.decode(kit.log.request(f"p{page}")[0]["context"])
+        assert logged.eligible == 59 - 5 * page
+        assert not set(logged.candidates) & set(shown[: 5 * page])
+        features = kit.live.item_features[None]
+        asked = context.requests_of([logged], kit.live.catalogue, features, np.array([0]))
+        again = kit.live.recommender.rank(asked, logged.repeats)
+        ids = kit.live.catalogue.item_ids
+        assert ids[again.candidates[0]].tolist() == logged.candidates
+        assert again.scores[0].tolist() == np.float32(logged.scores).tolist()
