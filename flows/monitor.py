@@ -17,7 +17,7 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from features.params import load
-from features.schema import DAY, POSITIVE
+from features.schema import DAY, POSITIVE, EventType
 from features.settings import Settings
 from flows import environment
 from flows.consumers import RETRAINED
@@ -100,7 +100,7 @@ def monitor() -> Signs:
 
 
 def look(engine: sa.Engine) -> Signs:
-    """Read the outbox and what was ingested of it."""
+    """Read the last days of the outbox, whatever its length, and what was ingested of it."""
     last = FeedbackLog(engine).last_offset()
     table = tables.events
     with reading(engine) as connection:
@@ -108,33 +108,34 @@ def look(engine: sa.Engine) -> Signs:
         if newest is None:
             return Signs(0, None, None)
         day, week = newest - DAY, newest - 8 * DAY
-        positive = [str(kind) for kind in POSITIVE]
+        # Not grouped by the comparison: PostgreSQL takes the same parameter twice for two values.
+        of_today = sa.func.sum(sa.case((table.c.timestamp > day, 1), else_=0))
         query = (
-            sa.select(table.c.item_id, table.c.timestamp > day, sa.func.count())
+            sa.select(table.c.item_id, sa.func.count(), of_today)
             .where(
                 table.c.timestamp > week,
-                table.c.event_type.in_(positive),
+                table.c.event_type.in_(POSITIVE),
                 table.c.request_id.is_(None),
             )
-            .group_by(table.c.item_id, table.c.timestamp > day)
+            .group_by(table.c.item_id)
         )
-        counts: dict[str, list[int]] = {}
-        for item_id, is_new, count in connection.execute(query):
-            counts.setdefault(item_id, [0, 0])[bool(is_new)] += count
+        counts = {item: (n, int(new)) for item, n, new in connection.execute(query)}
         query = (
-            sa.select(table.c.event_type, table.c.timestamp > day, sa.func.count())
+            sa.select(table.c.event_type, sa.func.count(), of_today)
             .where(
                 table.c.timestamp > week,
                 table.c.request_id.is_not(None),
-                table.c.event_type.in_(["impression", "click"]),
+                table.c.event_type.in_([EventType.IMPRESSION, EventType.CLICK]),
             )
-            .group_by(table.c.event_type, table.c.timestamp > day)
+            .group_by(table.c.event_type)
         )
-        slots = {(kind, bool(is_new)): count for kind, is_new, count in connection.execute(query)}
-    columns = np.array(list(counts.values()), dtype=np.float64).reshape(-1, 2)
+        slots: dict[tuple[str, bool], int] = {}
+        for kind, n, new in connection.execute(query):
+            slots |= {(kind, False): n - int(new), (kind, True): int(new)}
+    both, recent = np.array([*counts.values()], dtype=np.float64).reshape(-1, 2).T
     return Signs(
         new_events=last - offsets.read(engine, RETRAINED),
-        drift=stability_index(columns[:, 0], columns[:, 1]),
+        drift=stability_index(both - recent, recent),
         decay=fall(slots),
     )
 

@@ -1,14 +1,14 @@
 """Small repositories, workspaces and databases for flows to work in."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from flows.workspace import Workspace, prepare
-from serving.database import connect
+from tests.serving.conftest import database_url, engine, sqlite
+
+__all__ = ["database_url", "engine", "sqlite"]  # fixtures: an empty database of each kind
 
 PIPELINE = """
 stages:
@@ -52,11 +52,3 @@ def workspace(small_checkout: Path) -> Workspace:
     """A workspace of that repository."""
     home = small_checkout.parent / "home"
     return prepare(home / "workspace", small_checkout, str(home / "remote"))
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    """An empty operations database."""
-    made = connect(f"sqlite:///{tmp_path / 'rondo.db'}")
-    yield made
-    made.dispose()

@@ -1,6 +1,7 @@
 """When a retrain is called for."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from flows.monitor import Signs, fall, stability_index
 from flows.params import RetrainParams
 from serving import offsets
 from serving.log import FeedbackLog
+from tests.serving.plans import recorded, scans
 
 NOON = 19_800 * DAY + 12 * HOUR
 
@@ -69,3 +71,63 @@ def test_events_count_as_new_until_a_retrain_has_seen_them(engine: sa.Engine) ->
     assert monitor.look(engine).new_events == 600
     offsets.advance(engine, {RETRAINED: last})
     assert monitor.look(engine).new_events == 0
+
+
+def chosen(item_id: str, count: int, day: int) -> list[dict[str, Any]]:
+    """Organic views of an item, `day` days before NOON."""
+    return [
+        {
+            "event_id": f"{item_id}-{day}-{n}",
+            "user_id": "u",
+            "item_id": item_id,
+            "event_type": "view",
+            "timestamp": NOON - day * DAY,
+            "received_at": NOON,
+        }
+        for n in range(count)
+    ]
+
+
+def shown(kind: str, count: int, day: int) -> list[dict[str, Any]]:
+    """Impressions or clicks of slots, `day` days before NOON."""
+    rows = chosen("i", count, day)
+    return [
+        row | {"event_id": f"{kind}-{day}-{n}", "event_type": kind, "request_id": f"r{n}"}
+        for n, row in enumerate(rows)
+    ]
+
+
+def test_drift_and_decay_have_the_values_of_the_last_day_against_the_week_before(
+    engine: sa.Engine,
+) -> None:
+    # Three quarters on a and a quarter on b, then the other way round; the day itself is old.
+    organic = [
+        *chosen("a", 150, 7), *chosen("a", 150, 1), *chosen("b", 100, 2),
+        *chosen("a", 100, 0), *chosen("b", 300, 0),
+        *chosen("c", 900, 8), *chosen("c", 900, 30),  # too long ago to count
+    ]  # fmt: skip
+    slots = [
+        *shown("impression", 1_500, 3), *shown("click", 150, 3),
+        *shown("impression", 1_000, 0), *shown("click", 60, 0),
+        *shown("impression", 2_000, 8), *shown("hide", 500, 0),
+    ]  # fmt: skip
+    log = FeedbackLog(engine)
+    log.append(events=organic)
+    last = log.append(events=slots).last_offset
+    offsets.advance(engine, {RETRAINED: last - 7})
+    signs = monitor.look(engine)
+    assert signs.new_events == 7
+    assert signs.drift == pytest.approx(math.log(3))  # 2 · (3/4 − 1/4) · ln(3/4 : 1/4)
+    assert signs.decay == pytest.approx(1 - 0.06 / 0.1)
+
+
+def test_a_look_reads_the_last_days_only(sqlite: sa.Engine) -> None:
+    log = FeedbackLog(sqlite)
+    for day in range(100):
+        log.append(events=[*chosen("a", 20, day), *shown("impression", 20, day)])
+    with sqlite.begin() as connection:
+        connection.exec_driver_sql("ANALYZE")
+    with recorded(sqlite) as plans:
+        assert monitor.look(sqlite).new_events == 4_000
+    assert len(plans) == 5
+    assert scans(plans, {"events"}) == []

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ SERVERS = {
     "postgres": "RONDO_TEST_POSTGRES_URL",
     "mysql": "RONDO_TEST_MYSQL_URL",
 }
+_NUMBERS = count()
 DATABASES = [
     pytest.param(name, marks=[pytest.mark.servers] if variable else [])
     for name, variable in SERVERS.items()
@@ -39,7 +41,7 @@ def empty_database(variable: str) -> Iterator[str]:
     url = os.environ.get(variable)
     if not url:
         pytest.skip(f"{variable} is not set")
-    name = f"rondo_test_{os.getpid()}"
+    name = f"rondo_test_{os.getpid()}_{next(_NUMBERS)}"
     server = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}"))
