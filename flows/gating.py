@@ -27,7 +27,7 @@ from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel
 from serving.fences import Fence
-from training.evidence import Evidence, compare, compare_past, share_of
+from training.evidence import Evidence, compare, compare_past, outside, share_of
 from training.gate import Check, Decision, GateParams, Verdict, gate
 from training.judging import EvaluateParams, Judged, judge_scores
 from training.recommender import Recommender
@@ -122,7 +122,14 @@ def gather(
     past = promoted_before(engine, left_out)
     if not past:
         return evidence.without_champion(), checks
-    scored = {name: _rescored(window, rollout, name) for name in past}
+    own = {name: _evidence(engine, name) for name in past}
+    scored = {
+        name: _rescored(window, rollout, name) if known is not None else None
+        for name, known in own.items()
+    }
+    fair = outside(
+        queries.requests.timestamps, [known.windows for known in own.values() if known is not None]
+    )
     champion = channels.read(engine, CHANNEL)
     if champion is not None and champion.release != release:
         earlier = [
@@ -131,9 +138,17 @@ def gather(
             if record.evidence is not None and record.release not in left_out
         ]
         evidence = _with_champion(
-            engine, evidence, window, judged, scored, champion, earlier, params
+            evidence,
+            window,
+            judged,
+            scored,
+            fair,
+            champion,
+            own.get(champion.release),
+            earlier,
+            params,
         )
-    return compare_past(evidence, judged, scored, params.seed, params.confidence), checks
+    return compare_past(evidence, judged, scored, fair, params.seed, params.confidence), checks
 
 
 def promoted_before(engine: sa.Engine, left_out: set[str]) -> list[str]:
@@ -162,27 +177,40 @@ def _rescored(window: Window, rollout: Rollout, release: str) -> Judged | None:
         return None
 
 
+def _evidence(engine: sa.Engine, release: str) -> Evidence | None:
+    """What a release was promoted on; None where nothing was recorded."""
+    record = verdicts.read(engine, release)
+    if record is None or record.evidence is None:
+        return None
+    return Evidence.from_json(json.dumps(record.evidence))
+
+
 def _with_champion(
-    engine: sa.Engine,
     evidence: Evidence,
     window: Window,
     challenger: Judged,
     scored: dict[str, Judged | None],
+    fair: npt.NDArray[np.bool_],
     champion: Channel,
+    own: Evidence | None,
     earlier: list[Evidence],
     params: EvaluateParams,
 ) -> Evidence:
-    """Evidence with the champion beside it; without (the gate holds) where that is not known."""
-    record, judged = verdicts.read(engine, champion.release), scored.get(champion.release)
-    if judged is None or record is None or record.evidence is None:
+    """Evidence with the champion beside it; without (the gate holds) where that is not known.
+
+    fair: bool [queries], those that lie in no release's own judge window; own: what the champion
+    was promoted on.
+    """
+    judged = scored.get(champion.release)
+    if judged is None or own is None:
         return replace(evidence, first_release=False)
-    own = Evidence.from_json(json.dumps(record.evidence))
     return compare(
         evidence,
         challenger,
         judged,
         window.queries.requests.user_ids,
         slices(window.queries, window.new_items),
+        fair,
         max(share_of(window.new_items, j.lists) for j in scored.values() if j is not None),
         champion.release,
         own.cutoff,

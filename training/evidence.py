@@ -51,6 +51,11 @@ class Champion:
     or that of the past release that showed most of them."""
     by_user: dict[str, float]
     """User id to difference on this window, to be pooled later."""
+    pooled_users: int = 0
+    """Users that `pooled` rests on."""
+    left_out: int = 0
+    """Queries that count in no comparison: they lie in a judge window that the champion or a past
+    release was chosen on."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,7 @@ def compare(
     champion: Judged,
     user_ids: npt.NDArray[np.object_],
     slices: Mapping[str, npt.NDArray[np.bool_]],
+    fair: npt.NDArray[np.bool_],
     new_share: float,
     release: str,
     cutoff: int,
@@ -134,13 +140,15 @@ def compare(
 ) -> Evidence:
     """Evidence with the champion beside the challenger, both judged on the same queries.
 
-    user_ids: object [n], of each query; slices: bool [n] each; new_share: see Champion;
-    release, cutoff, fingerprint: the champion's; earlier: evidence of earlier challengers: those
-    that met this champion with this code and these params are pooled (docs/adr/0008).
+    user_ids: object [n], of each query; slices: bool [n] each; fair: bool [n], the queries that
+    are compared (`outside`); new_share: see Champion; release, cutoff, fingerprint: the
+    champion's; earlier: evidence of earlier challengers: those that met this champion with this
+    code and these params are pooled (docs/adr/0008).
     """
     metric = evidence.metric
-    difference = challenger.minus(champion, metric, seed, confidence=confidence)
-    by_user = _by_user(challenger.metrics[metric] - champion.metrics[metric], user_ids)
+    difference = challenger.minus(champion, metric, seed, fair, confidence)
+    paired = challenger.metrics[metric] - champion.metrics[metric]
+    by_user = _by_user(paired[fair], user_ids[fair])
     pool = [by_user]
     for past in earlier:
         same = past.fingerprint == evidence.fingerprint and past.champion is not None
@@ -150,14 +158,23 @@ def compare(
         release=release,
         cutoff=cutoff,
         fingerprint=fingerprint,
-        metrics={name: champion.interval(name, seed) for name in champion.metrics},
+        metrics={name: champion.interval(name, seed, fair) for name in champion.metrics},
         difference=difference,
         pooled=pooled_interval(pool, seed, confidence),
         windows_pooled=len(pool),
-        slices=compare_slices(challenger, champion, metric, slices, seed, confidence),
+        slices=compare_slices(
+            challenger,
+            champion,
+            metric,
+            {name: rows & fair for name, rows in slices.items()},
+            seed,
+            confidence,
+        ),
         distinct_items=distinct_items(champion.lists),
         new_share=new_share,
         by_user=by_user,
+        pooled_users=len({user for window in pool for user in window}),
+        left_out=int((~fair).sum()),
     )
     return replace(evidence, first_release=False, champion=side)
 
@@ -166,23 +183,37 @@ def compare_past(
     evidence: Evidence,
     challenger: Judged,
     past: Mapping[str, Judged | None],
+    fair: npt.NDArray[np.bool_],
     seed: int,
     confidence: float,
 ) -> Evidence:
-    """With the challenger minus each past release; a release that could not be re-scored (None)
-    stays unknown and the gate holds. An empty mapping says that there is no past release."""
+    """With the challenger minus each past release on the queries `fair`, bool [n]; a release that
+    could not be re-scored (None) stays unknown and the gate holds. An empty mapping says that there
+    is no past release."""
     metric = evidence.metric
     differences = {
         release: UNKNOWN
         if judged is None
-        else challenger.minus(judged, metric, seed, confidence=confidence)
+        else challenger.minus(judged, metric, seed, fair, confidence)
         for release, judged in past.items()
     }
     reference = {
-        release: math.nan if judged is None else judged.interval(metric, seed).mean
+        release: math.nan if judged is None else judged.interval(metric, seed, fair).mean
         for release, judged in past.items()
     }
     return replace(evidence, past=differences, past_reference=reference)
+
+
+def outside(timestamps: npt.NDArray[np.int64], windows: Sequence[Windows]) -> npt.NDArray[np.bool_]:
+    """Which moments, int64 [n], µs, lie in the judge window of none of `windows`: bool [n].
+
+    A release was promoted because it did well in its own judge window, so there it looks better
+    than it is, and whoever is compared with it there looks worse.
+    """
+    fair = np.ones(len(timestamps), dtype=np.bool_)
+    for own in windows:
+        fair &= (timestamps < own.rank_end) | (timestamps >= own.judge_end)
+    return fair
 
 
 def compare_slices(

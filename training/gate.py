@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 
 from training.bootstrap import Interval
-from training.evidence import Evidence, Slice
+from training.evidence import Champion, Evidence, Slice
 
 Decision = Literal["promote", "hold", "reject"]
 
@@ -32,7 +32,7 @@ class GateParams:
     """A refresh may be this much worse than the champion at the paired lower bound."""
 
     min_users: int = 100
-    """Fewer judged users than this: hold."""
+    """Fewer judged users than this: hold; the same of those on whom the champion is compared."""
 
     slice_floor: float = 0.1
     """A slice that loses more than this share of the reference's metric on it, and loses it beyond
@@ -228,6 +228,7 @@ def _champion(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
     if champion is None:
         yield _missing("champion", "the champion was not re-scored on this window")
         return
+    yield _compared_users(champion, evidence.queries, thresholds.min_users)
     reference = champion.metrics.get(evidence.metric)
     known = reference is not None and reference.known
     if reference is None or not (known and champion.pooled.known and champion.difference.known):
@@ -246,6 +247,20 @@ def _champion(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
             f"on this window alone {champion.difference}: estimate must be ≥ 0",
             harmful=champion.difference.high < 0,
         )
+
+
+def _compared_users(champion: Champion, queries: int, least: int) -> Check:
+    """Enough users outside the window that the champion was chosen on?"""
+    users = champion.pooled_users
+    reason = f"compared on {users} users, at least {least} needed"
+    if users < least:
+        reason += f": {least - users} are missing"
+    if champion.left_out:
+        reason += (
+            f"; {champion.left_out} of {queries} queries lie in the judge window of the champion "
+            "or of a past release and count in no comparison"
+        )
+    return Check("champion.users", True if users >= least else None, users, least, reason)
 
 
 def _bound(name: str, metric: str, difference: Interval, margin: float, refresh: bool) -> Check:

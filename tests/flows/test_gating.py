@@ -155,6 +155,23 @@ def test_a_challenger_worse_than_the_champion_is_rejected(
     assert installation.record(judgement.release).decision == "reject"
 
 
+def test_nobody_is_compared_on_the_window_that_the_champion_was_chosen_on(
+    installation: Installation, rivals: Rivals
+) -> None:
+    equal = installation.judge(installation.publish(rivals.equal), rivals.equal)
+    beside = equal.evidence.champion
+    assert beside is not None
+    assert (beside.left_out, beside.pooled_users) == (0, equal.evidence.users)
+    installation.rollout.promote(equal.release, equal.champion, at(TODAY), None)
+    judgement = installation.judge(installation.publish(rivals.worse), rivals.worse)
+    assert judgement.verdict.decision == "hold"
+    few = check(judgement, "champion.users")
+    assert few.passed is None
+    assert "compared on 0 users, at least 20 needed: 20 are missing" in few.reason
+    queries = judgement.evidence.queries
+    assert f"{queries} of {queries} queries lie in the judge window" in few.reason
+
+
 @pytest.mark.parametrize("damage", ["removed", "corrupt"])
 def test_a_champion_that_cannot_be_scored_again_holds_even_a_good_challenger(
     installation: Installation, rivals: Rivals, damage: str

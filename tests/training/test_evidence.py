@@ -4,15 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from tests.training.test_gate import GOOD
+from features.windows import Windows
+from tests.training.test_gate import GOOD, THRESHOLDS, check
 from training.bootstrap import UNKNOWN
-from training.evidence import Evidence, compare, compare_past, pooled_interval, share_of
+from training.evidence import Evidence, compare, compare_past, outside, pooled_interval, share_of
+from training.gate import gate
 from training.judging import Judged
 
 USERS = np.repeat(np.arange(60), 2)
 USER_IDS = np.array([f"u{u}" for u in USERS], dtype=object)
+EVERY = np.ones(120, dtype=np.bool_)
 SLICES = {"new_users": USERS < 30, "new_items": np.zeros(120, dtype=np.bool_)}
 
 
@@ -24,7 +28,10 @@ def judged(seed: int, lift: float = 0.0) -> Judged:
 
 
 def compared(
-    release: str = "champion", lift: float = 0.1, earlier: tuple[Evidence, ...] = ()
+    release: str = "champion",
+    lift: float = 0.1,
+    earlier: tuple[Evidence, ...] = (),
+    fair: npt.NDArray[np.bool_] = EVERY,
 ) -> Evidence:
     return compare(
         GOOD,
@@ -32,6 +39,7 @@ def compared(
         judged(1),
         USER_IDS,
         SLICES,
+        fair,
         new_share=0.5,
         release=release,
         cutoff=900,
@@ -106,9 +114,49 @@ def test_a_pool_resamples_users_with_all_their_windows() -> None:
 
 def test_a_past_release_without_a_score_stays_unknown() -> None:
     evidence = compare_past(
-        GOOD, judged(1, 0.1), {"old": judged(1), "gone": None}, seed=1, confidence=0.9
+        GOOD, judged(1, 0.1), {"old": judged(1), "gone": None}, EVERY, seed=1, confidence=0.9
     )
     assert evidence.past is not None
     assert evidence.past["old"].mean == pytest.approx(0.1)
     assert not evidence.past["gone"].known
     assert np.isnan(evidence.past_reference["gone"])
+
+
+def test_moments_of_a_judge_window_are_left_out_and_no_others() -> None:
+    own = Windows(start=0, fit_end=5, rank_end=10, judge_end=20)
+    moments = np.array([9, 10, 19, 20, 25], dtype=np.int64)
+    assert outside(moments, [own]).tolist() == [True, False, False, True, True]
+    later = Windows(start=0, fit_end=15, rank_end=20, judge_end=25)
+    assert outside(moments, [own, later]).tolist() == [True, False, False, False, True]
+
+
+def test_what_the_champion_was_chosen_on_decides_nothing() -> None:
+    """The first half of the users has all its queries there, where the challenger is far worse."""
+    challenger, champion, fair = judged(1, 0.1), judged(1), USERS >= 30
+    challenger.metrics["ndcg@10"][~fair] -= 5.0
+    beside = compare(
+        GOOD, challenger, champion, USER_IDS, SLICES, fair,
+        0.5, "champion", 900, "same", seed=1, confidence=0.9,
+    ).champion  # fmt: skip
+    assert beside is not None
+    assert beside.difference.mean == pytest.approx(0.1)
+    assert beside.pooled.mean == pytest.approx(0.1)
+    assert set(beside.by_user) == {f"u{u}" for u in range(30, 60)}
+    assert beside.metrics["ndcg@10"].mean == pytest.approx(champion.metrics["ndcg@10"][fair].mean())
+    assert (beside.pooled_users, beside.left_out) == (30, 60)
+    assert beside.slices["new_users"].users == 0
+    past = compare_past(GOOD, challenger, {"old": champion}, fair, seed=1, confidence=0.9).past
+    assert past is not None
+    assert past["old"].mean == pytest.approx(0.1)
+
+
+def test_too_few_moments_outside_the_champions_window_hold_and_say_how_many_are_missing() -> None:
+    verdict = gate(compared(lift=0.1, fair=USERS >= 30), THRESHOLDS)
+    assert verdict.decision == "hold"
+    few = check(verdict, "champion.users")
+    assert few.passed is None
+    assert "compared on 30 users, at least 100 needed: 70 are missing" in few.reason
+    assert "60 of 900 queries lie in the judge window" in few.reason
+    nobody = gate(compared(lift=0.1, fair=~EVERY), THRESHOLDS)
+    assert nobody.decision == "hold"
+    assert "100 are missing" in check(nobody, "champion.users").reason

@@ -29,6 +29,7 @@ CHAMPION = Champion(
     distinct_items=500,
     new_share=0.2,
     by_user={},
+    pooled_users=400,
 )
 GOOD = Evidence(
     windows=Windows(start=0, fit_end=500, rank_end=1000, judge_end=2000),
