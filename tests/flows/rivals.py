@@ -1,6 +1,7 @@
 """Real releases that compete: yesterday's champion, and challengers on today's window."""
 
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from features.aggregate import aggregate
 from features.params_file import edit
 from features.split import split
 from features.windowing import SplitParams
-from flows.workspace import Workspace
+from flows.workspace import PATCH, Workspace
 from serving.package import package
 from tests.features import logs
 from training import candidates, evaluate, trees
@@ -57,6 +58,12 @@ def workspace(root: Path, checkout: Path, days: int) -> Workspace:
     edit(root / "params.yaml", {"gate.min_users": 20})
     split(write_market(data / "log", days), data / "split", SplitParams(min_targets=40), False)
     aggregate(data / "split", data / "features")
+    for command in (
+        "init -q",
+        "-c user.name=r -c user.email=r@localhost commit -q --allow-empty -m first",
+    ):
+        subprocess.run(["git", *command.split()], cwd=root, check=True)
+    (root / ".git" / PATCH).write_bytes(b"")
     return Workspace(root, checkout)
 
 
