@@ -9,6 +9,7 @@ RUN    := . ./$(ENV) &&
 # One process trains and nothing else runs: its threads stay awake for a moment (GNU OpenMP).
 ALONE  := $(RUN) GOMP_SPINCOUNT=10000
 
+# `exec`: a signal to make, which passes it on to its child, reaches the program, not a shell.
 # make loop SEED=7 CONTROL=1 DAYS=6; make loop DATA=path WAVES=3
 LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
@@ -17,50 +18,50 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
 .PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-sizes bench-paging tune lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
-	@$(RUN) python -m flows.loop $(LOOP)
+	@$(RUN) exec python -m flows.loop $(LOOP)
 
 test: install           ## the tests that need nothing but Python
-	@$(RUN) python -m pytest -q -m "not servers and not slow" $(ARGS)
+	@$(RUN) exec python -m pytest -q -m "not servers and not slow" $(ARGS)
 
 test-all: install       ## all tests; those that need servers skip with a reason where there are none
-	@$(RUN) python -m pytest -q $(ARGS)
+	@$(RUN) exec python -m pytest -q $(ARGS)
 
 serve: install          ## the current champion on http://localhost:3000
-	@$(RUN) python -m flows.serve
+	@$(RUN) exec python -m flows.serve
 
 deploy: install         ## a local Prefect server and worker with the scheduled deployments
-	@$(RUN) python -m flows.deploy
+	@$(RUN) exec python -m flows.deploy
 
 bento: install          ## package the current champion as a Bento
-	@$(RUN) python -m serving.bento
+	@$(RUN) exec python -m serving.bento
 
 # make bench-accuracy DATA=path/to/ml-1m.txt SEEDS=3 LENGTH=200
 ACCURACY := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) \
             $(if $(LENGTH),--length $(LENGTH)) $(ARGS)
 
 bench-accuracy: install ## accuracy on a file of `user item` lines, as published tables measure it
-	@$(ALONE) python -m benchmarks.accuracy $(ACCURACY)
+	@$(ALONE) exec python -m benchmarks.accuracy $(ACCURACY)
 
 # make bench-times DATA=path/to/u.data SEEDS=3
 TIMES := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 bench-times: install    ## what time intervals in the attention are worth, on ratings with times
-	@$(ALONE) python -m benchmarks.times $(TIMES)
+	@$(ALONE) exec python -m benchmarks.times $(TIMES)
 
 # make bench-speed DATA=path/to/ml-1m.txt LENGTH=200 TARGET=0.165
 SPEED := $(if $(DATA),--data $(DATA)) $(if $(LENGTH),--length $(LENGTH)) \
          $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
 bench-speed: install    ## training speed beside RecTools and a padded baseline, on the same data
-	@$(ALONE) python -m benchmarks.speed $(SPEED)
+	@$(ALONE) exec python -m benchmarks.speed $(SPEED)
 
 # make bench-scale ARGS="--events 1e5 1e6 --catalogues 1e3 1e4"
 bench-scale: install    ## what training costs against events and items, up to 100 million and 1 million
-	@$(ALONE) python -m benchmarks.scale $(ARGS)
+	@$(ALONE) exec python -m benchmarks.scale $(ARGS)
 
 # make bench-sizes ARGS="--sizes tiny small --seconds 20"
 bench-sizes: install    ## training speed by size on this device, against the rate of its matrix products
-	@$(ALONE) python -m benchmarks.sizes $(ARGS)
+	@$(ALONE) exec python -m benchmarks.sizes $(ARGS)
 
 # make bench-paging ARGS="--people 300 --pages 30"
 bench-paging: install   ## a feed that excludes what it has shown: quality and cost, page by page
@@ -76,7 +77,7 @@ tune: install           ## search for better values in params.yaml, on validatio
 	  python -m training.tune $(TUNE)
 
 deps: install           ## dvc.yaml lists the code that each stage runs, found by its imports
-	@$(RUN) python -m flows.dependencies
+	@$(RUN) exec python -m flows.dependencies
 
 lint: install
 	@$(RUN) ruff check . && ruff format --check .

@@ -11,7 +11,9 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
+import psutil  # type: ignore[import-untyped]
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
@@ -20,6 +22,12 @@ from features.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
 from flows.workspace import Workspace
 
 LAST_STAGE = "package"
+
+#: The launcher of every stage in `dvc.yaml`: what its processes are known by.
+STAGE: Final = "features.stage"
+
+#: What a stage that is asked to end may take until it is killed.
+GRACE_SECONDS: Final = 5.0
 
 
 class StageFailed(RuntimeError):
@@ -44,17 +52,54 @@ def run_wave(workspace: Workspace, wave: list[str], logs: Path) -> None:
 
     Raises StageFailed after a second failure of any.
     """
+    _ENDING.clear()
     with workspace.inside(), output_to(logs / "dvc.log"):
         futures = {name: run_stage.submit(workspace, name, logs) for name in wave}
-        results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}
+        try:
+            results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}
+        except BaseException:
+            # Ctrl-C or SIGTERM. Prefect waits for its tasks, they for their stages: minutes.
+            end_stages()
+            raise
     for result in results.values():
         if isinstance(result, Exception):
             raise result
 
 
-@task(task_run_name="{name}", retries=1, retry_delay_seconds=1, cache_policy=NO_CACHE)
+def end_stages() -> None:
+    """End the stages that this process runs, and begin none for the rest of the wave."""
+    _ENDING.set()
+    stages = [child for child in psutil.Process().children(recursive=True) if _is_stage(child)]
+    for stage in stages:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stage.terminate()
+    _, left = psutil.wait_procs(stages, timeout=GRACE_SECONDS)
+    for stage in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stage.kill()
+
+
+def _is_stage(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return STAGE in process.cmdline()
+    return False
+
+
+def _not_ending(*_: object) -> bool:
+    return not _ENDING.is_set()
+
+
+@task(
+    task_run_name="{name}",
+    retries=1,
+    retry_delay_seconds=1,
+    retry_condition_fn=_not_ending,
+    cache_policy=NO_CACHE,
+)
 def run_stage(workspace: Workspace, name: str, logs: Path) -> bool:
     """Bring stage `name` up to date; False when nothing had changed. Raises StageFailed."""
+    if _ENDING.is_set():
+        raise StageFailed(f"stage {name} was not begun: the flow ends")
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
     environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
@@ -113,3 +158,4 @@ def output_to(path: Path) -> Iterator[None]:
 
 
 _REDIRECT = threading.Lock()
+_ENDING = threading.Event()

@@ -88,6 +88,16 @@ def test_a_stage_whose_flow_died_before_it_began_does_not_begin(workspace: Path)
     assert not (workspace / "pid").exists()
 
 
+def test_sigterm_ends_a_stage_that_holds_the_interpreter(workspace: Path) -> None:
+    (workspace / "slow.py").write_text(STAGE.replace("time.sleep", "ctypes.PyDLL(None).sleep"))
+    hold = (workspace / "slow.py").read_text().replace("import os", "import ctypes, os")
+    (workspace / "slow.py").write_text(hold.replace("float(sys.argv[2])", "60"))
+    stage = subprocess.Popen([sys.executable, *command(60)])
+    assert wait_for(lambda: written(workspace / "pid"), 20)
+    stage.terminate()
+    assert wait_for(lambda: stage.poll() == -signal.SIGTERM, 10)
+
+
 @pytest.mark.usefixtures("workspace")
 def test_a_stage_stops_at_its_time_limit() -> None:
     result = run(60, RONDO_STAGE_TIME_LIMIT="0.5")

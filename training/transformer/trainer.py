@@ -1,12 +1,14 @@
 """Runs the training: devices, stopping, checkpoints. The only module that sets up Lightning."""
 
 import logging
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -70,6 +72,19 @@ class Fitted:
         known = torch.full((len(text),), -1, dtype=torch.int64)
         known[self.vocabulary] = torch.arange(len(self.vocabulary))
         return AttachedScorer.of(self.config, self.weights, torch.from_numpy(text), known)
+
+
+class OwnSignals(lightning.Callback):
+    """SIGTERM does to a training what it did before: as a rule it ends the process at once, and the
+    next run resumes from the last epoch. Lightning's own handler finishes the step at hand, or the
+    ranking of a large tail, and then reports success."""
+
+    def __init__(self) -> None:
+        self.before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.before)
 
 
 class EpochBatches:
@@ -223,7 +238,7 @@ def _run(
         strategy=_strategy(options),
         precision=native(options),
         max_epochs=recipe.max_epochs,
-        callbacks=[*callbacks, keep],
+        callbacks=[*callbacks, keep, OwnSignals()],
         logger=logger,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -49,10 +49,10 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path) -> None:
-    """Until the first epoch is saved below `folder`."""
+def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path, since: int = 0) -> None:
+    """Until an epoch is saved below `folder` after `since` (ns)."""
     deadline = time.monotonic() + 200
-    while not list(folder.glob("*/resume.ckpt")):
+    while not any(path.stat().st_mtime_ns > since for path in folder.glob("*/resume.ckpt")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)

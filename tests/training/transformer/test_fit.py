@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -54,12 +55,15 @@ def test_a_run_killed_between_epochs_resumes_to_the_same_weights(workspace: Path
     )
     unbroken = digest(workspace)
 
-    killed = start(workspace, "killed")
     checkpoints = workspace / "killed" / "checkpoints"
-    wait_for_checkpoint(killed, checkpoints)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert list(checkpoints.glob("*/resume.ckpt")), "the run ended before it was killed"
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        before = time.time_ns()
+        killed = start(workspace, "killed")
+        wait_for_checkpoint(killed, checkpoints, before)
+        killed.send_signal(number)
+        killed.communicate()
+        assert list(checkpoints.glob("*/resume.ckpt")), "the run ended before it was killed"
+        assert killed.returncode == -number
 
     output = finish(start(workspace, "killed"))
     assert "12 epochs" in output

@@ -1,0 +1,26 @@
+"""A flow whose stage holds the interpreter: `python -m tests.flows.held WORKSPACE CHECKOUT` waits
+for the stage until a signal ends it."""
+
+import sys
+from pathlib import Path
+
+from flows.processes import some_prefect_server
+from flows.workspace import Workspace
+
+
+def main() -> None:
+    root, checkout = (Path(argument) for argument in sys.argv[1:])
+    with some_prefect_server(root.parent):
+        from prefect import flow
+
+        from flows import stages
+
+        @flow
+        def held() -> None:
+            stages.run_wave(Workspace(root, checkout), ["split"], root.parent / "logs")
+
+        held()
+
+
+if __name__ == "__main__":
+    main()
