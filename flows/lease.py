@@ -19,7 +19,7 @@ import psutil  # type: ignore[import-untyped]
 import sqlalchemy as sa
 
 from serving import tables
-from serving.database import reading, writing
+from serving.database import insert_missing, reading, writing
 from serving.fences import Fence
 
 SECONDS: Final = 1_000_000
@@ -96,11 +96,10 @@ def acquire(
     with writing(engine) as connection:
         query = sa.select(table).where(table.c.name == name).with_for_update()
         row = connection.execute(query).one_or_none()
-        expires_at = now + EXPIRES_AFTER
         if row is None:
-            values = {"holder": holder, "expires_at": expires_at, "fence": 1, "again": False}
-            connection.execute(sa.insert(table), {"name": name, **values})
-            return Fence(name, 1)
+            free = {"name": name, "holder": None, "expires_at": 0, "fence": 0, "again": False}
+            insert_missing(connection, table, free)
+            row = connection.execute(query).one()
         change = sa.update(table).where(table.c.name == name)
         if living(Held(row.holder, row.expires_at, row.fence, row.again), now):
             if ask_again:
@@ -110,7 +109,7 @@ def acquire(
         connection.execute(
             change.values(
                 holder=holder,
-                expires_at=expires_at,
+                expires_at=now + EXPIRES_AFTER,
                 fence=number,
                 again=row.again and not ask_again,
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from serving import migrate, tables
 
@@ -78,6 +79,21 @@ def lock_counter(connection: sa.Connection, name: str) -> int:
 def advance_counter(connection: sa.Connection, name: str, value: int) -> None:
     """Set a counter that this transaction has locked."""
     connection.execute(_ADVANCE, {"counter": name, "value": value})
+
+
+def insert_missing(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
+    """Insert a row unless there is one of its primary key.
+
+    Transactions that do so at the same moment wait for each other, then see the first one's row.
+    """
+    key = list(table.primary_key.columns)
+    if connection.dialect.name in ("mysql", "mariadb"):
+        # Not IGNORE: it would lock the row for reading, and two who then update it are a deadlock.
+        same = {column.name: column for column in key}
+        connection.execute(mysql.insert(table).values(row).on_duplicate_key_update(same))
+        return
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(insert(table).values(row).on_conflict_do_nothing(index_elements=key))
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:

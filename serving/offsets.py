@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from serving import tables
-from serving.database import reading, writing
+from serving.database import insert_missing, reading, writing
 from serving.fences import Fence, check
 
 
@@ -31,12 +31,11 @@ def advance(engine: sa.Engine, marks: Mapping[str, int], fence: Fence | None = N
     with writing(engine) as connection:
         check(connection, fence)
         for consumer, offset in sorted(marks.items()):
+            insert_missing(connection, table, {"consumer": consumer, "offset": offset})
             current = connection.execute(
                 sa.select(table.c.offset).where(table.c.consumer == consumer).with_for_update()
-            ).scalar_one_or_none()
-            if current is None:
-                connection.execute(sa.insert(table), {"consumer": consumer, "offset": offset})
-            elif offset > current:
+            ).scalar_one()
+            if offset > current:
                 connection.execute(
                     sa.update(table).where(table.c.consumer == consumer).values(offset=offset)
                 )

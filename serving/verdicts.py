@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from serving import tables
-from serving.database import reading, writing
+from serving.database import insert_missing, reading, writing
 from serving.fences import Fence, check
 
 
@@ -43,14 +43,8 @@ def register(
     """Note that `release` was published to `path`. A second time changes nothing. `now` in µs."""
     with writing(engine) as connection:
         check(connection, fence)
-        if _row(connection, release) is None:
-            row = {
-                "release": release,
-                "created_at": now,
-                "path": path,
-                "lineage": _dump(lineage),
-            }
-            connection.execute(sa.insert(tables.releases), row)
+        row = {"release": release, "created_at": now, "path": path, "lineage": _dump(lineage)}
+        insert_missing(connection, tables.releases, row)
 
 
 def record(
