@@ -13,6 +13,7 @@ from features.asof import asof_join
 from features.log import connect
 from features.quiet import quiet
 from features.ragged import Ints
+from features.repo.definitions import definitions, served
 from features.schema import ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 from features.snapshots import Snapshots
 from features.store import open_store
@@ -40,6 +41,17 @@ def point_in_time(
     if entities.num_rows and _pairs(entities[key], source, key) <= feast_pairs:
         return feast_join(entities, features, view, names)
     return asof_join(entities, source, key, list(names))
+
+
+def _read(entities: pa.Table, features: Path, view: str, columns: tuple[str, ...]) -> pa.Table:
+    """`columns` of `view` at `entities`: what the trees' FeatureService gives, null in the rest."""
+    names = served([definitions(features).trees])[view]
+    table = point_in_time(entities, features, view, names)
+    for name in columns:
+        if name not in names:
+            kind = pq.read_schema(features / f"{view}.parquet").field(name).type
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    return table
 
 
 def _pairs(asked: pa.ChunkedArray, source: Path, key: str) -> int:
@@ -74,7 +86,7 @@ def users_at(user_ids: pa.ChunkedArray, timestamps: pa.ChunkedArray, features: P
             "event_timestamp": timestamps.cast(TIMESTAMP),
         }
     )
-    table = point_in_time(entities, features, "user_activity", QUERY_USER_COLUMNS)
+    table = _read(entities, features, "user_activity", QUERY_USER_COLUMNS)
     return table.select(["row", *QUERY_USER_COLUMNS]).rename_columns(["query", *QUERY_USER_COLUMNS])
 
 
@@ -106,7 +118,7 @@ def items_at(item_ids: pa.ChunkedArray, moments: Ints, features: Path) -> pa.Tab
             "event_timestamp": pa.array(moments[snapshot]).cast(TIMESTAMP),
         }
     )
-    table = point_in_time(entities, features, "item_activity", ITEM_FEATURES)
+    table = _read(entities, features, "item_activity", ITEM_FEATURES)
     found = {"snapshot": pa.array(moments[snapshot]), "item": pa.array(item.astype(np.int32))}
     return pa.table(found | {name: table[name] for name in ITEM_FEATURES})
 

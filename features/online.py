@@ -57,11 +57,14 @@ class OnlineStore:
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey
         from feast.protos.feast.types.Value_pb2 import Value
 
+        from features.repo.definitions import served
+
         self._key, self._value = EntityKey, Value
         self.root = settings.root / "feast"
         self._redis = settings.redis_url.get_secret_value() if settings.redis_url else None
         self._reader, self._writer = self._open(), self._open()
         self._views = {view.name: view for view in self._reader.list_feature_views()}
+        self._names = served(self._reader.list_feature_services())
         self._reading, self._writing = threading.Lock(), threading.Lock()
 
     def read(
@@ -187,7 +190,10 @@ class OnlineStore:
             return []
         with self._reading:
             found = self._read(self._views[view], [self._entity(key, value) for value in ids])
-        return [row or {} for _, row in found]
+        names = self._names.get(view, ())
+        return [
+            {name: row[name] for name in names if name in row} if row else {} for _, row in found
+        ]
 
     def _read(self, view: Any, entities: list[Any]) -> list[tuple[datetime | None, Any]]:
         # The provider's read, without the response object of get_online_features: a third of the

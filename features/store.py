@@ -7,7 +7,7 @@ from pathlib import Path
 from feast import FeatureStore, RepoConfig
 from filelock import FileLock
 
-from features.repo.definitions import definitions
+from features.repo.definitions import Definitions, definitions, served
 
 PROJECT = "rondo"
 
@@ -18,7 +18,8 @@ def open_store(
     """A store with everything registered over the Parquet files in `features`.
 
     root: folder of the registry and of the online store (created); features: None keeps what is
-    registered, or registers views over files that do not exist yet; redis_url: a Redis to hold the
+    registered, or, where that is nothing or another version's, registers views over files that do
+    not exist yet; redis_url: a Redis to hold the
     online values instead of SQLite. Registering again is harmless.
     """
     root.mkdir(parents=True, exist_ok=True)
@@ -45,9 +46,22 @@ def open_store(
                 repo_path=root,
             )
         )
-        if features is not None or not store.list_feature_views():
-            store.apply(definitions(features or root).objects)
+        wanted = definitions(features or root)
+        if features is not None or not _registered(store, wanted):
+            store.apply(wanted.objects)
     return store
+
+
+def _registered(store: FeatureStore, wanted: Definitions) -> bool:
+    """Does the registry name the features of these definitions? It does not before the first use,
+    nor after an upgrade that gave a model another feature."""
+    known = {
+        view.name: {field.name for field in view.features} for view in store.list_feature_views()
+    }
+    services = (wanted.transformer, wanted.trees)
+    return served(store.list_feature_services()) == served(services) and all(
+        set(names) <= known.get(view, set()) for view, names in served(services).items()
+    )
 
 
 def registry_lock(root: Path) -> FileLock:

@@ -1,14 +1,18 @@
 """What Feast knows: entities, views, the push source of live history, a service per model.
 
+SERVICES says which features of which view a model gets. Training joins and the online store read
+what the service names and nothing else, so that is the one place where a model gains a feature.
+
 `feast apply` in this folder registers the module's objects over `data/features` of this checkout
 (`RONDO_FEATURES` moves it); the code registers `definitions(folder)` over any other folder.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.types import Array, Float64, Int64, String
@@ -22,6 +26,17 @@ _HISTORY = [
     Field(name="timestamps", dtype=Array(Int64)),
     Field(name="hidden", dtype=Array(String)),
 ]
+
+#: Model to view to the features that its FeatureService serves.
+SERVICES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "transformer": {
+        view: tuple(field.name for field in _HISTORY) for view in ("user_history", "live_history")
+    },
+    "trees": {
+        "user_activity": (*USER_FEATURES, "impressed_items", "impressed_counts"),
+        "item_activity": ITEM_FEATURES,
+    },
+}
 
 #: Values stay until they are overwritten: the clock of a simulation is not the machine's.
 _FOREVER = timedelta(0)
@@ -91,6 +106,13 @@ def definitions(folder: Path) -> Definitions:
         schema=_HISTORY,
         source=PushSource(name="live_events", batch_source=history),
     )
+    views = {v.name: v for v in (user_activity, item_activity, user_history, live_history)}
+    services = {
+        model: FeatureService(
+            name=model, features=[views[view][list(names)] for view, names in read.items()]
+        )
+        for model, read in SERVICES.items()
+    }
     return Definitions(
         user=user,
         item=item,
@@ -98,9 +120,18 @@ def definitions(folder: Path) -> Definitions:
         item_activity=item_activity,
         user_history=user_history,
         live_history=live_history,
-        transformer=FeatureService(name="transformer", features=[user_history, live_history]),
-        trees=FeatureService(name="trees", features=[user_activity, item_activity]),
+        transformer=services["transformer"],
+        trees=services["trees"],
     )
+
+
+def served(services: Iterable[FeatureService]) -> dict[str, tuple[str, ...]]:
+    """View to the names of the features that `services` give of it."""
+    return {
+        projection.name: tuple(feature.name for feature in projection.features)
+        for service in services
+        for projection in service.feature_view_projections
+    }
 
 
 def _numbers(names: tuple[str, ...]) -> list[Field]:
