@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from features.errors import InputError
 from serving import migrate, tables
 
 BUSY_TIMEOUT_MS = 30_000
@@ -26,8 +27,7 @@ _ADVANCE = sa.update(tables.counters).where(_counter).values(value=sa.bindparam(
 def connect(url: str) -> sa.Engine:
     """An engine whose tables are those of this program; older ones are brought up first.
 
-    Raises `migrate.SchemaVersionError` where that cannot be, ValueError for a dialect other than
-    SQLite, PostgreSQL and MySQL/MariaDB.
+    Raises `migrate.SchemaVersionError` where that cannot be, and as `open_engine` does.
     """
     engine = open_engine(url)
     try:
@@ -39,22 +39,34 @@ def connect(url: str) -> sa.Engine:
 
 
 def open_engine(url: str) -> sa.Engine:
-    """An engine, whatever its tables. Raises ValueError for a dialect that Rondo does not know."""
-    parsed = sa.make_url(url)
-    dialect = parsed.get_backend_name()
+    """An engine, whatever its tables, not yet connected. Raises InputError for a URL that is none,
+    or of a database that Rondo does not know or has no driver for; it says no part of the URL."""
+    try:
+        parsed = sa.make_url(url)
+        dialect = parsed.get_backend_name()
+    except (sa.exc.ArgumentError, ValueError):
+        raise InputError(
+            "RONDO_DATABASE_URL is no URL of a database: postgresql+psycopg://user:password@host/"
+            "name, with % and what else is special in a password written as %25 and so on"
+        ) from None
     if dialect == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
-    elif dialect in ("postgresql", "mysql", "mariadb"):
-        engine = sa.create_engine(
+        return engine
+    if dialect not in ("postgresql", "mysql", "mariadb"):
+        raise InputError(f"'{dialect}' is no database Rondo knows: sqlite, postgresql or mysql")
+    try:
+        return sa.create_engine(
             parsed, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_recycle=1800
         )
-    else:
-        raise ValueError(f"'{dialect}' is no database Rondo knows: sqlite, postgresql or mysql")
-    return engine
+    except (ImportError, sa.exc.NoSuchModuleError) as error:
+        raise InputError(
+            f"no driver for {parsed.drivername}: use postgresql+psycopg:// after `pip install -e "
+            f"'.[postgres]'`, mysql+pymysql:// after `pip install -e '.[mysql]'` ({error})"
+        ) from None
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def read_sql(url: str, mapping: TableMapping) -> Raw:
         raise IngestError(f"{_without_password(url)}: name the table or the SELECT under 'path'")
     query = mapping.path if " " in mapping.path.strip() else f"SELECT * FROM {mapping.path}"
     try:
-        with sa.create_engine(url).connect() as connection:
+        # Without a pool no connection stays open at the source.
+        with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
             result = connection.execute(sa.text(query))
             names = list(result.keys())
             rows = [tuple(row) for row in result]
@@ -81,6 +82,7 @@ def _without_password(url: str) -> str:
     import sqlalchemy as sa
 
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
+        parsed = sa.make_url(url).set(query={})  # a password may stand there, too
+        return parsed.render_as_string(hide_password=True)
     except sa.exc.ArgumentError:
         return url.split("@")[-1]

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from features.errors import InputError
 from serving import tables
 from serving.database import connect, lock_counter, reading, writing
+from tests.serving.conftest import empty_database
 
 
 def test_opening_makes_every_table_once(database_url: str, table_names: set[str]) -> None:
@@ -62,6 +64,34 @@ def test_a_reader_waits_for_no_writer(sqlite: sa.Engine) -> None:
         assert lock_counter(writer, "events") == 0
         with reading(sqlite) as reader:
             assert reader.execute(sa.text("SELECT count(*) FROM events")).scalar() == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sesame", "is no URL of a database"),
+        ("postgresql+psycopg://ann:ses@ame@host:sesame/rondo", "is no URL of a database"),
+        ("postgresql+sesame://ann:sesame@host/rondo", "no driver for postgresql"),
+        ("oracle://ann:sesame@host/rondo", "'oracle' is no database Rondo knows"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_one_line_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        connect(url)
+    assert ":sesame@" not in str(caught.value)
+    assert "ame@" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("variable", ["RONDO_TEST_POSTGRES_URL", "RONDO_TEST_MYSQL_URL"])
+def test_a_refused_login_names_no_password(variable: str) -> None:
+    with empty_database(variable) as url:
+        wrong = sa.make_url(url).set(username="nobody", password="sesame-1", query={})
+        with pytest.raises(sa.exc.OperationalError) as caught:
+            connect(wrong.render_as_string(hide_password=False))
+    assert "nobody" in str(caught.value)
+    assert "sesame" not in str(caught.value)
 
 
 def test_an_unknown_dialect_is_named(tmp_path: Path) -> None:
