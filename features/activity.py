@@ -5,18 +5,35 @@ from typing import Final
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.aggregates import item_activity, user_activity
-from features.log import connect, write
+from features.log import connect
 from features.quiet import quiet
+from features.ragged import Ints, offsets_of, spans
 from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 from features.snapshots import Snapshots
 
+HISTORY: Final = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("items", pa.list_(pa.string())),
+        ("event_types", pa.list_(pa.int64())),
+        ("timestamps", pa.list_(pa.int64())),
+        ("hidden", pa.list_(pa.string())),
+        ("event_timestamp", TIMESTAMP),
+        ("created_timestamp", TIMESTAMP),
+    ]
+)
+
 #: Rows of a row group, and of what is in memory at a time.
 ROWS: Final = 100_000
+
+#: Users of a row group of histories.
+USERS: Final = 20_000
 
 
 @quiet()
@@ -48,44 +65,53 @@ def write_activity(split: Path, out: Path, snapshots: Snapshots) -> None:
 def write_history(split: Path, out: Path, snapshot: int, length: int) -> None:
     """`user_history.parquet`: the newest `length` positive events, and all hidden items, of every
     user as of `snapshot` (µs), oldest first."""
-    connection = connect()
-    for name in ("users", "items"):
-        connection.execute(
-            f"CREATE VIEW {name} AS SELECT {name[:-1]}_id, file_row_number::INTEGER AS {name[:-1]} "
-            f"FROM read_parquet('{split / name}.parquet', file_row_number = true)"
-        )
-    for name in ("events", "hidden"):
-        connection.execute(
-            f"CREATE VIEW known_{name} AS SELECT *, row_number() OVER () AS place "
-            f"FROM read_parquet('{split / name}.parquet') "
-            f"WHERE timestamp < {snapshot} AND received_at < {snapshot}"
-        )
-    write(
-        connection,
-        f"""
-        WITH newest AS (
-            SELECT * FROM known_events
-            QUALIFY row_number() OVER (PARTITION BY user ORDER BY place DESC) <= {length}
-        ),
-        histories AS (
-            SELECT user, list(item_id ORDER BY place) AS items,
-                   list(event_type::BIGINT ORDER BY place) AS event_types,
-                   list(timestamp ORDER BY place) AS timestamps
-            FROM newest JOIN items USING (item) GROUP BY user
-        ),
-        hides AS (
-            SELECT user, list(DISTINCT item_id ORDER BY item_id) AS hidden
-            FROM known_hidden JOIN items USING (item) GROUP BY user
-        )
-        SELECT user_id, coalesce(items, []) AS items, coalesce(event_types, []) AS event_types,
-               coalesce(timestamps, []) AS timestamps, coalesce(hidden, []) AS hidden,
-               make_timestamptz({snapshot}) AS event_timestamp,
-               make_timestamptz({snapshot}) AS created_timestamp
-        FROM histories FULL JOIN hides USING (user) JOIN users USING (user)
-        ORDER BY user
-        """,
-        out / "user_history.parquet",
-    )
+    user_ids = pq.read_table(split / "users.parquet")["user_id"].combine_chunks()
+    item_ids = pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"]
+    item_ids = item_ids.combine_chunks()
+    count = len(user_ids)
+    events, user = _known(split / "events.parquet", snapshot)
+    lengths = np.bincount(user, minlength=count)
+    kept = np.minimum(lengths, length)
+    newest = events.take(pa.array(spans(offsets_of(lengths)[1:] - kept, kept)))
+    hides, who = _known(split / "hidden.parquet", snapshot)
+    # By item id, as text, once each.
+    place = np.argsort(pc.sort_indices(item_ids).to_numpy())[hides["item"].to_numpy()]
+    _, first = np.unique(who * max(len(item_ids), 1) + place, return_index=True)
+    hidden, hidden_lengths = hides.take(pa.array(first)), np.bincount(who[first], minlength=count)
+    offsets, hidden_offsets = offsets_of(kept), offsets_of(hidden_lengths)
+    moment = pa.scalar(snapshot, pa.int64()).cast(TIMESTAMP)
+    with pq.ParquetWriter(out / "user_history.parquet", HISTORY, compression="zstd") as file:
+        for start in range(0, count, USERS):
+            part = slice(start, min(start + USERS, count))
+
+            def lists(
+                table: pa.Table, name: str, offsets: Ints, kind: pa.DataType, part: slice = part
+            ) -> pa.ListArray:
+                own = offsets[part.start : part.stop + 1]
+                values = table[name].slice(own[0], own[-1] - own[0]).combine_chunks()
+                values = item_ids.take(values) if kind == pa.string() else values.cast(kind)
+                return pa.ListArray.from_arrays(pa.array(own - own[0], pa.int32()), values)
+
+            columns = [
+                user_ids.slice(part.start, part.stop - part.start),
+                lists(newest, "item", offsets, pa.string()),
+                lists(newest, "event_type", offsets, pa.int64()),
+                lists(newest, "timestamp", offsets, pa.int64()),
+                lists(hidden, "item", hidden_offsets, pa.string()),
+                *[pa.repeat(moment, part.stop - part.start)] * 2,
+            ]
+            known = (kept + hidden_lengths)[part] > 0
+            file.write_table(pa.table(columns, schema=HISTORY).filter(pa.array(known)))
+
+
+def _known(path: Path, snapshot: int) -> tuple[pa.Table, Ints]:
+    """Rows of `path` that had happened and were known before `snapshot`, and their users."""
+    moment = pa.scalar(snapshot, pa.int64())
+    before = (pc.field("timestamp") < moment) & (pc.field("received_at") < moment)
+    names = [*pq.read_schema(path).names]
+    wanted = [n for n in ("user", "item", "event_type", "timestamp") if n in names]
+    table = pq.read_table(path, columns=wanted, filters=before)
+    return table, table["user"].to_numpy().astype(np.int64)
 
 
 def _ids(engine: ibis.BaseBackend, split: Path, name: str) -> ir.Table:

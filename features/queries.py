@@ -16,7 +16,8 @@ def build_queries(
     Organic: the organic positives of one user at one moment are one target set; items that the
     user had before are no targets unless `repeats`; at most `max_queries_per_user`, evenly
     spaced. Slate: the impressions of one request, with the clicked ones as targets; only those
-    with a click, whose attribution window ended within the window.
+    with a click, whose attribution window ended within the window. At most `max_queries` of either
+    kind in a window, evenly spaced in time.
     """
     bounds = ", ".join(
         f"({order}, '{name}', {start}::BIGINT, {end}::BIGINT)"
@@ -27,7 +28,6 @@ def build_queries(
         f"(VALUES {bounds}) AS b(window_order, window_name, window_start, window_end)"
     )
     fresh = "true" if repeats else "timestamp = first_time"
-    kept = params.max_queries_per_user
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE queries AS
@@ -65,17 +65,31 @@ def build_queries(
             SELECT window_order, window_name, 'organic' AS kind, user, timestamp, '' AS request_id,
                    targets, []::INTEGER[] AS shown
             FROM numbered
-            WHERE n <= {kept} OR ((r + 1) * {kept}) // n > (r * {kept}) // n
+            WHERE {_evenly(params.max_queries_per_user)}
             UNION ALL
             SELECT window_order, window_name, 'slate', user, timestamp, request_id, targets, shown
             FROM slates
+        ),
+        ordered AS (
+            SELECT *,
+                   row_number() OVER (
+                       PARTITION BY window_order, kind ORDER BY timestamp, user, request_id
+                   ) - 1 AS r,
+                   count(*) OVER (PARTITION BY window_order, kind) AS n
+            FROM every
         )
         SELECT (row_number() OVER (
                    ORDER BY window_order, kind, timestamp, user, request_id) - 1)::INTEGER AS query,
                window_name AS "window", kind, user, timestamp, targets, shown
-        FROM every
+        FROM ordered
+        WHERE {_evenly(params.max_queries)}
         """
     )
+
+
+def _evenly(kept: int) -> str:
+    """Condition for `kept` evenly spaced rows of `n`, numbered `r` from 0; all of fewer."""
+    return f"n <= {kept} OR ((r + 1) * {kept}) // n > (r * {kept}) // n"
 
 
 QUERIES_IN_ORDER = "SELECT * FROM queries ORDER BY query"

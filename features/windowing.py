@@ -40,6 +40,10 @@ class SplitParams:
     max_queries_per_user: int = 5
     """Organic queries per user and window, chosen evenly spaced."""
 
+    max_queries: int = 5_000
+    """Queries of a kind (organic, slate) and window, chosen evenly spaced: what judging and the
+    trees cost grows with them times the catalogue."""
+
     history_length: int = 200
     """Newest positive events that a request carries."""
 

@@ -15,7 +15,7 @@ from features.requests import Queries, Requests
 from features.schema import EVENT_CODES, POSITIVE, EventType
 from features.training_set import Timeline
 from training.bootstrap import interval
-from training.judging import Judged, judge_scores
+from training.judging import Judged, judge_by, judge_scores
 from training.recommender import Recommender
 
 SYSTEMS: Final = ("served", "transformer", "frozen", "popularity")
@@ -117,8 +117,11 @@ def judge_wave(queries: Queries, served: Recommender | None, frozen: Recommender
         if recommender is not None:
             ranked = recommender.rank(requests, threads=2)
             judge[name] = judge_scores(queries, ranked.scores, K, ranked.candidates)
-    judge["popularity"] = judge_scores(queries, current.popularity_scores(requests), K)
-    judge["transformer"] = judge_scores(queries, current.transformer_scores(requests), K)
+    for name, score in (
+        ("popularity", current.popularity_scores),
+        ("transformer", current.transformer_scores),
+    ):
+        judge[name] = judge_by(queries, score, K, len(current.catalogue))
     judge.setdefault("served", judge["popularity"])
     return WaveJudged(requests.user_ids, judge)
 

@@ -19,15 +19,15 @@ import pyarrow.parquet as pq
 from features.catalogue import Catalogue
 from features.outputs import replace_folder
 from features.params import load
-from features.requests import Queries
+from features.requests import Queries, Requests
 from features.schema import DAY, POPULARITY_DAYS
 from features.training_set import load_catalogue, load_queries
 from features.windows import Windows
-from training.judging import judge_scores
+from training.judging import judge_by
 from training.metrics.hits import hits
 from training.rank_features import FEATURES
 from training.recommender import Recommender
-from training.retrieve import eligible_items, masked
+from training.retrieve import Scores, eligible_items, masked
 from training.sources.build import Sources, SourceSettings, hash_items
 from training.sources.neighbours import build_neighbours
 from training.sources.popularity import popularity_scores
@@ -96,12 +96,17 @@ def best_popularity(queries: Queries, catalogue: Catalogue, k: int = 10) -> int:
     """The window of POPULARITY_DAYS with the best NDCG on `queries`; the shortest of equals."""
     if len(queries) == 0:
         return POPULARITY_DAYS[len(POPULARITY_DAYS) // 2]
-    eligible = eligible_items(catalogue, queries.requests, repeats=False)
-    score = {}
-    for days in POPULARITY_DAYS:
-        scores = masked(popularity_scores(queries.requests, days), eligible)
-        score[days] = float(judge_scores(queries, scores, k).metrics[f"ndcg@{k}"].mean())
-    return max(POPULARITY_DAYS, key=lambda days: (score[days], -days))
+
+    def ndcg(days: int) -> float:
+        def scores(requests: Requests) -> Scores:
+            eligible = eligible_items(catalogue, requests, repeats=False)
+            return masked(popularity_scores(requests, days), eligible)
+
+        judged = judge_by(queries, scores, k, len(catalogue))
+        return float(judged.metrics[f"ndcg@{k}"].mean())
+
+    found = {days: ndcg(days) for days in POPULARITY_DAYS}
+    return max(POPULARITY_DAYS, key=lambda days: (found[days], -days))
 
 
 def candidate_table(recommender: Recommender, organic: Queries, slates: Queries) -> pa.Table:

@@ -25,7 +25,7 @@ from features.training_set import load_catalogue, load_queries
 from features.windows import Windows
 from training.evidence import Evidence, compare_slices, distinct_items, share_of
 from training.fingerprint import fingerprint
-from training.judging import EvaluateParams, Judged, beyond_accuracy, judge_scores
+from training.judging import EvaluateParams, Judged, beyond_accuracy, judge_by, judge_scores
 from training.metrics.coverage import coverage
 from training.recommender import Recommender
 from training.slices import slices
@@ -33,14 +33,16 @@ from training.slices import slices
 
 def judge_all(recommender: Recommender, queries: Queries, k: int) -> dict[str, Judged]:
     """`served` and, for comparison, each simpler system on the same queries."""
-    requests = queries.requests
-    ranked = recommender.rank(requests)
+    ranked = recommender.rank(queries.requests)
     judged = {"served": judge_scores(queries, ranked.scores, k, ranked.candidates)}
+    alone = {
+        "neighbours": recommender.neighbour_scores,
+        "popularity": recommender.popularity_scores,
+    }
     if recommender.scorer is not None:
-        judged["transformer"] = judge_scores(queries, recommender.transformer_scores(requests), k)
-    judged["neighbours"] = judge_scores(queries, recommender.neighbour_scores(requests), k)
-    judged["popularity"] = judge_scores(queries, recommender.popularity_scores(requests), k)
-    return judged
+        alone = {"transformer": recommender.transformer_scores} | alone
+    size = len(recommender.catalogue)
+    return judged | {name: judge_by(queries, score, k, size) for name, score in alone.items()}
 
 
 def gather_evidence(

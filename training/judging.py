@@ -1,12 +1,14 @@
 """One judge for every system: lists and what users chose in, metrics by query out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from features.catalogue import Catalogue
-from features.requests import Queries
+from features.requests import Queries, Requests
 from training.bootstrap import Interval, interval, paired_interval
 from training.metrics.coverage import coverage
 from training.metrics.diversity import diversity
@@ -19,6 +21,9 @@ from training.metrics.precision import precision
 from training.metrics.recall import recall
 
 Lists = npt.NDArray[np.int32]
+
+#: Scores of queries times items that are in memory at a time: 32 MB of them, and their copies.
+CHUNK_SCORES: Final = 2**23
 
 ACCURACY = {
     "ndcg": ndcg,
@@ -92,6 +97,19 @@ def judge(queries: Queries, lists: Lists) -> Judged:
 def judge_scores(queries: Queries, scores: Scores, k: int, items: Lists | None = None) -> Judged:
     """Judge scores [n, m] (see `top_lists`), ties counted against the model."""
     return judge(queries, top_lists(against_ties(scores, queries.targets, items), k, items))
+
+
+def judge_by(
+    queries: Queries, score: Callable[[Requests], Scores], k: int, catalogue_size: int
+) -> Judged:
+    """`judge_scores` of what `score` gives, [n, catalogue], CHUNK_SCORES of them at a time."""
+    size = max(1, CHUNK_SCORES // max(catalogue_size, 1))
+    parts = [
+        queries.select(np.arange(first, min(first + size, len(queries))))
+        for first in range(0, len(queries), size)
+    ]
+    lists = [top_lists(against_ties(score(part.requests), part.targets), k) for part in parts]
+    return judge(queries, np.concatenate([np.zeros((0, k), dtype=np.int32), *lists]))
 
 
 def beyond_accuracy(

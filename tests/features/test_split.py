@@ -145,6 +145,28 @@ def test_a_busy_user_gives_the_allowed_number_of_queries_evenly_spaced(tmp_path:
     assert times == [at(4, 3), at(4, 6)]
 
 
+def test_a_busy_log_gives_the_allowed_number_of_queries_of_a_kind_evenly_spaced(
+    tmp_path: Path,
+) -> None:
+    log = random_log(tmp_path / "log", days=4, per_day=200)
+    every = rows(run(log, tmp_path / "every", SplitParams(min_targets=20)), "queries")
+    few = rows(run(log, tmp_path / "few", SplitParams(min_targets=20, max_queries=7)), "queries")
+
+    def of(found: list[dict[str, object]]) -> dict[object, list[object]]:
+        times: dict[object, list[object]] = {}
+        for row in found:
+            times.setdefault((row["window"], row["kind"]), []).append(row["timestamp"])
+        return times
+
+    assert [row["query"] for row in few] == list(range(len(few)))
+    assert of(few).keys() == of(every).keys()
+    assert len(of(few)) == 4
+    for kind, times in of(few).items():
+        before = of(every)[kind]
+        assert len(before) > 14
+        assert times == [before[-(-(n + 1) * len(before) // 7) - 1] for n in range(7)]
+
+
 def test_a_slate_is_a_query_once_its_attribution_window_is_closed(tmp_path: Path) -> None:
     def slate(name: str, time: int) -> list[dict[str, object]]:
         slots = [{"request_id": name, "position": p, "propensity": 0.5} for p in range(3)]

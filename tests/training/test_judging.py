@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from features.requests import Requests
 from tests.training import market
-from training.judging import beyond_accuracy, judge, judge_scores
+from training.judging import beyond_accuracy, judge, judge_by, judge_scores
+from training.metrics.lists import Scores
 from training.slices import slices
 
 QUERIES = market.queries([[0], [0, 1], list(range(6)), list(range(55))], [[9], [58], [7], [56]])
@@ -25,6 +27,28 @@ def test_a_target_that_was_not_retrieved_scores_nothing() -> None:
 def test_a_constant_model_scores_nothing_where_it_could_have_been_lucky() -> None:
     judged = judge_scores(QUERIES, np.zeros((4, 60), dtype=np.float32), 10)
     assert judged.metrics["recall@10"].sum() == 0
+
+
+def test_judging_a_few_queries_at_a_time_gives_what_judging_all_at_once_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = np.random.default_rng(2).integers(0, 9, (4, 60)).astype(np.float32)
+    asked: list[int] = []
+
+    def score(requests: Requests) -> Scores:
+        asked.append(len(requests))
+        return table[requests.histories.lengths % 4]
+
+    whole = judge_scores(QUERIES, table[QUERIES.requests.histories.lengths % 4], 10)
+    for chunk, parts in ((60 * 3, [3, 1]), (1, [1] * 4), (10**6, [4])):
+        monkeypatch.setattr("training.judging.CHUNK_SCORES", chunk)
+        asked.clear()
+        judged = judge_by(QUERIES, score, 10, 60)
+        assert asked == parts
+        np.testing.assert_array_equal(judged.lists, whole.lists)
+        np.testing.assert_array_equal(judged.metrics["ndcg@10"], whole.metrics["ndcg@10"])
+    nobody = QUERIES.select(np.zeros(0, dtype=np.int64))
+    assert judge_by(nobody, score, 10, 60).lists.shape == (0, 10)
 
 
 def test_a_perfect_model_scores_one() -> None:

@@ -43,6 +43,19 @@ def test_only_the_strongest_neighbours_are_kept_strongest_first() -> None:
     assert (np.diff(few.weights, axis=1) <= 0).all()
 
 
+def test_neighbours_of_a_few_items_at_a_time_are_those_of_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    users, items = market.events()
+    ages = np.linspace(60.0, 0.0, len(users))
+    whole = build_neighbours(users, items, ages, 57, 5, 1.0, 30.0)
+    for pairs in (1, 300, 2000):
+        monkeypatch.setattr("training.sources.neighbours.CHUNK_PAIRS", pairs)
+        found = build_neighbours(users, items, ages, 57, 5, 1.0, 30.0)
+        np.testing.assert_array_equal(found.items, whole.items)
+        np.testing.assert_array_equal(found.weights, whole.weights)
+
+
 def test_an_item_nobody_chose_is_new_and_so_is_one_appended_later() -> None:
     users, items = market.events()
     found = build_neighbours(users, items, np.zeros(600), 50, 5, 1.0, 30.0)

@@ -4,8 +4,10 @@ Sarwar et al., "Item-based collaborative filtering recommendation algorithms" (2
 in Bell and Koren (2007).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,9 @@ from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 FILE = "neighbours.safetensors"
+
+#: Pairs of items of one user that are looked at together: about 50 bytes each.
+CHUNK_PAIRS: Final = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -74,15 +79,34 @@ def build_neighbours(
     matrix = sparse.csr_matrix(
         (weights, (users, items)), shape=(len(events_of_user), catalogue_size), dtype=np.float64
     )
-    together = (matrix.T @ matrix).tocsr()
-    norms = np.sqrt(together.diagonal())
-    together.setdiag(0.0)
-    together.eliminate_zeros()
-    pairs = together.tocoo()
-    similarity = pairs.data / (norms[pairs.row] * norms[pairs.col] + shrinkage)
-    best, strength = _best(pairs.row, pairs.col, similarity, catalogue_size, count)
+    norms = np.sqrt(np.bincount(matrix.indices, matrix.data**2, catalogue_size))
+    columns = matrix.T.tocsr()
+    had = np.diff(matrix.indptr)
+    pairs = np.bincount(matrix.indices, np.repeat(had, had), catalogue_size)
+    best, strength = [], []
+    for rows in _parts(pairs):
+        together = (columns[rows] @ matrix).tocoo()
+        other = together.row + rows.start != together.col
+        row, column, weight = together.row[other], together.col[other], together.data[other]
+        similarity = weight / (norms[row + rows.start] * norms[column] + shrinkage)
+        found = _best(row, column, similarity, rows.stop - rows.start, count)
+        best.append(found[0])
+        strength.append(found[1])
     events = np.bincount(items, minlength=catalogue_size).astype(np.int32)
-    return Neighbours(best, strength, events)
+    nothing = np.zeros((0, count))
+    return Neighbours(
+        np.concatenate([nothing, *best]).astype(np.int32),
+        np.concatenate([nothing, *strength]).astype(np.float32),
+        events,
+    )
+
+
+def _parts(pairs: npt.NDArray[Any]) -> Iterator[slice]:
+    """Items side by side whose `pairs` with others, by item, are about CHUNK_PAIRS together."""
+    part = (np.cumsum(pairs) // CHUNK_PAIRS).astype(np.int64)
+    starts = np.flatnonzero(np.diff(part, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=False):
+        yield slice(int(start), int(stop))
 
 
 def _best(
