@@ -5,18 +5,65 @@ python -m flows.serve [options of `bentoml serve`]
 Only this machine reaches it, as the service asks for no key; `--host` says otherwise.
 """
 
+import argparse
+import errno
 import os
+import socket
 import sys
+from collections.abc import Sequence
 
-from features.settings import Settings
+import psutil  # type: ignore[import-untyped]
+
 from flows import environment
+
+#: What BentoML takes where nothing else is said (`serving.service` sets the host).
+HOST, PORT = "127.0.0.1", 3000
 
 
 def main() -> None:
-    """Becomes `bentoml serve`."""
-    environment.prepare(Settings())
+    """Becomes `bentoml serve`. Ends with one line where the port is held."""
+    environment.settings()
+    if problem := held(*address(sys.argv[1:])):
+        sys.exit(f"make serve: {problem}")
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Rondo", *sys.argv[1:]]
     os.execv(sys.executable, command)
+
+
+def address(arguments: Sequence[str]) -> tuple[str, int]:
+    """Host and port that `bentoml serve` would listen on; it judges the other options itself."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--host", default=os.environ.get("BENTOML_HOST", HOST))
+    parser.add_argument("-p", "--port", default=os.environ.get("BENTOML_PORT", str(PORT)))
+    known, _ = parser.parse_known_args(list(arguments))
+    return str(known.host), int(known.port) if str(known.port).isdecimal() else PORT
+
+
+def held(host: str, port: int) -> str | None:
+    """Why nobody else can listen there, naming who does; None where it is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return f"cannot listen on {host} port {port}: {error.strerror}"
+        else:
+            return None
+    return f"port {port} is held by {_listener(port)}: stop it, or choose another with --port"
+
+
+def _listener(port: int) -> str:
+    """The process that listens on `port`, as far as this user may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            if listens and connection.pid is not None:
+                command = " ".join(psutil.Process(connection.pid).cmdline())
+                return f"process {connection.pid} ({command[:80]})"
+    except psutil.Error:
+        pass
+    return "another process"
 
 
 if __name__ == "__main__":

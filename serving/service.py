@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from features.online import OnlineStore
 from features.settings import Settings
-from serving import catalogue_feed, live_history
+from serving import catalogue_feed, live_history, orphan
 from serving.database import connect
 from serving.engine import Conflict, Engine, Unknown
 from serving.live import Follower
@@ -75,6 +75,8 @@ class Rondo:
         import torch
 
         torch.set_num_threads(1)
+        if bentoml.server_context.service_type is not None:  # else inside somebody's own process
+            orphan.end_with_parent()
         self.settings = Settings()
         logging.getLogger("rondo").setLevel(self.settings.log_level)
         self.database = connect(self.settings.database)

@@ -58,6 +58,28 @@ def addresses(port: int) -> set[str]:
     return {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
 
 
+def kill_supervisor(client: httpx.Client) -> None:
+    """SIGKILL to the process that started the worker which answers `client`."""
+    found = psutil.net_connections("tcp")
+    port = client.base_url.port
+    holder = next(
+        psutil.Process(c.pid)
+        for c in found
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid is not None
+    )
+    # Both hold the socket; the system names one of them.
+    is_worker = any("worker" in argument for argument in holder.cmdline())
+    (holder.parent() if is_worker else holder).kill()
+
+
+def wait_until_free(port: int, seconds: float = 15) -> None:
+    """Until nobody listens on `port`."""
+    deadline = time.monotonic() + seconds
+    while addresses(port):
+        assert time.monotonic() < deadline, f"port {port} is still held"
+        time.sleep(0.1)
+
+
 def from_checkout() -> list[str]:
     return [sys.executable, "-m", "bentoml", "serve", "serving.service:Rondo"]
 

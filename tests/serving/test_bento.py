@@ -12,7 +12,7 @@ from serving import channels, release
 from serving.bento import requirements
 from serving.database import connect
 from tests.s3 import S3
-from tests.serving.running import addresses, serving
+from tests.serving.running import addresses, kill_supervisor, serving, wait_until_free
 from tests.serving.small import NOW, make_release
 
 
@@ -86,4 +86,6 @@ def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel_to_s3(
             time.sleep(0.2)
             answer = client.post("/recommend", json={"user_id": "u"}, headers=headers).json()
         assert answer["generation"] == 1
+        kill_supervisor(client)
+        wait_until_free(client.base_url.port or 0)
     assert [path.name for path in (home / "cache" / "releases").iterdir()] == [second]
