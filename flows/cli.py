@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate a Ro
 
 @app.command()
 def status() -> None:
-    """Champion, feedback not yet ingested, and who is retraining."""
+    """Champion, feedback not yet ingested or refused and why, and who is retraining."""
     from flows import lease
     from flows.consumers import EVENTS
     from flows.rollout import CHANNEL, installation
@@ -33,8 +33,13 @@ def status() -> None:
         print("champion    none yet: run `rondo ingest FILE`, then `rondo retrain`")
     else:
         print(f"champion    {champion.release} (generation {champion.generation})")
-    stored, done = FeedbackLog(engine).last_offset(), offsets.read(engine, EVENTS)
+    log = FeedbackLog(engine)
+    stored, done = log.last_offset(), offsets.read(engine, EVENTS)
     print(f"feedback    {stored} events stored, {stored - done} not yet ingested")
+    dead = log.dead_reasons()
+    print(f"refused     {sum(dead.values())} events kept as dead letters")
+    for line in reasons.lines(dead):
+        print(line)
     held = lease.read(engine, "retrain")
     if held is None or held.holder is None:
         print("retrain     not running")

@@ -12,20 +12,35 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from features import schema
+from features.errors import InputError
+from features.ingest.refusals import item_refusal
 from serving import tables
 from serving.database import advance_counter, lock_counter, reading, writing
+
+#: Refused items that an error names.
+MAX_TOLD = 10
 
 FEED = pa.schema([pa.field("sequence", pa.int64(), nullable=False), *schema.ITEM])
 _COLUMNS = [tables.items.c[name] for name in FEED.names]
 _CONTENT = [name for name in schema.ITEM.names if name != "received_at"]
 
 
+class RefusedItems(InputError):
+    """Versions that the log would set aside; the message names them with the reason."""
+
+
 def upsert(engine: sa.Engine, items: Sequence[Mapping[str, Any]]) -> int:
     """Append the versions that differ from the latest known one; returns how many did.
 
     Rows of `schema.ITEM`: times in µs, `categories` a list, absent keys null, `available`
-    true when absent. Sending the same version twice stores it once.
+    true when absent. Sending the same version twice stores it once. Raises RefusedItems, and
+    stores nothing, where the log could not use one of them.
     """
+    refused = [(item, item_refusal(item, item["received_at"])) for item in items]
+    told = [f"item '{item.get('item_id')}': {why}" for item, why in refused if why is not None]
+    if told:
+        more = f"; and {len(told) - MAX_TOLD} more" if len(told) > MAX_TOLD else ""
+        raise RefusedItems("; ".join(told[:MAX_TOLD]) + more)
     rows = [_row(item) for item in items]
     with writing(engine) as connection:
         last = lock_counter(connection, "items")

@@ -19,7 +19,7 @@ from serving.metrics import Metrics
 from serving.models import (
     FeedbackInput,
     FeedbackOutput,
-    HistoryEntry,
+    HistoryEvent,
     HistoryOutput,
     Item,
     RecommendInput,
@@ -162,7 +162,7 @@ class Engine:
         return HistoryOutput(
             user_id=user_id,
             events=[
-                HistoryEntry(item_id=ids[i], event_type=names[int(t)], timestamp=int(ts))
+                HistoryEvent(item_id=ids[i], event_type=names[int(t)], timestamp=int(ts))
                 for i, t, ts in zip(
                     histories.items, histories.event_types, histories.timestamps, strict=True
                 )

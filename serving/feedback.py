@@ -1,4 +1,8 @@
-"""From what a client sent to rows of the outbox: checked one by one, joined to the slots shown."""
+"""From what a client sent to rows of the outbox: checked one by one, joined to the slots shown.
+
+What the log would set aside is refused here, by the same rules and with the same words
+(`features.ingest.refusals`), before anybody is told that it was accepted.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +10,14 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from features.schema import MINUTE
+from features.ingest.refusals import event_refusal
+from features.ingest.times import microseconds
 from serving.log import Row, Slot
 from serving.models import FeedbackEvent
 from serving.signing import Signer
 
-#: Clocks of clients may run ahead of ours by this much.
-TOLERANCE: Final = 5 * MINUTE
+#: What a client may say of an event; the rest of it is ours to know.
+_SENT: Final = tuple(FeedbackEvent.model_fields)
 
 
 @dataclass(frozen=True)
@@ -38,13 +43,13 @@ def check(
     """Valid events as rows of the outbox (without position, propensity, release), and the rest.
 
     The signature of a `request_id` is taken off. `now`: when they were received, µs; an event
-    without a timestamp happened now, one from the near future too.
+    without a timestamp happened now, one from the near future too. Each event's time is read by
+    itself: s, ms or µs by magnitude, or ISO 8601.
     """
     rows, rejected = [], []
     for payload in sent:
         try:
-            event = FeedbackEvent.model_validate(payload)
-            rows.append(_row(event, signer, now))
+            rows.append(_row(payload, signer, now))
         except ValidationError as error:
             rejected.append(Rejection(_event_id(payload), _reason(error), payload))
         except ValueError as error:
@@ -91,10 +96,17 @@ def join(
     return joined, rejected
 
 
-def _row(event: FeedbackEvent, signer: Signer, now: int) -> dict[str, Any]:
-    timestamp = now if event.timestamp is None else event.timestamp
-    if timestamp > now + TOLERANCE:
-        raise ValueError(f"the timestamp {timestamp} is in the future (now: {now})")
+def _row(payload: Any, signer: Signer, now: int) -> dict[str, Any]:
+    if not isinstance(payload, dict):
+        raise ValueError("an event must be an object")
+    told = {name: payload.get(name) for name in _SENT} | {"timestamp": _time(payload, now)}
+    kind = told["event_type"]
+    if isinstance(kind, str):
+        told["event_type"] = kind.strip(" ").lower()  # as ingestion reads it
+    reason = event_refusal(told | {"received_at": now}, now)
+    if reason is not None:
+        raise ValueError(reason)
+    event = FeedbackEvent.model_validate(told)
     request_id = None
     if event.request_id is not None:
         request_id = signer.verify(event.request_id)
@@ -107,7 +119,7 @@ def _row(event: FeedbackEvent, signer: Signer, now: int) -> dict[str, Any]:
         "event_type": event.event_type.value,
         "value": event.value,
         "query": event.query,
-        "timestamp": min(timestamp, now),
+        "timestamp": min(told["timestamp"], now),
         "received_at": now,
         "placement": event.placement,
         "request_id": request_id,
@@ -115,6 +127,15 @@ def _row(event: FeedbackEvent, signer: Signer, now: int) -> dict[str, Any]:
         "propensity": None,
         "release": None,
     }
+
+
+def _time(payload: Mapping[str, Any], now: int) -> int | None:
+    """µs; None for what is no time."""
+    sent = payload.get("timestamp")
+    try:
+        return now if sent is None else microseconds(sent)
+    except ValueError:
+        return None
 
 
 def _event_id(payload: Any) -> str | None:

@@ -6,6 +6,7 @@ the same rows.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -213,6 +214,13 @@ class FeedbackLog:
         with reading(self.engine) as connection:
             rows = connection.execute(query).mappings().all()
         return [dict(row) | {"payload": json.loads(row["payload"])} for row in rows]
+
+    def dead_reasons(self, newest: int = 100_000) -> dict[str, int]:
+        """Reasons of the `newest` dead letters, with how many have each."""
+        table = tables.dead_letters
+        recent = sa.select(table.c.reason).order_by(table.c.number.desc()).limit(newest).subquery()
+        with reading(self.engine) as connection:
+            return dict(Counter(connection.execute(sa.select(recent.c.reason)).scalars()))
 
     def request(self, request_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
         """A logged request and its slots in order of position, or None."""

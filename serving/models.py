@@ -2,8 +2,16 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
+from features.ingest.times import microseconds
 from features.schema import EventType
 from serving.tables import ID_LENGTH
 
@@ -22,6 +30,13 @@ IMPRESSION: Final = "impression:"
 Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
 Microseconds = Annotated[int, Field(ge=0, le=LAST_MOMENT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+#: How a time may be written by a client (`features.ingest.times`).
+TIME_SCHEMA: Final = {
+    "anyOf": [{"type": "number"}, {"type": "string"}],
+    "description": "s, ms, µs or ns since 1970, by magnitude, or ISO 8601 (UTC without a zone)",
+}
+#: A time that a client wrote, as µs.
+Moment = Annotated[Microseconds, BeforeValidator(microseconds), WithJsonSchema(TIME_SCHEMA)]
 
 
 class Input(BaseModel):
@@ -35,7 +50,7 @@ class HistoryEntry(Input):
 
     item_id: Id
     event_type: EventType = EventType.VIEW
-    timestamp: Microseconds
+    timestamp: Moment
 
 
 class RecommendInput(Input):
@@ -77,7 +92,11 @@ class RecommendOutput(BaseModel):
 
 
 class FeedbackEvent(BaseModel):
-    """One outcome. Position, propensity and release come from our log, never from the client."""
+    """One outcome. Position, propensity and release come from our log, never from the client.
+
+    `serving.feedback` reads times and judges by the log's own rules before; here is what the
+    service asks for beyond them.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -87,7 +106,7 @@ class FeedbackEvent(BaseModel):
     event_type: EventType
     value: Number | None = None
     query: Text | None = None
-    timestamp: Microseconds | None = None
+    timestamp: Annotated[Microseconds | None, WithJsonSchema(TIME_SCHEMA)] = None
     placement: Id | None = None
     request_id: Annotated[str, Field(max_length=300)] | None = None
 
@@ -97,8 +116,6 @@ class FeedbackEvent(BaseModel):
             raise ValueError("impressions are logged by the service, not sent")
         if self.event_id.startswith(IMPRESSION):
             raise ValueError(f"an event_id that begins with '{IMPRESSION}' is the service's own")
-        if self.item_id is None and self.event_type is not EventType.SEARCH:
-            raise ValueError(f"a {self.event_type} needs an item_id")
         return self
 
 
@@ -142,7 +159,7 @@ class CatalogueItem(Input):
     categories: list[Id] | None = Field(default=None, max_length=100)
     price: Number | None = None
     available: bool = True
-    created_at: Microseconds | None = None
+    created_at: Moment | None = None
     image: Text | None = None
     audio: Text | None = None
     attributes: Text | None = None
@@ -186,11 +203,19 @@ class HistoryInput(Input):
     user_id: Id
 
 
+class HistoryEvent(BaseModel):
+    """Something that a user did."""
+
+    item_id: str
+    event_type: EventType
+    timestamp: int = Field(description="µs since 1970")
+
+
 class HistoryOutput(BaseModel):
     """Positive events, oldest first, and hidden items."""
 
     user_id: str
-    events: list[HistoryEntry]
+    events: list[HistoryEvent]
     hidden: list[str]
 
 

@@ -139,10 +139,10 @@ class Rondo:
         """New items and new versions of items; shown within about a second."""
         try:
             now = self._now(ctx)
-        except ClockError as problem:
+            rows = [item.model_dump() | {"received_at": now} for item in sent.items]
+            return _answer(ctx, CatalogueOutput(changed=catalogue_feed.upsert(self.database, rows)))
+        except (ClockError, catalogue_feed.RefusedItems) as problem:
             return _problem(ctx, HTTPStatus.BAD_REQUEST, problem)
-        rows = [item.model_dump() | {"received_at": now} for item in sent.items]
-        return _answer(ctx, CatalogueOutput(changed=catalogue_feed.upsert(self.database, rows)))
 
     @bentoml.api(output_spec=SimilarOutput)
     async def similar(self, asked: SimilarInput, /, ctx: bentoml.Context) -> Any:

@@ -12,6 +12,7 @@ from flows import environment
 from flows.rollout import Rollout
 from serving import channels, verdicts
 from serving.database import connect
+from serving.log import FeedbackLog
 from serving.migrate import head
 from tests.serving import old_schema
 
@@ -43,6 +44,19 @@ def test_an_empty_installation_says_what_to_do(tmp_path: Path) -> None:
     result = rondo(tmp_path, "status")
     assert "rondo retrain" in result.stdout
     assert "0 events stored" in result.stdout
+
+
+def test_status_tells_refused_feedback_by_reason(rollout: Rollout) -> None:
+    log = FeedbackLog(rollout.engine)
+    for number, reason in enumerate(["item_id is missing", "a rating has no value"] * 2 + ["late"]):
+        log.dead_letter(f"e{number}", reason, {}, number)
+    told = rondo(rollout.settings.root, "status").stdout.splitlines()
+    first = told.index("refused     5 events kept as dead letters")
+    assert told[first + 1 : first + 4] == [
+        "  2 × a rating has no value",
+        "  2 × item_id is missing",
+        "  1 × late",
+    ]
 
 
 def test_status_and_releases_name_the_champion(rollout: Rollout) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from serving.feedback import TOLERANCE, check, join
+from features.ingest.refusals import CLOCK_TOLERANCE
+from serving.feedback import check, join
 from serving.log import Slot
 from serving.signing import Signer
 
@@ -30,16 +31,16 @@ def test_a_valid_event_becomes_a_row_with_both_times() -> None:
         ({"event_type": "zoom"}, "event_type"),
         ({"event_type": "impression"}, "impressions are logged by the service"),
         ({"event_type": None}, "event_type"),
-        ({"item_id": None}, "a click needs an item_id"),
+        ({"item_id": None}, "item_id is missing"),
         ({"user_id": ""}, "user_id"),
         ({"user_id": " u"}, "user_id"),
         ({"user_id": 7}, "user_id"),
-        ({"event_id": "a\0b"}, "event_id"),
+        ({"event_id": "a\0b"}, "control character"),
         ({"event_id": "impression:r:0"}, "begins with 'impression:' is the service's own"),
         ({"event_id": "x" * 201}, "event_id"),
         ({"item_id": "\ud800"}, "item_id"),
         ({"value": float("nan")}, "value"),
-        ({"timestamp": NOW + TOLERANCE + 1}, "in the future"),
+        ({"timestamp": NOW + CLOCK_TOLERANCE + 1}, "in the future"),
         ({"timestamp": -1}, "timestamp"),
         ({"timestamp": "yesterday"}, "timestamp"),
         ({"request_id": "r.0123"}, "signature"),
@@ -64,7 +65,7 @@ def test_something_that_is_no_event_is_set_aside_and_its_neighbours_are_kept(pay
 
 
 def test_a_clock_that_runs_a_little_ahead_is_set_back_to_now() -> None:
-    (row,), _ = check([sent(timestamp=NOW + TOLERANCE)], SIGNER, NOW)
+    (row,), _ = check([sent(timestamp=NOW + CLOCK_TOLERANCE)], SIGNER, NOW)
     assert row["timestamp"] == NOW
 
 
