@@ -119,7 +119,7 @@ def _row(payload: Any, signer: Signer, now: int) -> dict[str, Any]:
         "event_type": event.event_type.value,
         "value": event.value,
         "query": event.query,
-        "timestamp": min(told["timestamp"], now),
+        "timestamp": now if event.timestamp is None else min(event.timestamp, now),
         "received_at": now,
         "placement": event.placement,
         "request_id": request_id,
