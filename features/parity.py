@@ -1,7 +1,7 @@
 """Do the values that were served equal those that training would compute for the same moment?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.item_steps import ItemSteps
 from features.joins import items_at, users_at
 from features.ragged import Ints
 from features.requests import Requests
@@ -35,11 +36,19 @@ class Parity:
 
 
 def offline_requests(
-    split: Path, features: Path, user_ids: Sequence[str], timestamps: Sequence[int]
+    split: Path,
+    features: Path,
+    user_ids: Sequence[str],
+    timestamps: Sequence[int],
+    snapshots: Sequence[int] | None = None,
 ) -> Requests:
     """What training would know of `user_ids` at `timestamps` (µs), from `data/split` and
-    `data/features` that were built later. Raises ValueError for a user who is not in the log, or
-    a time before the first snapshot."""
+    `data/features` that were built later.
+
+    snapshots: of the batch features that each request reads, µs; by default the last before it,
+    as in training. Raises ValueError for a user who is not in the log, or a time before the first
+    snapshot.
+    """
     known = pq.read_table(split / "users.parquet")["user_id"]
     users = pc.index_in(pa.array(user_ids, pa.string()), value_set=known)
     if users.null_count:
@@ -56,15 +65,21 @@ def offline_requests(
         }
     )
     ids = pa.chunked_array([pa.array(user_ids, pa.string())])
-    held = np.unique(Snapshots.read(features).held(moments.to_numpy()))
+    read = (
+        Snapshots.read(features).held(moments.to_numpy())
+        if snapshots is None
+        else np.array(snapshots, dtype=np.int64)
+    )
+    held = np.unique(read)
     item_ids = pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"]
-    return queries_at(
-        split,
-        features,
-        queries,
-        users_at(ids, moments, features),
-        items_at(item_ids, held, features),
-    ).requests
+    items = items_at(item_ids, held, features)
+    batch = users_at(ids, pa.chunked_array([pa.array(read)]), features)
+    requests = queries_at(split, features, queries, batch, items).requests
+    return replace(
+        requests,
+        item_features=ItemSteps.from_table(items, held, len(item_ids)),
+        snapshot=np.searchsorted(held, read).astype(np.int32),
+    )
 
 
 def compare(served: Requests, offline: Requests, tolerance: float = 1e-5) -> Parity:
@@ -73,15 +88,22 @@ def compare(served: Requests, offline: Requests, tolerance: float = 1e-5) -> Par
     Parts: user_features and item_features (relative tolerance, NaN equals NaN), impressed, history
     (items, event types and times; events of one moment in any order), hidden (as a set).
     """
-    count = len(served)
-    different = {
+    different = user_parts(served, offline, tolerance) | {
+        "item_features": _item_differs(served, offline, tolerance)
+    }
+    return Parity(len(served), {name: int(rows.sum()) for name, rows in different.items()})
+
+
+def user_parts(
+    served: Requests, offline: Requests, tolerance: float = 1e-5
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """The parts of `compare` that are the user's own: which requests differ, bool [n] each."""
+    return {
         "user_features": _differs(served.user_features, offline.user_features, tolerance),
-        "item_features": _item_differs(served, offline, tolerance),
         "impressed": _rows_differ(_impressed(served), _impressed(offline)),
         "history": _rows_differ(_histories(served), _histories(offline)),
         "hidden": _rows_differ(_hidden(served), _hidden(offline)),
     }
-    return Parity(count, {name: int(rows.sum()) for name, rows in different.items()})
 
 
 def _differs(

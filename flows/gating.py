@@ -21,6 +21,7 @@ from features.requests import Queries
 from features.training_set import load_catalogue, load_queries
 from flows import arrivals, verdict_report
 from flows.learning_curve import Curve
+from flows.parity import serving_parity
 from flows.release_checks import release_checks
 from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
@@ -85,6 +86,7 @@ def judge(
     thresholds = load(GateParams, "gate", parameters)
     params = load(EvaluateParams, "evaluate", parameters)
     evidence, checks = gather(workspace, engine, rollout, release, params)
+    checks.append(serving_parity(workspace, rollout, release, thresholds))
     verdict = with_checks(gate(evidence, thresholds), checks)
     verdicts.record(
         engine,

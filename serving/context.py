@@ -31,7 +31,8 @@ class Context:
     features_at: snapshot of the item features, µs; history_*: positive events, oldest first;
     impressed and impressed_counts: of the last 7 days; hidden, exclude: item ids; candidates and
     scores: what the ranker gave, eligible ones only; eligible: number of eligible items;
-    catalogue_items, catalogue_sequence: the catalogue version; repeats: the placement's rule.
+    catalogue_items, catalogue_sequence: the catalogue version; repeats: the placement's rule;
+    sent: how many entries of the history came with the request.
     """
 
     user_id: str
@@ -55,6 +56,7 @@ class Context:
     repeats: bool
     policy: dict[str, Any]
     user_feature_names: Sequence[str] = FIRST_USER_FEATURES
+    sent: int = 0
 
     def propensities(self, slate: Sequence[str], categories_of: Catalogue | None = None) -> Floats:
         """Of each slot of `slate` (item ids) under the policy that showed it, float64 [k].

@@ -64,8 +64,8 @@ _INSERT = {
 
 
 def _recent() -> sa.Select[Any]:
-    """The newest `length` positive events (no rating below `min_rating` is one) and the newest
-    `length` hides of users `ids`."""
+    """The newest `length` positive events (no rating below `min_rating` is one) and all hides of
+    users `ids`: what somebody asked never to see again stays away."""
     place = sa.func.row_number().over(
         partition_by=(_events.user_id, _events.event_type.in_(HIDING)),
         order_by=(_events.timestamp.desc(), _events.offset.desc()),
@@ -92,7 +92,7 @@ def _recent() -> sa.Select[Any]:
     ).c
     return (
         sa.select(ranked.user_id, ranked.item_id, ranked.event_type, ranked.timestamp)
-        .where(ranked.place <= sa.bindparam("length"))
+        .where(sa.or_(ranked.place <= sa.bindparam("length"), ranked.event_type.in_(HIDING)))
         .order_by(ranked.timestamp, ranked.offset)
     )
 
@@ -238,6 +238,18 @@ class FeedbackLog:
             sa.select(table)
             .where(table.c.timestamp >= start, table.c.timestamp < end)
             .order_by(table.c.timestamp, table.c.request_id)
+            .limit(limit)
+        )
+        with reading(self.engine) as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def newest_requests(self, before: int, limit: int) -> list[dict[str, Any]]:
+        """The last `limit` logged requests earlier than `before` (µs), newest first."""
+        table = tables.requests
+        query = (
+            sa.select(table)
+            .where(table.c.timestamp < before)
+            .order_by(table.c.timestamp.desc(), table.c.request_id)
             .limit(limit)
         )
         with reading(self.engine) as connection:

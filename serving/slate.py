@@ -186,6 +186,7 @@ def _context(
             "history_timestamps": histories.timestamps,
             "hidden": ids[requests.hidden.items].tolist(),
             "exclude": asked.exclude,
+            "sent": len(asked.history),
             "impressed": ids[requests.impressed.items].tolist(),
             "impressed_counts": requests.impressed_counts,
             "user_features": requests.user_features[0],

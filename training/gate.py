@@ -74,6 +74,12 @@ class GateParams:
     """Share of the event rows that came since the last retrain and were refused; duplicates are
     no fault."""
 
+    parity_requests: int = 300
+    """Newest logged requests that are computed once more as training would."""
+
+    max_skew_share: float = 0.1
+    """Share of them that may differ from what was served, in each part."""
+
 
 @dataclass(frozen=True)
 class Check:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,8 +85,8 @@ def release(place: Workspace) -> None:
         package(*judged, data / "release")
 
 
-def write_market(folder: Path, days: int) -> Path:
-    """A log in which everybody has a topic, so that neighbours beat popularity."""
+def market_events(days: int) -> list[dict[str, Any]]:
+    """Of a market in which everybody has a topic, so that neighbours beat popularity."""
     random = np.random.default_rng(1)
     events = []
     for number in range(days * PER_DAY):
@@ -94,5 +95,10 @@ def write_market(folder: Path, days: int) -> Path:
         item = place * TOPICS + (elsewhere if strays else user % TOPICS)
         time = logs.at(0, 24 * number / PER_DAY)
         events.append(logs.event(f"e{number}", f"u{user}", f"i{item}", time))
+    return events
+
+
+def write_market(folder: Path, days: int) -> Path:
+    """The log of `market_events`."""
     items = [logs.item(f"i{n}", created_at=logs.START) for n in range(ITEMS)]
-    return logs.write_log(folder, events, items)
+    return logs.write_log(folder, market_events(days), items)

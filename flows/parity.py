@@ -1,0 +1,251 @@
+"""Is what was served what training computes for the same requests? (DESIGN, rule 5)
+
+The newest logged requests are computed once more along the training path: the user's features and
+impressions at the snapshot that was served, history and hidden items as known at the request, and
+the scores that the release which served gives to all that. Each must equal what was logged.
+
+Batch features are asked for at the snapshot that the request says it read: how old that snapshot
+was depends on when somebody retrained, and is no fault of the values.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.catalogue import Catalogue
+from features.parity import offline_requests, user_parts
+from features.ragged import Ragged
+from features.requests import Requests
+from features.schema import ITEM_FEATURES
+from features.snapshots import Snapshots
+from features.training_set import load_catalogue
+from features.windowing import Rules
+from features.windows import Windows
+from flows.rollout import Rollout
+from flows.workspace import Workspace
+from serving import context
+from serving.context import Context
+from serving.log import FeedbackLog
+from serving.release import Release
+from training.gate import Check, GateParams
+
+Bools = npt.NDArray[np.bool_]
+NAME: Final = "serving.parity"
+PARTS: Final = ("user_features", "impressed", "history", "hidden", "scores")
+#: Of a score: trees over values that differ in their last bit may step elsewhere.
+TOLERANCE: Final = 1e-3
+
+
+@dataclass(frozen=True)
+class Skew:
+    """compared, differing: requests by part; example: one that differs, and how."""
+
+    compared: dict[str, int]
+    differing: dict[str, int]
+    example: str = ""
+
+    @property
+    def worst(self) -> float:
+        """The largest share of differing requests of a part; NaN where nothing was compared."""
+        shares = [self.differing[part] / n for part, n in self.compared.items() if n]
+        return max(shares, default=float("nan"))
+
+
+def serving_parity(
+    workspace: Workspace, rollout: Rollout, release: str, thresholds: GateParams
+) -> Check:
+    """The check of the last requests; not made (the gate holds) where none can be compared."""
+    data = workspace.root / "data"
+    end = Windows.read(data / "split" / "windows.json").judge_end
+    rows = FeedbackLog(rollout.engine).newest_requests(end, thresholds.parity_requests)
+    if not rows:
+        return Check(NAME, True, None, None, "no request was served before the end of the data")
+    try:
+        skew = measure(
+            data / "split",
+            data / "features",
+            rows,
+            lambda identity: Release.open(rollout.fetch(identity)),
+            Release.open(rollout.fetch(release)),
+        )
+    except Exception as error:  # whatever it was, parity is not shown
+        return Check(NAME, None, None, None, f"requests could not be computed again: {error}")
+    return judged(skew, len(rows), thresholds.max_skew_share)
+
+
+def judged(skew: Skew, requests: int, limit: float) -> Check:
+    """The check of a measured skew."""
+    if not any(skew.compared.values()):
+        reason = f"none of {requests} logged requests can be compared with training"
+        return Check(NAME, None, None, limit, reason)
+    told = ", ".join(
+        f"{part} {skew.differing[part]} of {skew.compared[part]}"
+        if skew.compared[part]
+        else f"{part} not comparable"
+        for part in PARTS
+    )
+    reason = f"served unlike training: {told}; at most {limit:.0%} allowed"
+    passed = skew.worst <= limit
+    if skew.example and not passed:
+        reason += f"; such as {skew.example}"
+    return Check(NAME, passed, skew.worst, limit, reason)
+
+
+def measure(
+    split: Path,
+    features: Path,
+    rows: Sequence[Mapping[str, Any]],
+    open_release: Callable[[str], Release],
+    challenger: Release,
+) -> Skew:
+    """Of logged requests (rows of `requests`), against `data/split` and `data/features`.
+
+    challenger: the release that was made of them. Batch features and scores of a release with
+    another definition of the features, and histories of one with another rule for ratings, are not
+    compared. Raises ReleaseError where a release that served is not to be had.
+    """
+    known = set(pq.read_table(split / "users.parquet")["user_id"].to_pylist())
+    log = _Log(split, features, load_catalogue(split), _first_known(split), challenger)
+    by_release: dict[str | None, list[tuple[str, Context]]] = {}
+    for row in rows:
+        logged = context.decode(row["context"])
+        if logged.user_id in known:
+            by_release.setdefault(row["release"], []).append((row["request_id"], logged))
+    compared, differing = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
+    examples: dict[str, str] = {}
+    for identity, requests in by_release.items():
+        release = open_release(identity) if identity is not None else None
+        for part, fair, differs, say in _parts(log, release, requests):
+            compared[part] += int(fair.sum())
+            wrong = np.flatnonzero(fair & differs)
+            differing[part] += len(wrong)
+            if len(wrong):
+                first = f"request {requests[wrong[0]][0]}, {part}: {say(int(wrong[0]))}"
+                examples.setdefault(part, first)
+    worst = max(examples, key=lambda part: differing[part] / compared[part], default="")
+    return Skew(compared, differing, examples.get(worst, ""))
+
+
+@dataclass(frozen=True)
+class _Log:
+    """What training reads. first_known: int64 [catalogue], µs, when each item was first known."""
+
+    split: Path
+    features: Path
+    catalogue: Catalogue
+    first_known: npt.NDArray[np.int64]
+    challenger: Release
+
+
+_Part = tuple[str, Bools, Bools, Callable[[int], str]]
+
+
+def _parts(
+    log: _Log, release: Release | None, requests: Sequence[tuple[str, Context]]
+) -> Iterator[_Part]:
+    """Part, which requests are comparable in it, which differ, and what to say of one."""
+    contexts = [logged for _, logged in requests]
+    snapshots = Snapshots.read(log.features)
+    at = np.array([logged.features_at for logged in contexts], dtype=np.int64)
+    read = np.clip(at, snapshots.first, snapshots.last)
+    offline = offline_requests(
+        log.split,
+        log.features,
+        [logged.user_id for logged in contexts],
+        [logged.timestamp for logged in contexts],
+        read.tolist(),
+    )
+    none = np.zeros((1, len(log.catalogue), len(ITEM_FEATURES)), dtype=np.float32)
+    served = context.requests_of(contexts, log.catalogue, none, np.zeros(1, dtype=np.int64))
+    rules = Rules.read(log.split / "rules.json")
+    length, min_rating = rules.history_length, rules.min_rating
+    if release is not None:
+        length, min_rating = min(length, release.history_length), release.min_rating
+    served, offline = (
+        replace(each, histories=each.histories.last(length)) for each in (served, offline)
+    )
+    every = np.ones(len(contexts), dtype=np.bool_)
+    batch = every & (read == at)
+    if release is not None and not _same_features(release, log.challenger):
+        batch &= False
+    own = np.array([logged.sent == 0 for logged in contexts]) & (min_rating == rules.min_rating)
+    fair = {"user_features": batch, "impressed": batch, "history": own, "hidden": every}
+    says: dict[str, Callable[[int], str]] = {
+        "user_features": lambda i: _both(served.user_features[i], offline.user_features[i]),
+        "impressed": lambda i: _both(served.impressed[i], offline.impressed[i]),
+        "history": lambda i: (
+            f"served {served.histories.lengths[i]} events, training {offline.histories.lengths[i]}"
+        ),
+        "hidden": lambda i: _both(served.hidden[i], offline.hidden[i]),
+    }
+    for part, differs in user_parts(served, offline).items():
+        yield part, fair[part], differs, says[part]
+    if release is not None:
+        whole = release.history_length <= rules.history_length
+        yield _scores(log, release, contexts, offline, batch & own & whole)
+
+
+def _scores(
+    log: _Log, release: Release, contexts: Sequence[Context], offline: Requests, fair: Bools
+) -> _Part:
+    """The release over what training knows of the requests."""
+    recommender = release.load(log.catalogue)
+    index = log.catalogue.index
+    late = [np.flatnonzero(log.first_known > logged.timestamp).tolist() for logged in contexts]
+    excluded = Ragged.from_lists(
+        [
+            sorted({*(index[i] for i in logged.exclude if i in index), *unknown})
+            for logged, unknown in zip(contexts, late, strict=True)
+        ]
+    )
+    asked = replace(offline, excluded=excluded)
+    differs = np.zeros(len(contexts), dtype=np.bool_)
+    notes: dict[int, str] = {}
+    for repeats in {logged.repeats for logged in contexts}:
+        rows = np.flatnonzero([logged.repeats == repeats for logged in contexts])
+        ranked = recommender.rank(asked.select(rows), repeats, threads=2)
+        for row, items, scores in zip(rows.tolist(), ranked.candidates, ranked.scores, strict=True):
+            usable = (items >= 0) & np.isfinite(scores)
+            ids = log.catalogue.item_ids[items[usable]].tolist()
+            again = dict(zip(ids, scores[usable].tolist(), strict=True))
+            logged = dict(zip(contexts[row].candidates, contexts[row].scores, strict=True))
+            notes[row] = _gap(logged, again)
+            differs[row] = bool(notes[row])
+    return "scores", fair, differs, lambda i: notes[i]
+
+
+def _gap(logged: Mapping[str, float], again: Mapping[str, float]) -> str:
+    """What differs between the candidates as logged and as computed again; empty for nothing."""
+    apart = sorted(set(logged) ^ set(again))
+    if apart:
+        return f"{len(apart)} candidates are in one list only, such as {apart[0]}"
+    gaps = {item: abs(score - again[item]) for item, score in logged.items()}
+    worst = max(gaps, key=lambda item: gaps[item], default=None)
+    if worst is None or gaps[worst] <= TOLERANCE:
+        return ""
+    return f"item {worst} served {logged[worst]:.4f}, training {again[worst]:.4f}"
+
+
+def _same_features(release: Release, challenger: Release) -> bool:
+    known = release.lineage.get("feature_fingerprint")
+    return known is not None and known == challenger.lineage.get("feature_fingerprint")
+
+
+def _first_known(split: Path) -> npt.NDArray[np.int64]:
+    """µs by item: when it came; 0 where it has changed since, so that it was known before."""
+    items = pq.read_table(split / "items.parquet", columns=["received_at", "past"])
+    received = items["received_at"].cast(pa.int64()).to_numpy()
+    changed = pc.fill_null(pc.list_value_length(items["past"]), 0).to_numpy() > 0
+    first: npt.NDArray[np.int64] = np.where(changed, 0, received).astype(np.int64)
+    return first
+
+
+def _both(served: npt.NDArray[Any], offline: npt.NDArray[Any]) -> str:
+    return f"served {served[:8].tolist()}, training {offline[:8].tolist()}"

@@ -1,0 +1,158 @@
+"""The gate on logged requests: what was served is what training computes, and a skew is seen."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from features.online import OnlineRows, OnlineStore
+from features.settings import Settings
+from flows.parity import NAME, PARTS, Skew, judged, serving_parity
+from flows.rollout import Rollout
+from serving import live_history
+from serving.database import connect
+from serving.engine import Engine
+from serving.live import Live, empty, with_features, with_release
+from serving.log import FeedbackLog
+from serving.metrics import Metrics
+from serving.models import RecommendInput
+from serving.release import Release
+from serving.signing import Signer
+from serving.writer import Writer
+from tests.features.logs import at
+from tests.flows.rivals import USERS, YESTERDAY, Rivals, make_rivals, market_events
+from training.gate import Check, GateParams
+
+pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
+NOON = at(YESTERDAY, 12.01)
+
+
+@dataclass
+class Served:
+    """Yesterday's champion as it served today's first half."""
+
+    rollout: Rollout
+    rivals: Rivals
+    live: Live
+    challenger: str
+
+    def recommend(self, live: Live | None = None) -> None:
+        """A slate for everybody at noon, logged."""
+        log, metrics = FeedbackLog(self.rollout.engine), Metrics(CollectorRegistry())
+        writer = Writer(log, lambda _: None, metrics)
+        bundle = live or self.live
+        engine = Engine(
+            lambda: bundle, self.rollout.online, log, writer, Signer(b"k"), str, metrics
+        )
+        for number in range(USERS):
+            asked = RecommendInput(user_id=f"u{number}", exclude=["i1"], request_id=f"r{number}")
+            made = engine.decide(bundle, asked, f"r{number}", NOON + number)
+            log.append([made.slate])
+        writer.close()
+
+    def check(self) -> Check:
+        return serving_parity(self.rivals.equal, self.rollout, self.challenger, GateParams())
+
+
+@pytest.fixture(scope="module")
+def rivals(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Rivals:
+    return make_rivals(tmp_path_factory.mktemp("rivals"), checkout)
+
+
+@pytest.fixture(scope="module")
+def online(rivals: Rivals, tmp_path_factory: pytest.TempPathFactory) -> OnlineStore:
+    """What the service held at noon: yesterday's snapshot, and what has happened since."""
+    home = tmp_path_factory.mktemp("online")
+    store = OnlineStore(Settings(home=home))
+    store.materialise(rivals.champion.root / "data" / "features")
+    engine = connect(f"sqlite:///{home / 'events.db'}")
+    log = FeedbackLog(engine)
+    log.append(events=[e for e in market_events(YESTERDAY + 1) if e["timestamp"] < NOON])
+    live_history.push(log, store, [f"u{n}" for n in range(USERS)], 200, 0.0, NOON)
+    engine.dispose()
+    return store
+
+
+@pytest.fixture
+def served(rivals: Rivals, online: OnlineStore, tmp_path: Path) -> Iterator[Served]:
+    engine = connect(f"sqlite:///{tmp_path / 'rondo.db'}")
+    rollout = Rollout(Settings(home=tmp_path), engine)
+    vars(rollout)["online"] = online
+    released = [place.root / "data" / "release" for place in (rivals.champion, rivals.equal)]
+    from serving import release
+
+    _, challenger = (release.publish(folder, rollout.settings.releases) for folder in released)
+    live = with_features(with_release(empty(), Release.open(released[0]), None), online)
+    yield Served(rollout, rivals, live, challenger)
+    engine.dispose()
+
+
+def test_what_was_served_equals_what_training_computes(served: Served) -> None:
+    served.recommend()
+    check = served.check()
+    assert check.passed is True, check.reason
+    assert check.value == 0.0
+    for part in PARTS:
+        assert f"{part} 0 of {USERS}" in check.reason
+
+
+def cut(served: Served, _: pytest.MonkeyPatch) -> Live:
+    return replace(served.live, history_length=3)
+
+
+def stale_items(served: Served, _: pytest.MonkeyPatch) -> Live:
+    """The item features of the day before, under today's name."""
+    behind = OnlineStore(Settings(home=served.rollout.settings.home / "behind"))
+    features = served.rivals.champion.root / "data" / "features"
+    behind.materialise(features, end=at(YESTERDAY - 1))
+    return replace(served.live, item_features=behind.read_items(served.live.catalogue))
+
+
+def wrong_window(served: Served, patch: pytest.MonkeyPatch) -> Live:
+    online, read = served.rollout.online, served.rollout.online.read
+
+    def skewed(*arguments: object) -> OnlineRows:
+        rows: OnlineRows = read(*arguments)  # type: ignore[arg-type]
+        values = rows.user_features.copy()
+        values[:, 1] = values[:, 0]  # one day where seven are asked for
+        return rows._replace(user_features=values)
+
+    patch.setattr(online, "read", skewed)
+    return served.live
+
+
+@pytest.mark.parametrize(
+    ("skew", "part"),
+    [(cut, "history"), (stale_items, "scores"), (wrong_window, "user_features")],
+)
+def test_a_planted_skew_holds_and_is_shown_by_an_example(
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    skew: Callable[[Served, pytest.MonkeyPatch], Live],
+    part: str,
+) -> None:
+    served.recommend(skew(served, monkeypatch))
+    check = served.check()
+    assert check.passed is False
+    assert f"{part} 0 of" not in check.reason
+    assert "such as request r" in check.reason
+    assert f", {part}: " in check.reason
+
+
+def test_without_a_request_there_is_nothing_to_compare(served: Served) -> None:
+    check = served.check()
+    assert check.passed is True
+    assert "no request was served" in check.reason
+
+
+def test_requests_that_cannot_be_computed_again_hold(served: Served) -> None:
+    gone = replace(served.live.release, id="f" * 64) if served.live.release else None
+    served.recommend(replace(served.live, release=gone))
+    check = served.check()
+    assert check.passed is None
+    assert "could not be computed again" in check.reason
+    nothing = judged(Skew(dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)), 7, 0.1)
+    assert (nothing.name, nothing.passed) == (NAME, None)
+    assert "none of 7 logged requests" in nothing.reason
