@@ -217,6 +217,12 @@ def test_recent_gives_each_user_the_newest_positives_and_what_they_hid(engine: s
     assert set(recent) == {"u1", "nobody"}
 
 
+def test_a_hide_is_never_forgotten_for_newer_ones(engine: sa.Engine) -> None:
+    log = FeedbackLog(engine)
+    log.append(events=[event(f"{n}", item_id=f"i{n}", event_type="hide") for n in range(5)])
+    assert log.recent(["u1"], 2)["u1"].hidden == [f"i{n}" for n in range(5)]
+
+
 def test_users_after_names_those_whose_history_has_changed(engine: sa.Engine) -> None:
     log = FeedbackLog(engine)
     log.append(events=[event("1", user_id="old"), event("2"), event("3", event_type="hide")])
