@@ -23,7 +23,7 @@ import yaml
 
 from features.schema import DAY, TIMESTAMP
 from features.settings import Settings
-from flows import environment, ingest
+from flows import environment, ingest, monitor
 from flows.processes import api_url, free_port, prefect_server, wait_for_prefect
 from flows.workspace import prepare, uncommitted
 from serving import catalogue_feed, channels, release, verdicts
@@ -31,6 +31,8 @@ from serving.database import connect
 from serving.log import FeedbackLog
 from tests.flows.conftest import git
 from tests.flows.killed import NOW, OVERRIDES
+from tests.flows.moving import move
+from tests.serving.conftest import empty_database
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -53,7 +55,8 @@ class Home:
 
     @cached_property
     def engine(self) -> sa.Engine:
-        return connect(f"sqlite:///{self.root / 'rondo.db'}")
+        default = f"sqlite:///{self.root / 'rondo.db'}"
+        return connect(self.variables.get("RONDO_DATABASE_URL", default))
 
     def retrain(self, last: str | int = "never") -> "subprocess.Popen[str]":
         """One that dies after step `last`."""
@@ -84,8 +87,12 @@ class Home:
 
     def command(self, *words: str) -> str:
         """What `rondo …` prints."""
+        return self.python("-c", "from flows.cli import main; main()", *words)
+
+    def python(self, *words: str) -> str:
+        """What a Python process prints."""
         done = subprocess.run(
-            [sys.executable, "-c", "from flows.cli import main; main()", *words],
+            [sys.executable, *words],
             env={**os.environ, **self.variables},
             cwd=self.checkout,
             capture_output=True,
@@ -331,6 +338,45 @@ def test_a_second_retrain_is_judged_against_the_first_release(
     assert second["moves"] == [(2, new), (1, old)]
     assert second["evidence"][new]["champion"]["release"] == old
     assert second["evidence"][old] == first["evidence"][old]
+
+
+@pytest.fixture
+def untouched(undisturbed: Home, second: dict[str, Any]) -> Iterator[Home]:
+    """The home before its second retrain, and again after the test."""
+    assert len(second["releases"]) == 2
+    undisturbed.engine.dispose()
+    copy = undisturbed.root.with_name("untouched")
+    shutil.copytree(undisturbed.root, copy, symlinks=True)
+    yield undisturbed
+    shutil.rmtree(undisturbed.root)
+    copy.rename(undisturbed.root)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("variable", ["RONDO_TEST_POSTGRES_URL", "RONDO_TEST_MYSQL_URL"])
+def test_moved_to_a_server_it_ingests_retrains_promotes_and_rolls_back_as_on_sqlite(
+    untouched: Home, first: dict[str, Any], second: dict[str, Any], variable: str
+) -> None:
+    (old,), new = first["releases"], second["champion"].release
+    with empty_database(variable) as url:
+        variables = untouched.variables | {"RONDO_DATABASE_URL": url}
+        home = Home(untouched.root, untouched.checkout, variables, LATER)
+        signs = monitor.look(untouched.engine)
+        assert signs.new_events > 0
+        move(untouched.engine, home.engine)
+        (home.root / "rondo.db").unlink()
+        assert monitor.look(home.engine) == signs
+        looked = f"import flows.monitor as m; print(m.monitor() == m.{signs!r})"
+        assert home.python("-c", looked).splitlines()[-1] == "True"
+        assert home.finish() == new
+        assert home.state() == second
+        assert monitor.look(home.engine).new_events == 0
+        assert f"champion    {old} (generation 3)" in home.command("rollback")
+        assert f"champion    {old} (generation 3)" in home.command("status")
+        home.engine.dispose()
+    # Feast's online store and registry are the home's own; nothing else is SQLite.
+    files = [path for path in home.root.rglob("*.db") if "dvc" not in str(path)]
+    assert {path.name for path in files} <= {"online.db", "registry.db"}
 
 
 def test_a_second_retrain_that_is_killed_leaves_the_champion_as_it_was_until_it_promotes_once(
