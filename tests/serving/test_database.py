@@ -1,6 +1,5 @@
 """Opening the database: tables, schema version, durability settings."""
 
-import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from features.errors import InputError
 from serving import tables
 from serving.database import connect, lock_counter, reading, writing
 from tests.serving.conftest import empty_database
+from tests.serving.starts import at_once
 
 
 def test_opening_makes_every_table_once(database_url: str, table_names: set[str]) -> None:
@@ -20,20 +20,7 @@ def test_opening_makes_every_table_once(database_url: str, table_names: set[str]
 
 
 def test_processes_that_start_together_agree_on_one_database(database_url: str) -> None:
-    failures: list[BaseException] = []
-
-    def open_it() -> None:
-        try:
-            connect(database_url).dispose()
-        except BaseException as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=open_it) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    assert at_once(database_url, lambda _, number: number, count=8) == list(range(8))
     engine = connect(database_url)
     with reading(engine) as connection:
         versions = connection.execute(sa.text("SELECT version FROM schema_version")).all()

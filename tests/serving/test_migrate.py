@@ -1,7 +1,6 @@
 """Databases of before are brought up with all their rows, on SQLite, PostgreSQL and MariaDB."""
 
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from serving.log import FeedbackLog
 from serving.migrate import SchemaVersionError, head
 from tests.serving import old_schema
 from tests.serving.conftest import empty_database
+from tests.serving.starts import at_once
 from tests.serving.test_log import event, slate
 
 
@@ -85,20 +85,7 @@ def test_the_program_of_version_1_goes_on_writing_beside_the_new_one(database_ur
 
 def test_starts_at_the_same_time_bring_it_up_once(database_url: str) -> None:
     old_schema.make(database_url)
-    failures: list[BaseException] = []
-
-    def start() -> None:
-        try:
-            connect(database_url).dispose()
-        except BaseException as failure:
-            failures.append(failure)
-
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    assert at_once(database_url, lambda _, number: number, count=6) == list(range(6))
     engine = open_engine(database_url)
     assert differences(engine) == []
     engine.dispose()

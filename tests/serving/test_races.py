@@ -1,37 +1,11 @@
 """What several processes do for the first time at the same moment, on every database."""
 
-import threading
-from collections.abc import Callable
-
 import sqlalchemy as sa
 
 from flows import lease
 from serving import channels, offsets, verdicts
 from serving.database import connect
-
-PROCESSES = 6
-
-
-def at_once(url: str, act: Callable[[sa.Engine, int], object]) -> list[object]:
-    """What each of several engines got, or the exception."""
-    barrier, got = threading.Barrier(PROCESSES), list[object]()
-
-    def process(number: int) -> None:
-        engine = connect(url)
-        try:
-            barrier.wait()
-            got.append(act(engine, number))
-        except Exception as error:
-            got.append(error)
-        finally:
-            engine.dispose()
-
-    threads = [threading.Thread(target=process, args=(number,)) for number in range(PROCESSES)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return got
+from tests.serving.starts import PROCESSES, at_once
 
 
 def test_one_of_those_who_ask_first_gets_the_lease(database_url: str) -> None:
