@@ -168,7 +168,7 @@ def test_the_next_version_serves_a_release_of_this_one_from_its_home(
     # This version takes over again, with what the next one has left in the online store.
     opened = release.Release.open(made)
     catalogue = Catalogue.from_table(opened.items)
-    rows = OnlineStore(settings).read(["u"], catalogue)
+    rows = OnlineStore(settings).read(["u"], catalogue, opened.history_length)
     assert rows.histories.event_types.tolist() == [EVENT_CODES["click"], len(EventType)]
     requests = market.requests([[]])
     ranked = opened.load(catalogue).rank(replace(requests, histories=rows.histories))
