@@ -62,10 +62,11 @@ class OnlineStore:
         self._key, self._value = EntityKey, Value
         self.root = settings.root / "feast"
         self._redis = settings.redis_url.get_secret_value() if settings.redis_url else None
+        self._reading, self._writing = threading.Lock(), threading.Lock()
         self._reader, self._writer = self._open(), self._open()
         self._views = {view.name: view for view in self._reader.list_feature_views()}
         self._names = served(self._reader.list_feature_services())
-        self._reading, self._writing = threading.Lock(), threading.Lock()
+        self._file = self._inode()
 
     def read(
         self, user_ids: Sequence[str], catalogue: Catalogue, history_length: int
@@ -101,9 +102,7 @@ class OnlineStore:
             impressed,
             counts,
             histories_of(merged, catalogue),
-            Ragged.from_lists(
-                [[catalogue.index[i] for i in row.hidden if i in catalogue.index] for row in merged]
-            ),
+            hidden_of(merged, catalogue),
         )
 
     def read_items(self, catalogue: Catalogue) -> npt.NDArray[np.float32]:
@@ -118,7 +117,12 @@ class OnlineStore:
         return np.array(values, dtype=np.float32).reshape(len(ids), len(ITEM_FEATURES))
 
     def snapshot(self) -> int:
-        """Time of the last complete materialisation, µs; 0 before the first."""
+        """Time of the last complete materialisation, µs; 0 before the first.
+
+        Where the SQLite file was lost or replaced meanwhile, the one that is there is opened, or an
+        empty one made. Raises whatever a Redis that is away raises.
+        """
+        self._reopen_if_replaced()
         with self._reading:
             rows = self._read(self._views["item_activity"], [self._entity("item_id", MARKER)])
         moment = rows[0][0]
@@ -133,6 +137,7 @@ class OnlineStore:
             (self._entity("user_id", user_id), self._live_values(row), moment, moment)
             for user_id, row in rows.items()
         ]
+        self._reopen_if_replaced()
         # The provider's write, without the data frame of `push`: a tenth of the time.
         view = self._views["live_history"]
         with self._writing:
@@ -176,6 +181,21 @@ class OnlineStore:
         row |= {"item_id": MARKER, "event_timestamp": moment, "created_timestamp": moment}
         store.write_to_online_store("item_activity", pd.DataFrame([row]))
 
+    def _reopen_if_replaced(self) -> None:
+        if self._inode() != self._file:
+            with self._reading, self._writing:
+                self._reader, self._writer = self._open(), self._open()
+                self._file = self._inode()
+
+    def _inode(self) -> int | None:
+        """Which file the store is; None for a Redis, and where there is none."""
+        from features.store import ONLINE
+
+        try:
+            return None if self._redis else (self.root / ONLINE).stat().st_ino
+        except FileNotFoundError:
+            return None
+
     def _open(self) -> "FeatureStore":
         from features.store import open_store
 
@@ -202,6 +222,23 @@ class OnlineStore:
             self._reader.config, view, entities
         )
         return rows
+
+
+def rows_of(rows: Sequence[UserHistory], catalogue: Catalogue) -> OnlineRows:
+    """Users of whom nothing but a history is known."""
+    count = len(rows)
+    return OnlineRows(
+        np.full((count, len(USER_FEATURES)), np.nan, dtype=np.float32),
+        *_indexed([((), None)] * count, catalogue.index),
+        histories_of(rows, catalogue),
+        hidden_of(rows, catalogue),
+    )
+
+
+def hidden_of(rows: Sequence[UserHistory], catalogue: Catalogue) -> Ragged:
+    """Hidden items in index space."""
+    index = catalogue.index
+    return Ragged.from_lists([[index[i] for i in row.hidden if i in index] for row in rows])
 
 
 def _moment(microseconds: int) -> datetime:

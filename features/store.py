@@ -7,9 +7,11 @@ from pathlib import Path
 from feast import FeatureStore, RepoConfig
 from filelock import FileLock
 
+from features.redis_url import connection_string
 from features.repo.definitions import Definitions, definitions, served
 
 PROJECT = "rondo"
+ONLINE = "online.db"
 
 
 def open_store(
@@ -23,14 +25,19 @@ def open_store(
     online values instead of SQLite. Registering again is harmless.
     """
     root.mkdir(parents=True, exist_ok=True)
-    database, registry = root / "online.db", root / "registry.db"
+    database, registry = root / ONLINE, root / "registry.db"
     online = (
         # Without skip_dedup Feast drops a row whose time is not later than that of the stored one.
-        {"type": "redis", "connection_string": redis_url, "skip_dedup": True}
+        {
+            "type": "redis",
+            "connection_string": connection_string(redis_url),
+            "skip_dedup": True,
+        }
         if redis_url
         else {"type": "sqlite", "path": str(database)}
     )
     with registry_lock(root):
+        lost = not redis_url and registry.exists() and not database.exists()
         if not redis_url:
             # Readers of the service must not wait for the writer that materialises.
             with contextlib.closing(sqlite3.connect(database)) as connection:
@@ -49,6 +56,8 @@ def open_store(
         wanted = definitions(features or root)
         if features is not None or not _registered(store, wanted):
             store.apply(wanted.objects)
+        elif lost:  # its tables again, over what is registered
+            store.apply([*store.list_entities(), *store.list_feature_views()])
     return store
 
 

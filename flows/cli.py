@@ -6,6 +6,7 @@ Errors are one line on standard error and exit status 1.
 import json
 import shutil
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -192,6 +193,19 @@ def migrate() -> None:
     print(f"database    {migration.shown(engine)}")
     print(f"revision    {now}{known}, was {before or 'none'}")
     engine.dispose()
+
+
+@app.command("rebuild-online")
+def rebuild_online() -> None:
+    """Fill the online store again after its loss: batch views and all live histories."""
+    from flows.rebuild_online import rebuild
+    from flows.rollout import installation
+
+    began = time.monotonic()
+    rebuilt = rebuild(installation(), lambda text: print(text, flush=True))
+    source = f"release {rebuilt.release[:12]}" if rebuilt.release else "no release"
+    seconds = time.monotonic() - began
+    print(f"rebuilt in {seconds:.0f} s: {rebuilt.users:,} live histories, batch views of {source}")
 
 
 @app.command()

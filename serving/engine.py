@@ -4,11 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from features.online import OnlineStore
+from features.online import OnlineRows, OnlineStore, rows_of
 from features.ragged import Ragged
 from features.requests import Requests
 from features.schema import EventType
@@ -36,6 +37,9 @@ from serving.writer import Writer
 from training.retrieve import eligible_items
 
 logger = logging.getLogger("rondo.engine")
+
+#: In `fallback` of an answer: the user's features are unknown, the history is that of the log.
+NO_ONLINE_STORE = "no online store"
 
 
 class Conflict(ValueError):
@@ -85,13 +89,18 @@ class Engine:
         return made.answer
 
     def decide(self, live: Live, asked: RecommendInput, request_id: str, now: int) -> Decision:
-        """The slate and its rows. Depends on nothing but its arguments and the online store."""
+        """The slate and its rows. Depends on its arguments and the online store alone (on the log
+        where that is lost)."""
         began = time.perf_counter()
-        requests = self._requests(live, asked, now)
+        user, lost = self._user(live, asked.user_id)
+        requests = self._requests(user, live, asked, now)
         read = time.perf_counter()
         repeats = live.placements.rule(asked.placement).repeats
         eligible = eligible_items(live.catalogue, requests, repeats)
         ranking = self._rank(live, requests, eligible, repeats)
+        if lost:
+            known = [ranking.fallback] if ranking.fallback else []
+            ranking = replace(ranking, fallback=", ".join([*known, NO_ONLINE_STORE]))
         ranked = time.perf_counter()
         slates = draw(
             ranking.scores,
@@ -154,9 +163,9 @@ class Engine:
         )
 
     def history(self, user_id: str) -> HistoryOutput:
-        """What the online store holds of a user."""
+        """What the online store holds of a user; where it is lost, what the log does."""
         live = self._live()
-        user = self._online.read([user_id], live.catalogue, live.history_length)
+        user, _ = self._user(live, user_id)
         ids, histories = live.catalogue.item_ids, user.histories
         names = dict(enumerate(EventType))  # a later Rondo may have pushed kinds unknown here
         return HistoryOutput(
@@ -171,8 +180,19 @@ class Engine:
             hidden=[ids[i] for i in user.hidden.items],
         )
 
-    def _requests(self, live: Live, asked: RecommendInput, now: int) -> Requests:
-        user = self._online.read([asked.user_id], live.catalogue, live.history_length)
+    def _user(self, live: Live, user_id: str) -> tuple[OnlineRows, bool]:
+        """A user's row, and whether the online store is lost: then the row holds what the log knows
+        of the user, and no features."""
+        if not live.online_lost:
+            try:
+                return self._online.read([user_id], live.catalogue, live.history_length), False
+            except Exception:
+                logger.exception("the online store does not answer")
+                self._metrics.failures.labels("online").inc()
+        found = self._log.recent([user_id], live.history_length, live.min_rating)
+        return rows_of(list(found.values()), live.catalogue), True
+
+    def _requests(self, user: OnlineRows, live: Live, asked: RecommendInput, now: int) -> Requests:
         return Requests(
             user_ids=np.array([asked.user_id], dtype=object),
             timestamps=np.array([now], dtype=np.int64),

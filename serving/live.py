@@ -45,7 +45,8 @@ class Live:
 
     items: rows of `schema.ITEM` in index order, one per item; sequence: the catalogue feed up to
     there is in; item_features: float32 [catalogue, ITEM_FEATURES] of the snapshot features_at, µs
-    (0: none); channel: where the release came from, None for one without channel.
+    (0: none); channel: where the release came from, None for one without channel; online_lost: the
+    online store is away, or empty though it was filled, and `rondo rebuild-online` is due.
     """
 
     items: pa.Table
@@ -60,6 +61,7 @@ class Live:
     placements: PlacementsParams = field(default_factory=PlacementsParams)
     history_length: int = SplitParams.history_length
     min_rating: float = 0.0
+    online_lost: bool = False
 
     @property
     def release_id(self) -> str | None:
@@ -81,7 +83,8 @@ class Follower:
     """Keeps `live` up to date.
 
     fetch: release id to verified local folder; bundled: the release to start on, if any; channel:
-    the name to follow, empty to stay on the bundled release.
+    the name to follow, empty to stay on the bundled release; recovered: called when the online
+    store that was lost is there again.
     """
 
     def __init__(
@@ -92,12 +95,14 @@ class Follower:
         channel: str,
         bundled: Path | None,
         metrics: Metrics,
+        recovered: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._online = online
         self._fetch = fetch
         self._channel = channel
         self._metrics = metrics
+        self._recovered = recovered
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rondo-follower", daemon=True)
         self._broken: Channel | None = None
@@ -163,8 +168,29 @@ class Follower:
             self.live = live
 
     def _follow_features(self) -> None:
-        if self._online.snapshot() != self.live.features_at:
+        try:
+            snapshot = self._online.snapshot()
+        except Exception:
+            self._note_online(lost=True)
+            raise
+        if snapshot not in (0, self.live.features_at):
             self.live = with_features(self.live, self._online)
+        # Whatever was promoted was materialised, too.
+        filled = self.live.features_at > 0 or self.live.channel is not None
+        self._note_online(lost=snapshot == 0 and filled)
+
+    def _note_online(self, lost: bool) -> None:
+        if lost == self.live.online_lost:
+            return
+        if lost:
+            logger.error(
+                "the online store is away or empty: serving the item features in memory and the "
+                "histories of the log; when it is back: rondo rebuild-online"
+            )
+        else:
+            logger.info("the online store is there again")
+            self._recovered()
+        self.live = replace(self.live, online_lost=lost)
 
 
 def with_release(live: Live, release: Release, channel: Channel | None) -> Live:
@@ -216,9 +242,16 @@ def with_feed(live: Live, news: pa.Table) -> Live:
 
 
 def with_features(live: Live, online: OnlineStore) -> Live:
-    """The item features that the online store holds now."""
-    snapshot = online.snapshot()
-    return replace(live, item_features=online.read_items(live.catalogue), features_at=snapshot)
+    """The item features that the online store holds now; those in memory where it holds none."""
+    try:
+        snapshot = online.snapshot()
+        if snapshot == 0:
+            return live
+        features = online.read_items(live.catalogue)
+    except Exception:
+        logger.exception("the online store is away; the item features stay")
+        return live
+    return replace(live, item_features=features, features_at=snapshot)
 
 
 def warm_up(live: Live) -> None:

@@ -99,6 +99,13 @@ def _recent() -> sa.Select[Any]:
 
 _RECENT = _recent()
 # Not DISTINCT: to find each user once, SQLite would walk the whole index of users.
+_USERS = (
+    sa.select(_events.user_id)
+    .where(_events.user_id > sa.bindparam("after"), _events.event_type.in_(REMEMBERED))
+    .group_by(_events.user_id)
+    .order_by(_events.user_id)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
 _USERS_AFTER = sa.select(_events.user_id).where(
     _events.offset > sa.bindparam("after"), _events.event_type.in_(REMEMBERED)
 )
@@ -281,6 +288,12 @@ class FeedbackLog:
                 for user_id, item_id, event_type, timestamp in rows:
                     found[user_id].append((item_id, event_type, timestamp))
         return {user_id: _history(rows) for user_id, rows in found.items()}
+
+    def users(self, after: str, limit: int) -> list[str]:
+        """The next users after `after` of whom a history is remembered, at most `limit`."""
+        with reading(self.engine) as connection:
+            found = connection.execute(_USERS, {"after": after, "limit": limit}).scalars()
+            return [str(user_id) for user_id in found]
 
     def users_after(self, offset: int) -> set[str]:
         """Whose history the events after `offset` have changed."""

@@ -9,7 +9,7 @@ import gc
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ class Rondo:
         self.log = FeedbackLog(self.database)
         self.metrics = Metrics()
         self.online = OnlineStore(self.settings)
+        self.pusher = live_history.Pusher(self.log, self.online)
         self.follower = Follower(
             self.database,
             self.online,
@@ -90,6 +91,7 @@ class Rondo:
             self.settings.channel,
             BUNDLED if (BUNDLED / MANIFEST).is_file() else None,
             self.metrics,
+            recovered=lambda: self._push([], time.time_ns() // 1_000),
         )
         self.writer = Writer(self.log, self._committed, self.metrics)
         self.engine = Engine(
@@ -185,9 +187,11 @@ class Rondo:
         for row in outcomes:
             self.metrics.events.labels(row["release"] or "", row["event_type"]).inc()
         users = {row["user_id"] for row in outcomes if row["event_type"] in REMEMBERED}
-        live, now = self.follower.live, max(row["received_at"] for row in outcomes)
-        rules = live.history_length, live.min_rating
-        live_history.push(self.log, self.online, sorted(users), *rules, now)
+        self._push(users, max(row["received_at"] for row in outcomes))
+
+    def _push(self, users: Iterable[str], now: int) -> None:
+        live = self.follower.live
+        self.pusher.push(users, live.history_length, live.min_rating, now)
 
 
 def _answer(ctx: bentoml.Context, answer: BaseModel) -> Response:

@@ -1,0 +1,114 @@
+"""The online store, lost, filled again from what is kept elsewhere: `rondo rebuild-online`.
+
+Live histories come from the feedback log; the batch views from the data version of the newest
+release whose features mean what the champion's do, as a retrain would have left them.
+"""
+
+import logging
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import InputError
+from features.windowing import SplitParams
+from flows.environment import CHECKOUT
+from flows.lease import lease, wall_clock
+from flows.rollout import CHANNEL, Rollout, experiment
+from flows.workspace import Workspace
+from serving import channels, live_history, verdicts
+from serving.log import FeedbackLog
+
+#: Seconds between two lines about the progress.
+TELL_SECONDS = 5.0
+#: What materialising reads of a release's data version.
+FEATURES = "data/features"
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """users: whose live history was restored; release: whose features are in the batch views, None
+    where no release was ever promoted."""
+
+    users: int
+    release: str | None
+
+
+def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Rebuilt:
+    """Fill the online store; say: is told of the progress. Doing it again changes nothing.
+
+    The histories come first: they need no lease, and a running service goes back to the store when
+    the batch views are whole. Raises InputError when the features are nowhere, Busy while a retrain
+    runs (which then fills the batch views itself).
+    """
+    champion = channels.read(rollout.engine, CHANNEL)
+    if champion is None:
+        say("no champion: there are no batch views to restore")
+        return Rebuilt(histories(rollout, SplitParams.history_length, 0.0, say), None)
+    from serving.release import Release
+
+    opened = Release.open(rollout.fetch(champion.release))
+    users = histories(rollout, opened.history_length, opened.min_rating, say)
+    with lease(rollout.engine, "retrain", ask_again=False), rollout.at_workspace():
+        source, features = features_of(rollout, champion.release)
+        say(f"batch views from the data of release {source[:12]} ...")
+        rollout.online.materialise(features)
+    return Rebuilt(users, source)
+
+
+def histories(rollout: Rollout, length: int, min_rating: float, say: Callable[[str], None]) -> int:
+    """Push the live history of everybody in the log; returns how many. Linear in the log."""
+    log, users, last = FeedbackLog(rollout.engine), 0, ""
+    told = time.monotonic()
+    while group := log.users(last, live_history.GROUP):
+        live_history.push(log, rollout.online, group, length, min_rating, wall_clock())
+        users, last = users + len(group), group[-1]
+        if time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            say(f"live histories of {users:,} users ...")
+    say(f"live histories of {users:,} users are restored")
+    return users
+
+
+def features_of(rollout: Rollout, champion: str) -> tuple[str, Path]:
+    """The newest release with the champion's features, and a folder with them.
+
+    Raises InputError when no such data version can be had.
+    """
+    root = rollout.settings.root / "workspace"
+    place = Workspace(root, CHECKOUT) if (root / ".git").exists() else rollout.workspace({})
+    records = verdicts.latest(rollout.engine, None)
+    wanted = {r.release: r.lineage.get("feature_fingerprint") for r in records}.get(champion)
+    folder = rollout.settings.root / "cache" / "features"
+    for record in records:
+        same = record.lineage.get("feature_fingerprint") == wanted
+        if (record.release == champion or (wanted and same)) and checked_out(
+            place, experiment(record.release), folder
+        ):
+            return record.release, folder
+    raise InputError(
+        f"neither the DVC cache nor the remote holds the features of release {champion[:12]}: "
+        "`rondo retrain` makes new ones"
+    )
+
+
+def checked_out(place: Workspace, name: str, folder: Path) -> bool:
+    """Put the features of experiment `name` into `folder`; False where they cannot be had."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
+    fetch = ["git", "fetch", "-q", "origin", "+refs/exps/*:refs/exps/*"]
+    subprocess.run(fetch, cwd=place.root, capture_output=True, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    try:
+        files = DVCFileSystem(str(place.root), rev=name)
+        files.get(FEATURES, str(folder), recursive=True)
+    except (DvcException, SCMError, OSError) as error:
+        logging.getLogger("rondo.rebuild").warning("experiment %s: %s", name, error)
+        return False
+    return True
