@@ -118,9 +118,10 @@ async def send(http: httpx.AsyncClient, wave: pa.Table, advance: Advance) -> Sen
     Raises RuntimeError when the service answers for more or fewer events than it was sent.
     """
     by_user: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    for row in _rows(wave.select(FIELDS), ("timestamp",)):
+    moments = wave["timestamp"].cast(pa.int64()).to_pylist()
+    for row, moment in zip(_rows(wave.select(FIELDS), ("timestamp",)), moments, strict=True):
         event = {name: value for name, value in row.items() if value is not None}
-        by_user.setdefault(row["user_id"], {}).setdefault(row["timestamp"], []).append(event)
+        by_user.setdefault(row["user_id"], {}).setdefault(moment, []).append(event)
     sent, gate = Sent(), asyncio.Semaphore(CONCURRENCY)
 
     async def post(events: list[dict[str, Any]], moment: int) -> None:
@@ -201,9 +202,9 @@ def _replay(run: Run, wave: pa.Table, number: int) -> None:
 
 
 def _rows(table: pa.Table, times: tuple[str, ...]) -> list[dict[str, Any]]:
-    """As dictionaries, `times` in µs."""
+    """As dictionaries, `times` in ISO 8601: a number of before 1973 could be of another unit."""
     for name in times:
         place = table.schema.get_field_index(name)
-        table = table.set_column(place, name, table[name].cast(pa.int64()))
+        table = table.set_column(place, name, pc.strftime(table[name], "%Y-%m-%dT%H:%M:%SZ"))
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

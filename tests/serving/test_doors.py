@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.ingest import store_events, store_items, validate_events
+from features.ingest.refusals import VALUED
 from features.schema import DAY, EVENT, HOUR, ITEM, MINUTE
 from serving import catalogue_feed
 from serving.feedback import check
@@ -32,7 +33,7 @@ EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"timestamp": NOW + HOUR}, "timestamp is in the future"),
     ({"timestamp": -NOW}, "timestamp is before 1970"),
     ({"value": float("inf")}, "value is not a finite number"),
-    ({"event_type": "rating"}, "a rating has no value"),
+    *(({"event_type": str(kind)}, f"a {kind} has no value") for kind in VALUED),
 ]
 ITEMS: list[tuple[dict[str, Any], str]] = [
     ({"item_id": ""}, "item_id is missing"),
