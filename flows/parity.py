@@ -32,6 +32,7 @@ from flows.rollout import Rollout
 from flows.workspace import Workspace
 from serving import context
 from serving.context import Context
+from serving.fallback import NO_ONLINE_STORE
 from serving.log import FeedbackLog
 from serving.release import Release
 from training.gate import Check, GateParams
@@ -113,12 +114,15 @@ def measure(
 
     challenger: the release that was made of them. Batch features and scores of a release with
     another definition of the features, and histories of one with another rule for ratings, are not
-    compared. Raises ReleaseError where a release that served is not to be had.
+    compared, nor what was served without the online store and says so. Raises ReleaseError where a
+    release that served is not to be had.
     """
     known = set(pq.read_table(split / "users.parquet")["user_id"].to_pylist())
     log = _Log(split, features, load_catalogue(split), _first_known(split), challenger)
     by_release: dict[str | None, list[tuple[str, Context]]] = {}
     for row in rows:
+        if NO_ONLINE_STORE in (row["fallback"] or ""):
+            continue
         logged = context.decode(row["context"])
         if logged.user_id in known:
             by_release.setdefault(row["release"], []).append((row["request_id"], logged))

@@ -38,9 +38,6 @@ from training.retrieve import eligible_items
 
 logger = logging.getLogger("rondo.engine")
 
-#: In `fallback` of an answer: the user's features are unknown, the history is that of the log.
-NO_ONLINE_STORE = "no online store"
-
 
 class Conflict(ValueError):
     """The same request id was used for a different question."""
@@ -100,7 +97,7 @@ class Engine:
         ranking = self._rank(live, requests, eligible, repeats)
         if lost:
             known = [ranking.fallback] if ranking.fallback else []
-            ranking = replace(ranking, fallback=", ".join([*known, NO_ONLINE_STORE]))
+            ranking = replace(ranking, fallback=", ".join([*known, fallback.NO_ONLINE_STORE]))
         ranked = time.perf_counter()
         slates = draw(
             ranking.scores,

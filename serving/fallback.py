@@ -9,6 +9,8 @@ from features.schema import ITEM_FEATURES, POPULARITY_DAYS
 from serving.policy import Bools, Items
 
 WIDTH = 200
+#: In `fallback` of an answer: the user's features are unknown, the history is that of the log.
+NO_ONLINE_STORE = "no online store"
 _WINDOWS = [ITEM_FEATURES.index(f"item_events_{days}d") for days in POPULARITY_DAYS]
 
 Source = Literal["recency-popular", "catalogue"]

@@ -26,7 +26,8 @@ from flows.rollout import CHANNEL, Rollout, experiment
 from flows.workspace import prepare
 from serving import channels, live_history, release, verdicts
 from serving.database import connect
-from serving.engine import NO_ONLINE_STORE, Engine
+from serving.engine import Engine
+from serving.fallback import NO_ONLINE_STORE
 from serving.live import Follower
 from serving.log import FeedbackLog
 from serving.metrics import Metrics
