@@ -5,9 +5,9 @@ Everything has an embedded default under `RONDO_HOME`, so a laptop needs none of
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -32,7 +32,10 @@ class Settings(BaseSettings):
     """DVC remote to push data versions to; default a folder in `home`."""
 
     secret: SecretStr | None = None
-    """Key that signs request ids; default a random one kept in `home/secret`."""
+    """Signs request ids and keys the draws of slates; default a random one, in `home/secret`."""
+
+    repeat_minutes: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 30.0
+    """How long an unchanged question gets the slate that was shown first; 0: never again."""
 
     channel: str = "champion"
     """The channel this service follows. Empty: only the release it was started with."""

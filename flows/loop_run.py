@@ -1,6 +1,7 @@
 """What both kinds of run share: servers, service, retrains told line by line, the report."""
 
 import contextlib
+import hashlib
 import json
 import time
 import urllib.request
@@ -83,7 +84,12 @@ class Run:
     @contextmanager
     def serving(self) -> Iterator[Supervised]:
         """The service in the clock of its requests; not awaited."""
-        environment = {"RONDO_CLOCK": "request", "RONDO_HOME": str(self.rollout.settings.root)}
+        environment = {
+            "RONDO_CLOCK": "request",
+            "RONDO_HOME": str(self.rollout.settings.root),
+            # a secret of its own, so that the same seed gives the same draws
+            "RONDO_SECRET": hashlib.sha256(f"rondo loop {self.plan.seed}".encode()).hexdigest(),
+        }
         root = self.rollout.settings.root
         with processes.service(root, self.service_port, environment) as service:
             yield service

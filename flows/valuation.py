@@ -89,8 +89,9 @@ def value(
     lists["popularity"] = _best(known, width)
     lists["oracle"] = _best(np.where(eligible, attraction, -np.inf).astype(np.float32), width)
     lists.setdefault("served", lists["popularity"])
-    names = [f"value-{snapshot.day}-{user_id}" for user_id in snapshot.user_ids]
-    numbers = uniforms_of(names, SLATE, policy.seed)
+    # Simulated people need no secret, and every run must draw the same for them.
+    seeds = [f"1:value-{snapshot.day}-{user_id}" for user_id in snapshot.user_ids]
+    numbers = uniforms_of(seeds, SLATE)
     rewards, greedy = {}, {}
     for name in SYSTEMS:
         scores, candidates = lists[name]

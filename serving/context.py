@@ -32,7 +32,9 @@ class Context:
     impressed and impressed_counts: of the last 7 days; hidden, exclude: item ids; candidates and
     scores: what the ranker gave, eligible ones only; eligible: number of eligible items;
     catalogue_items, catalogue_sequence: the catalogue version; repeats: the placement's rule;
-    sent: how many entries of the history came with the request.
+    sent: how many entries of the history came with the request;
+    seed: of `policy.uniforms` (None before draws were keyed by a secret); shown: how many of the
+    first slots an earlier request of the same draw had shown, whose propensities are in its log.
     """
 
     user_id: str
@@ -57,6 +59,8 @@ class Context:
     policy: dict[str, Any]
     user_feature_names: Sequence[str] = FIRST_USER_FEATURES
     sent: int = 0
+    seed: str | None = None
+    shown: int = 0
 
     def propensities(self, slate: Sequence[str], categories_of: Catalogue | None = None) -> Floats:
         """Of each slot of `slate` (item ids) under the policy that showed it, float64 [k].
@@ -76,7 +80,7 @@ class Context:
             np.arange(count, dtype=np.int32)[None],
             np.array([self.eligible], dtype=np.int64),
             np.array([[places[item_id] for item_id in slate]], dtype=np.int32),
-            PolicyParams(**self.policy),
+            PolicyParams.written(self.policy),
             categories,
         )
         return slots.reshape(-1)

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from features.online import OnlineRows, OnlineStore, rows_of
 from features.ragged import Ragged
 from features.requests import Requests
-from features.schema import EventType
+from features.schema import MINUTE, EventType
 from serving import fallback, feedback
 from serving.live import Live
 from serving.log import FeedbackLog
@@ -22,7 +23,6 @@ from serving.models import (
     FeedbackOutput,
     HistoryEvent,
     HistoryOutput,
-    Item,
     RecommendInput,
     RecommendOutput,
     Rejected,
@@ -31,12 +31,24 @@ from serving.models import (
     SimilarOutput,
 )
 from serving.policy import draw, uniforms
+from serving.repeats import Shown, find, state_of
 from serving.signing import Signer
-from serving.slate import Decision, Ranking, decision, digest, merged_history
-from serving.writer import Writer
+from serving.slate import (
+    Decision,
+    Question,
+    Ranking,
+    decision,
+    digest,
+    logged_answer,
+    merged_history,
+)
+from serving.writer import Overloaded, Writer
 from training.retrieve import eligible_items
 
 logger = logging.getLogger("rondo.engine")
+
+#: Looks at one question before giving up: each but the last lost to another worker's slate.
+ATTEMPTS: Final = 8
 
 
 class Conflict(ValueError):
@@ -50,7 +62,8 @@ class Unknown(LookupError):
 class Engine:
     """Answers requests with whatever `live()` holds at that moment.
 
-    new_id: gives request ids to clients that bring none.
+    new_id: gives request ids to clients that bring none; repeat: how long an unchanged question
+    gets the slate that was shown first, µs.
     """
 
     def __init__(
@@ -62,6 +75,7 @@ class Engine:
         signer: Signer,
         new_id: Callable[[], str],
         metrics: Metrics,
+        repeat: int = 30 * MINUTE,
     ) -> None:
         self._live = live
         self._online = online
@@ -70,51 +84,72 @@ class Engine:
         self._signer = signer
         self._new_id = new_id
         self._metrics = metrics
+        self._repeat = repeat
 
     async def recommend(self, asked: RecommendInput, now: int) -> RecommendOutput:
-        """Decide, log durably, then answer; `now` in µs.
+        """Decide, log durably, then answer; `now` in µs. An unchanged question is answered from
+        the log (`serving.repeats`).
 
         Raises Conflict for a request id that was used for another question, Overloaded when
         the log cannot keep up.
         """
         request_id = asked.request_id or self._new_id()
-        made = self.decide(self._live(), asked, request_id, now)
-        written = await asyncio.wrap_future(self._writer.write_slate(now, made.slate))
-        if not written.new_request:  # a repeat: what was logged first is the answer
-            return self._logged(asked, request_id)
-        self._count(made.answer, asked.placement)
-        return made.answer
+        for _ in range(ATTEMPTS):
+            if asked.request_id is not None and (logged := self._log.request(request_id)):
+                return self._again(asked, Shown(*logged))
+            question = self._question(self._live(), asked, now)
+            if (shown := question.answer) is not None:
+                self._metrics.repeats.inc()
+                return logged_answer(shown, asked.k, True, self._signer)
+            made = self._decide(question, request_id)
+            written = await asyncio.wrap_future(self._writer.write_slate(now, made.slate))
+            if written.new_request:
+                self._count(made.answer, asked.placement)
+                return made.answer
+            # the same question was being answered at the same moment: look again
+        raise Overloaded("this question is asked by too many at once")
 
     def decide(self, live: Live, asked: RecommendInput, request_id: str, now: int) -> Decision:
-        """The slate and its rows. Depends on its arguments and the online store alone (on the log
-        where that is lost)."""
+        """The slate and its rows. Depends on its arguments, the secret, the online store (on the
+        log where that is lost) and what the log has of the same draw alone."""
+        return self._decide(self._question(live, asked, now), request_id)
+
+    def _question(self, live: Live, asked: RecommendInput, now: int) -> Question:
         began = time.perf_counter()
         user, lost = self._user(live, asked.user_id)
         requests = self._requests(user, live, asked, now)
-        read = time.perf_counter()
         repeats = live.placements.rule(asked.placement).repeats
         eligible = eligible_items(live.catalogue, requests, repeats)
-        ranking = self._rank(live, requests, eligible, repeats)
-        if lost:
+        read = time.perf_counter()
+        state = state_of(live, asked.placement, requests, lost)
+        roll = find(self._log, live, state, eligible[0], now - self._repeat)
+        self._metrics.seconds.labels("features").observe(read - began)
+        self._metrics.seconds.labels("repeat").observe(time.perf_counter() - read)
+        return Question(live, asked, now, requests, eligible, repeats, lost, roll)
+
+    def _decide(self, question: Question, request_id: str) -> Decision:
+        began = time.perf_counter()
+        live, asked, roll = question.live, question.asked, question.roll
+        ranking = self._rank(live, question.requests, question.eligible, question.repeats)
+        if question.lost:
             known = [ranking.fallback] if ranking.fallback else []
             ranking = replace(ranking, fallback=", ".join([*known, fallback.NO_ONLINE_STORE]))
         ranked = time.perf_counter()
+        seed = roll.seed or self._signer.seed(asked.user_id, request_id, roll.state)
         slates = draw(
             ranking.scores,
             ranking.candidates,
-            eligible,
+            question.eligible,
             asked.k,
             live.policy,
-            uniforms(request_id, asked.k, live.policy.seed)[None],
+            uniforms(seed, asked.k)[None],
             live.catalogue.categories,
+            roll.items(live)[None],
         )
         drawn = time.perf_counter()
-        made = decision(
-            live, asked, request_id, now, requests, eligible, ranking, slates, self._signer
-        )
+        made = decision(question, request_id, ranking, slates, seed, self._signer)
         for part, seconds in (
-            ("features", read - began),
-            ("rank", ranked - read),
+            ("rank", ranked - began),
             ("policy", drawn - ranked),
             ("record", time.perf_counter() - drawn),
         ):
@@ -236,30 +271,10 @@ class Engine:
         found_by = np.zeros(candidates.shape, dtype=np.uint8)
         return Ranking(candidates, scores, found_by, source, reason)
 
-    def _logged(self, asked: RecommendInput, request_id: str) -> RecommendOutput:
-        found = self._log.request(request_id)
-        if found is None:
-            raise LookupError(f"request {request_id} is known but not in the log")
-        request, slots = found
-        if request["digest"] != digest(asked):
-            raise Conflict(f"request_id '{request_id}' was used for another question")
-        return RecommendOutput(
-            request_id=self._signer.sign(request["request_id"]),
-            release=request["release"],
-            generation=request["generation"],
-            source=request["source"],
-            fallback=request["fallback"],
-            items=[
-                Item(
-                    item_id=slot["item_id"],
-                    position=slot["position"],
-                    propensity=slot["propensity"],
-                    score=slot["score"],
-                    reasons=slot["reasons"].split(",") if slot["reasons"] else [],
-                )
-                for slot in slots
-            ],
-        )
+    def _again(self, asked: RecommendInput, shown: Shown) -> RecommendOutput:
+        if shown.request["digest"] != digest(asked):
+            raise Conflict(f"request_id '{shown.request_id}' was used for another question")
+        return logged_answer(shown, len(shown.slots), False, self._signer)
 
     def _count(self, answer: RecommendOutput, placement: str) -> None:
         release = answer.release or ""

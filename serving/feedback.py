@@ -87,6 +87,7 @@ def join(
             joined.append(
                 row
                 | {
+                    "request_id": slot.request_id,
                     "position": slot.position,
                     "propensity": slot.propensity,
                     "release": slot.release,

@@ -53,9 +53,16 @@ _SHOWN = (
         _slots.position,
         _slots.propensity,
         _requests.release,
+        sa.func.coalesce(_slots.origin, _slots.request_id),
     )
     .join_from(tables.slots, tables.requests, _requests.request_id == _slots.request_id)
     .where(_slots.request_id.in_(_IDS))
+)
+_NEWEST = (
+    sa.select(_requests.request_id)
+    .where(_requests.state == sa.bindparam("state"), _requests.drawn_at > sa.bindparam("since"))
+    .order_by(_requests.drawn_at.desc(), _requests.size.desc())
+    .limit(1)
 )
 _INSERT = {
     table: sa.insert(table)
@@ -125,11 +132,18 @@ class Appended:
 
 @dataclass(frozen=True)
 class Slate:
-    """A slate to log: a row of `requests`, its rows of `slots`, and an event for each of them."""
+    """A slate to log: a row of `requests`, its rows of `slots`, and an event for each slot that no
+    earlier request has shown.
+
+    follows: the request that was the newest of this state (and newer than `since`, µs) when the
+    slate was decided, None for none; it is stored only if that is still so.
+    """
 
     request: Row
     slots: Sequence[Row] = ()
     impressions: Sequence[Row] = ()
+    follows: str | None = None
+    since: int = 0
 
     @property
     def request_id(self) -> str:
@@ -145,6 +159,8 @@ class Slot:
     position: int
     propensity: float
     release: str | None
+    request_id: str
+    """Whose impression it is: an earlier request's, where this one went on with its slate."""
 
 
 class FeedbackLog:
@@ -162,13 +178,15 @@ class FeedbackLog:
         """Store rows in one transaction; it has committed when this returns.
 
         slates: the first of each request id is stored whole; nothing is of one whose request id is
-        already there, for it was never shown. events: `schema.EVENT` rows; an `event_id` that is
+        already there, for it was never shown; nor of one that does not follow the newest of its
+        state. events: `schema.EVENT` rows; an `event_id` that is
         already there is left out. dead: `event_id`, `reason`, `payload` (any JSON), `received_at`.
         """
         with writing(self.engine) as connection:
             last = lock_counter(connection, "events")
             known = _present(connection, _KNOWN_REQUESTS, [slate.request_id for slate in slates])
             shown = _first_of(slates, lambda slate: slate.request_id, known)
+            shown = _following(connection, shown)
             _insert(connection, tables.requests, [slate.request for slate in shown])
             _insert(connection, tables.slots, [slot for slate in shown for slot in slate.slots])
             events = [*(row for slate in shown for row in slate.impressions), *events]
@@ -237,6 +255,14 @@ class FeedbackLog:
                 return None
             slots = connection.execute(_SLATE, {"id": request_id}).mappings()
             return dict(row), [dict(slot) for slot in slots]
+
+    def newest(self, state: str, since: int) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+        """The request of a state whose draw began last, and after `since`, µs; of one draw the
+        longest. As `request`."""
+        with reading(self.engine) as connection:
+            found = connection.execute(_NEWEST, {"state": state, "since": since})
+            request_id = found.scalar_one_or_none()
+        return None if request_id is None else self.request(request_id)
 
     def requests_between(self, start: int, end: int, limit: int) -> list[dict[str, Any]]:
         """Logged requests with start ≤ timestamp < end (µs), oldest first, for evaluation."""
@@ -333,9 +359,28 @@ def _first_of(rows: Sequence[_T], key: Callable[[_T], str], known: set[str]) -> 
     return list(fresh.values())
 
 
+def _following(connection: sa.Connection, slates: Sequence[Slate]) -> list[Slate]:
+    """Those that follow the newest of their state; of those that follow the same one, the first."""
+    newest: dict[str, str | None] = {}
+    kept = []
+    for slate in slates:
+        state = slate.request.get("state")
+        if state is not None:
+            if state not in newest:
+                found = connection.execute(_NEWEST, {"state": state, "since": slate.since})
+                newest[state] = found.scalar_one_or_none()
+            if newest[state] != slate.follows:
+                continue
+            newest[state] = slate.request_id
+        kept.append(slate)
+    return kept
+
+
 def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     if rows:
-        connection.execute(_INSERT[table], [dict(row) for row in rows])
+        names = [column.name for column in table.columns if column.name != "number"]
+        values = [{name: row.get(name) for name in names} for row in rows]
+        connection.execute(_INSERT[table], values)
 
 
 def _dead_row(row: Row) -> dict[str, Any]:

@@ -15,6 +15,9 @@ class Metrics:
             ["release", "source", "placement"],
             registry=registry,
         )
+        self.repeats = Counter(
+            "rondo_repeats", "Slates answered again from the log", registry=registry
+        )
         self.slots = Counter(
             "rondo_slots", "Slots shown", ["release", "explored"], registry=registry
         )

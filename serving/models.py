@@ -66,7 +66,7 @@ class RecommendInput(Input):
     request_id: Annotated[str, Field(max_length=100)] | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_:-]+$",
-        description="Idempotency key: the same one gives the same slate",
+        description="Idempotency key: once logged, it gives the same slate again",
     )
 
 
@@ -88,6 +88,10 @@ class RecommendOutput(BaseModel):
     generation: int | None
     source: str
     fallback: str | None = Field(description="Why something smaller answered; null normally")
+    repeat: bool = Field(
+        default=False,
+        description="The slate of an earlier request, which `request_id` names; not logged again",
+    )
     items: list[Item]
 
 

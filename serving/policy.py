@@ -12,12 +12,14 @@ rank^(-1/tau). Scores of a ranker mean nothing beyond their order, so nothing el
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from features.params import build
 
 Floats = npt.NDArray[np.float64]
 Items = npt.NDArray[np.int32]
@@ -40,8 +42,6 @@ class PolicyParams:
     diversity: float = 0.0
     """Penalty (in logits) on a candidate per earlier slot with the very same categories; partial
     overlap counts by cosine."""
-    seed: int = 1
-    """Of the uniform numbers, together with the request id."""
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -50,6 +50,12 @@ class PolicyParams:
             raise ValueError(f"policy.epsilon must lie in [0, 1], not {self.epsilon}")
         if not self.diversity >= 0:
             raise ValueError(f"policy.diversity must not be negative, not {self.diversity}")
+
+    @staticmethod
+    def written(values: Mapping[str, Any]) -> "PolicyParams":
+        """As a release or a logged context holds them; those from before draws were keyed by a
+        secret (docs/adr/0018) name a `seed`, which no propensity depends on."""
+        return build(PolicyParams, "policy", {k: v for k, v in values.items() if k != "seed"})
 
 
 @dataclass(frozen=True)
@@ -61,20 +67,20 @@ class Slates:
     propensities: Floats
 
 
-def uniforms(request_id: str, k: int, seed: int) -> Floats:
-    """k uniform numbers in [0, 1) that belong to a request: float64 [k].
+def uniforms(seed: str, k: int) -> Floats:
+    """k uniform numbers in [0, 1) that belong to a seed: float64 [k].
 
-    Counter-based (Philox, Salmon et al. 2011), keyed by seed and request id, so that no
-    interleaving of requests can change them. The first numbers do not depend on k.
+    Counter-based (Philox, Salmon et al. 2011), so that no interleaving of requests can change
+    them. The first numbers do not depend on k. The service's seeds come from `signing.Seeds`.
     """
-    digest = hashlib.blake2b(f"{seed}:{request_id}".encode(), digest_size=16).digest()
+    digest = hashlib.blake2b(seed.encode(), digest_size=16).digest()
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
     return generator.random(k)
 
 
-def uniforms_of(request_ids: Sequence[str], k: int, seed: int) -> Floats:
-    """`uniforms` of many requests: float64 [n, k]."""
-    rows = [uniforms(request_id, k, seed) for request_id in request_ids]
+def uniforms_of(seeds: Sequence[str], k: int) -> Floats:
+    """`uniforms` of many seeds: float64 [n, k]."""
+    rows = [uniforms(seed, k) for seed in seeds]
     return np.stack(rows) if rows else np.zeros((0, k))
 
 
@@ -86,13 +92,15 @@ def draw(
     params: PolicyParams,
     uniforms: Floats,
     categories: npt.NDArray[np.float32] | None = None,
+    shown: Items | None = None,
 ) -> Slates:
     """Draw k slots for each of n requests.
 
     scores: float32 [n, C], -inf where padded; candidates: int32 [n, C], -1 where padded, distinct
     within a request; eligible: bool [n, catalogue]; uniforms: float64 [n, k]; categories:
     float32 [catalogue, categories], needed when `params.diversity` is above 0. Candidates that
-    are not eligible or have no finite score are never exploited.
+    are not eligible or have no finite score are never exploited. shown: int32 [n, s], eligible
+    items that take the first s slots; the rest is drawn given them, with the numbers from s on.
     """
     if eligible.shape[1] == 0:
         nothing = np.full((len(candidates), k), -1, dtype=np.int32)
@@ -105,7 +113,12 @@ def draw(
     walk = _Walk(scores, candidates, allowed, eligible.sum(axis=1), params, categories)
     items = np.full((len(candidates), k), -1, dtype=np.int32)
     propensities = np.zeros((len(candidates), k))
+    given = 0 if shown is None else shown.shape[1]
     for slot in range(k):
+        if shown is not None and slot < given:
+            items[:, slot] = shown[:, slot]
+            propensities[:, slot] = walk.take(items[:, slot])
+            continue
         u, exploit = uniforms[:, slot], walk.exploit
         exploits = u < exploit
         inside = np.where(exploits, u / np.where(exploit > 0, exploit, 1.0), 0.0)

@@ -68,7 +68,7 @@ class Release:
             id=identity,
             path=path,
             items=conform(pq.read_table(path / "items.parquet"), ITEM),
-            policy=params.build(PolicyParams, "policy", rules["policy"]),
+            policy=PolicyParams.written(rules["policy"]),
             placements=params.build(PlacementsParams, "placements", rules["placements"]),
             history_length=rules["history_length"],
             min_rating=rules["min_rating"],

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from features.online import OnlineStore
+from features.schema import MINUTE
 from features.settings import Settings
 from serving import catalogue_feed, live_history, orphan
 from serving.database import connect
@@ -102,6 +103,7 @@ class Rondo:
             signer=signer(self.settings),
             new_id=lambda: uuid.uuid4().hex,
             metrics=self.metrics,
+            repeat=int(self.settings.repeat_minutes * MINUTE),
         )
         self.follower.start()
         gc.collect()

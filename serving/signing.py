@@ -1,8 +1,13 @@
-"""Signed request ids: feedback can only claim slates that this service really showed."""
+"""What the service does with its secret: sign request ids, and seed the draws of slates.
+
+Feedback can only claim slates that were really shown, and nobody can choose or foresee what a
+request id draws (docs/adr/0018).
+"""
 
 import contextlib
 import hashlib
 import hmac
+import json
 import os
 import secrets
 from pathlib import Path
@@ -10,13 +15,19 @@ from pathlib import Path
 from features.settings import Settings
 
 _SIGNATURE = 24
+#: No request id holds a slash, so no signature is ever of this.
+_DRAWS = b"rondo/draws/1"
 
 
 class Signer:
-    """`<id>.<signature>`: HMAC-SHA-256, truncated to 96 bits, in hex."""
+    """Signs `<id>.<signature>`: HMAC-SHA-256, truncated to 96 bits, in hex.
+
+    Draws have a key of their own, derived from the secret.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._draws = hmac.new(key, _DRAWS, hashlib.sha256).digest()
 
     def sign(self, request_id: str) -> str:
         return f"{request_id}.{self._signature(request_id)}"
@@ -27,6 +38,11 @@ class Signer:
         expected = self._signature(request_id)
         matches = hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode())
         return request_id if matches and request_id else None
+
+    def seed(self, user_id: str, request_id: str, state: str) -> str:
+        """Of a draw's uniform numbers: HMAC-SHA-256 in hex. It tells nothing of any other."""
+        message = json.dumps([user_id, request_id, state]).encode()
+        return hmac.new(self._draws, message, hashlib.sha256).hexdigest()
 
     def _signature(self, request_id: str) -> str:
         message = request_id.encode("utf-8", "replace")

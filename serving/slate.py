@@ -12,9 +12,10 @@ from features.requests import Requests
 from features.schema import EVENT_CODES, USER_FEATURES, EventType
 from serving import context
 from serving.live import Live
-from serving.log import Slate
+from serving.log import Row, Slate
 from serving.models import IMPRESSION, HistoryEntry, Item, RecommendInput, RecommendOutput
 from serving.policy import Bools, Slates
+from serving.repeats import Roll, Shown
 from serving.signing import Signer
 from training.retrieve import SOURCES
 
@@ -41,27 +42,51 @@ class Ranking:
     fallback: str | None
 
 
+@dataclass(frozen=True)
+class Question:
+    """One request as it was understood: requests holds one row; eligible: bool [1, catalogue];
+    repeats: the placement's rule; lost: without the online store; roll: the draw it belongs to."""
+
+    live: Live
+    asked: RecommendInput
+    now: int
+    requests: Requests
+    eligible: Bools
+    repeats: bool
+    lost: bool
+    roll: Roll
+
+    @property
+    def answer(self) -> Shown | None:
+        """The slate of an earlier request of the draw, where that has all that is asked for."""
+        return self.roll.answer(self.asked.k, int(self.eligible.sum()))
+
+
 def decision(
-    live: Live,
-    asked: RecommendInput,
+    question: Question,
     request_id: str,
-    now: int,
-    requests: Requests,
-    eligible: Bools,
     ranking: Ranking,
     slates: Slates,
+    seed: str,
     signer: Signer,
 ) -> Decision:
-    """Rows and answer of one drawn slate; slots that nothing was left for are dropped."""
+    """Rows and answer of one drawn slate; slots that nothing was left for are dropped.
+
+    The first slots stay as the log has them of an earlier request of the same draw.
+    """
+    live, asked, now, roll = question.live, question.asked, question.now, question.roll
     kept = slates.items[0] >= 0
     chosen = slates.items[0][kept]
     ids = live.catalogue.item_ids
     place = {item: i for i, item in enumerate(ranking.candidates[0].tolist()) if item >= 0}
     scores = ranking.scores[0].tolist()
-    items = []
+    before = roll.slots
+    items = [_logged_item(slot) for slot in before]
     for position, (item, p) in enumerate(
         zip(chosen.tolist(), slates.propensities[0][kept].tolist(), strict=True)
     ):
+        if position < len(before):
+            continue
         at = place.get(item)
         known = at is not None and isfinite(scores[at])
         items.append(
@@ -83,6 +108,7 @@ def decision(
         fallback=ranking.fallback,
         items=items,
     )
+    origins = [slot["origin"] or slot["request_id"] for slot in before]
     shared = {
         "user_id": asked.user_id,
         "placement": asked.placement,
@@ -95,7 +121,10 @@ def decision(
         "source": ranking.source,
         "fallback": ranking.fallback,
         "digest": digest(asked),
-        "context": _context(live, asked, now, requests, eligible, ranking),
+        "context": _context(question, ranking, seed, len(before)),
+        "state": roll.state,
+        "drawn_at": now if roll.shown is None else roll.shown.request["drawn_at"],
+        "size": len(items),
     }
     slots = [
         {
@@ -105,6 +134,7 @@ def decision(
             "propensity": item.propensity,
             "score": item.score,
             "reasons": ",".join(item.reasons),
+            "origin": origins[item.position] if item.position < len(before) else None,
         }
         for item in items
     ]
@@ -119,9 +149,34 @@ def decision(
             "position": item.position,
             "propensity": item.propensity,
         }
-        for item in items
+        for item in items[len(before) :]
     ]
-    return Decision(Slate(request, slots, impressions), answer)
+    follows = None if roll.shown is None else roll.shown.request_id
+    return Decision(Slate(request, slots, impressions, follows, roll.since), answer)
+
+
+def logged_answer(shown: Shown, k: int, repeat: bool, signer: Signer) -> RecommendOutput:
+    """The first `k` slots of a logged slate, as they were answered."""
+    request = shown.request
+    return RecommendOutput(
+        request_id=signer.sign(shown.request_id),
+        release=request["release"],
+        generation=request["generation"],
+        source=request["source"],
+        fallback=request["fallback"],
+        repeat=repeat,
+        items=[_logged_item(slot) for slot in shown.slots[:k]],
+    )
+
+
+def _logged_item(slot: Row) -> Item:
+    return Item(
+        item_id=slot["item_id"],
+        position=slot["position"],
+        propensity=slot["propensity"],
+        score=slot["score"],
+        reasons=slot["reasons"].split(",") if slot["reasons"] else [],
+    )
 
 
 def merged_history(stored: Histories, sent: list[HistoryEntry], live: Live, now: int) -> Histories:
@@ -162,24 +217,18 @@ def _reasons(bits: int, source: str) -> list[str]:
     return [name for i, name in enumerate(SOURCES) if bits >> i & 1] or [source]
 
 
-def _context(
-    live: Live,
-    asked: RecommendInput,
-    now: int,
-    requests: Requests,
-    eligible: Bools,
-    ranking: Ranking,
-) -> bytes:
+def _context(question: Question, ranking: Ranking, seed: str, shown: int) -> bytes:
+    live, asked, requests = question.live, question.asked, question.requests
     ids = live.catalogue.item_ids
     candidates = ranking.candidates[0]
     usable = (candidates >= 0) & np.isfinite(ranking.scores[0])
-    usable &= eligible[0, np.maximum(candidates, 0)]
+    usable &= question.eligible[0, np.maximum(candidates, 0)]
     histories = requests.histories
     return context.encode(
         {
             "user_id": asked.user_id,
             "placement": asked.placement,
-            "timestamp": now,
+            "timestamp": question.now,
             "k": asked.k,
             "history_items": ids[histories.items].tolist(),
             "history_types": histories.event_types,
@@ -194,10 +243,12 @@ def _context(
             "features_at": live.features_at,
             "candidates": ids[candidates[usable]].tolist(),
             "scores": ranking.scores[0, usable],
-            "eligible": int(eligible[0].sum()),
+            "eligible": int(question.eligible[0].sum()),
             "catalogue_items": len(live.catalogue),
             "catalogue_sequence": live.sequence,
-            "repeats": live.placements.rule(asked.placement).repeats,
+            "repeats": question.repeats,
             "policy": asdict(live.policy),
+            "seed": seed,
+            "shown": shown,
         }
     )

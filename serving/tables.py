@@ -51,7 +51,8 @@ counters: Final = sa.Table(
 )
 
 #: One row per slate shown, with the context (see `serving.context`) that lets any release's
-#: propensity of it be computed later.
+#: propensity of it be computed later. state, drawn_at, size: what a repeat is found by (see
+#: `serving.repeats`).
 requests: Final = sa.Table(
     "requests",
     METADATA,
@@ -65,10 +66,15 @@ requests: Final = sa.Table(
     sa.Column("fallback", ID),
     sa.Column("digest", ID, nullable=False),
     sa.Column("context", BYTES, nullable=False),
+    sa.Column("state", sa.String(64)),
+    sa.Column("drawn_at", TIME),
+    sa.Column("size", sa.Integer),
     sa.Index("requests_by_time", "timestamp"),
+    sa.Index("requests_by_state", "state", "drawn_at", "size"),
     **OPTIONS,
 )
 
+#: origin: the request whose impression this slot is, where an earlier one showed it; else null.
 slots: Final = sa.Table(
     "slots",
     METADATA,
@@ -78,6 +84,7 @@ slots: Final = sa.Table(
     sa.Column("propensity", DOUBLE, nullable=False),
     sa.Column("score", DOUBLE),
     sa.Column("reasons", TEXT, nullable=False),
+    sa.Column("origin", ID),
     **OPTIONS,
 )
 

@@ -19,6 +19,7 @@ TESTED = {
     "RONDO_REDIS_URL": "features/test_redis_url.py::test_a_redis_with_a_password_and_one_with_tls_hold_histories",
     "RONDO_RELEASES_URL": "serving/test_bento.py::test_a_bento_serves_from_a_clean_environment_and_follows_its_channel_to_s3",
     "RONDO_REMOTE_URL": "test_settings.py::test_the_dvc_remote_of_the_environment_is_that_of_the_workspace",
+    "RONDO_REPEAT_MINUTES": "test_settings.py::test_minutes_of_repeats_come_from_the_environment",
     "RONDO_SECRET": "test_settings.py::test_replicas_with_the_same_secret_sign_alike",
     "PREFECT_API_URL": "flows/test_deploy.py::test_deployments_run_through_a_real_worker",
     "AWS_ENDPOINT_URL": "serving/test_store.py::test_a_release_in_s3_is_published_once_listed_fetched_and_verified",
@@ -73,3 +74,13 @@ def test_replicas_with_the_same_secret_sign_alike(
     assert second.verify(first.sign("request")) == "request"
     monkeypatch.setenv("RONDO_SECRET", "other")
     assert signer(Settings(home=tmp_path)).sign("request") != first.sign("request")
+
+
+def test_minutes_of_repeats_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().repeat_minutes == 30.0
+    monkeypatch.setenv("RONDO_REPEAT_MINUTES", "0")
+    assert Settings().repeat_minutes == 0.0
+    for wrong in ("-1", "nan", "soon"):
+        monkeypatch.setenv("RONDO_REPEAT_MINUTES", wrong)
+        with pytest.raises(ValueError, match="repeat_minutes"):
+            Settings()

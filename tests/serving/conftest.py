@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from features.online import OnlineStore
+from features.settings import Settings
 from serving import tables
 from serving.database import connect
+from serving.live import Live, empty, with_release
+from serving.policy import PolicyParams
+from serving.release import Release
+from tests.serving.kit import Kit
+from tests.serving.small import make_release
 
 SERVERS = {
     "sqlite": None,
@@ -71,3 +78,29 @@ def sqlite(tmp_path: Path) -> Iterator[sa.Engine]:
 @pytest.fixture
 def table_names() -> set[str]:
     return set(tables.METADATA.tables)
+
+
+@pytest.fixture(scope="package")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Release]:
+    folder = tmp_path_factory.mktemp("releases")
+    diverse = PolicyParams(temperature=0.5, epsilon=0.2, diversity=0.5)
+    make_release(folder / "a", policy=diverse)
+    make_release(folder / "b", seed=2)
+    return Release.open(folder / "a"), Release.open(folder / "b")
+
+
+@pytest.fixture(scope="package")
+def online(tmp_path_factory: pytest.TempPathFactory) -> OnlineStore:
+    return OnlineStore(Settings(home=tmp_path_factory.mktemp("online")))
+
+
+@pytest.fixture
+def live(releases: tuple[Release, Release]) -> Live:
+    return with_release(empty(), releases[0], None)
+
+
+@pytest.fixture
+def kit(live: Live, online: OnlineStore, sqlite: sa.Engine) -> Iterator[Kit]:
+    kit = Kit(live, online, sqlite)
+    yield kit
+    kit.writer.close()

@@ -1,7 +1,6 @@
 """The recommend pipeline on a real release, a real online store and a real log."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,65 +13,16 @@ from features.merge import UserHistory
 from features.online import OnlineStore
 from features.requests import FIRST_USER_FEATURES
 from features.schema import EVENT_CODES, ITEM_FEATURES, USER_FEATURES
-from features.settings import Settings
 from serving import catalogue_feed, channels, context, release
-from serving.engine import Conflict, Engine
+from serving.engine import Conflict
 from serving.live import Follower, Live, empty, with_feed, with_release
-from serving.log import FeedbackLog
 from serving.metrics import Metrics
-from serving.models import FeedbackInput, FeedbackOutput, HistoryEntry, RecommendInput
+from serving.models import FeedbackInput, FeedbackOutput, HistoryEntry
 from serving.policy import PolicyParams, propensity
 from serving.release import Release
-from serving.signing import Signer
 from serving.tables import ID_LENGTH
-from serving.writer import Writer
+from tests.serving.kit import SIGNER, Kit
 from tests.serving.small import CLICK, NOW, click, make_release
-
-SIGNER = Signer(b"key")
-
-
-@pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, Release]:
-    folder = tmp_path_factory.mktemp("releases")
-    diverse = PolicyParams(temperature=0.5, epsilon=0.2, diversity=0.5)
-    make_release(folder / "a", policy=diverse)
-    make_release(folder / "b", seed=2)
-    return Release.open(folder / "a"), Release.open(folder / "b")
-
-
-@pytest.fixture(scope="module")
-def online(tmp_path_factory: pytest.TempPathFactory) -> OnlineStore:
-    return OnlineStore(Settings(home=tmp_path_factory.mktemp("online")))
-
-
-@pytest.fixture
-def live(releases: tuple[Release, Release]) -> Live:
-    return with_release(empty(), releases[0], None)
-
-
-class Kit:
-    """An engine over its own database; `live` may be replaced."""
-
-    def __init__(self, live: Live, online: OnlineStore, database: sa.Engine) -> None:
-        self.live = live
-        self.log = FeedbackLog(database)
-        metrics = Metrics(CollectorRegistry())
-        self.writer = Writer(self.log, lambda _: None, metrics)
-        ids = (f"server-{n}" for n in range(1000))
-        self.engine = Engine(
-            lambda: self.live, online, self.log, self.writer, SIGNER, lambda: next(ids), metrics
-        )
-
-    def recommend(self, now: int = NOW, **asked: object) -> dict[str, object]:
-        question = RecommendInput.model_validate({"user_id": "u", **asked})
-        return asyncio.run(self.engine.recommend(question, now)).model_dump()
-
-
-@pytest.fixture
-def kit(live: Live, online: OnlineStore, sqlite: sa.Engine) -> Iterator[Kit]:
-    kit = Kit(live, online, sqlite)
-    yield kit
-    kit.writer.close()
 
 
 def test_a_slate_is_in_the_log_with_its_impressions_before_it_is_answered(kit: Kit) -> None:
@@ -93,7 +43,8 @@ def test_the_logged_context_gives_the_logged_propensities_exactly(kit: Kit) -> N
     history = [HistoryEntry(item_id=f"i{n}", timestamp=NOW - 50 + n) for n in (5, 9, 13)]
     explored = 0
     for n in range(20):
-        kit.recommend(k=8, request_id=f"r{n}", history=history, exclude=["i1", "unknown"])
+        asked = {"user_id": f"u{n}", "history": history, "exclude": ["i1", "unknown"]}
+        kit.recommend(k=8, request_id=f"r{n}", **asked)
         request, slots = kit.log.request(f"r{n}")
         logged = context.decode(request["context"])
         again = logged.propensities([slot["item_id"] for slot in slots], kit.live.catalogue)
@@ -224,18 +175,18 @@ def test_every_smaller_system_answers_and_says_so(
 ) -> None:
     make_release(tmp_path / "no-trees", trees=False)
     kit.live = with_release(empty(), Release.open(tmp_path / "no-trees"), None)
-    answer = kit.recommend()
+    answer = kit.recommend(user_id="u0")
     assert (answer["source"], answer["fallback"]) == ("transformer", "no trees")
 
     kit.live = replace(with_release(empty(), releases[0], None), recommender=None)
     features = np.zeros_like(kit.live.item_features)
     features[:, ITEM_FEATURES.index("item_events_7d")] = np.arange(len(features)) % 50
     kit.live = replace(kit.live, item_features=features)
-    answer = kit.recommend()
+    answer = kit.recommend(user_id="u1")
     assert (answer["source"], answer["fallback"]) == ("recency-popular", "no release")
 
     kit.live = replace(kit.live, item_features=np.full_like(features, np.nan))
-    answer = kit.recommend()
+    answer = kit.recommend(user_id="u2")
     assert (answer["source"], len(answer["items"])) == ("catalogue", 10)
 
     kit.live = empty()

@@ -72,7 +72,7 @@ def test_a_clock_that_runs_a_little_ahead_is_set_back_to_now() -> None:
 def test_an_outcome_inherits_from_the_slot_and_never_from_the_client() -> None:
     claim = sent(request_id=SIGNER.sign("r"), propensity=0.9, position=0, release="mine")
     rows, _ = check([claim], SIGNER, NOW)
-    shown = {"r": {"i": Slot("u", "home", 4, 0.01, "abc")}}
+    shown = {"r": {"i": Slot("u", "home", 4, 0.01, "abc", "r")}}
     (row,), rejected = join(rows, shown)
     assert not rejected
     assert (row["position"], row["propensity"], row["release"]) == (4, 0.01, "abc")
@@ -89,7 +89,7 @@ def test_an_outcome_inherits_from_the_slot_and_never_from_the_client() -> None:
 )
 def test_a_false_claim_on_a_slate_is_set_aside(changes: dict[str, Any], reason: str) -> None:
     rows, _ = check([sent(**{"request_id": SIGNER.sign("r"), **changes})], SIGNER, NOW)
-    joined, (rejection,) = join(rows, {"r": {"i": Slot("u", "home", 0, 0.5, None)}})
+    joined, (rejection,) = join(rows, {"r": {"i": Slot("u", "home", 0, 0.5, None, "r")}})
     assert not joined
     assert reason in rejection.reason
 

@@ -1,6 +1,7 @@
 """What a write or a request costs does not grow with what is stored."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,20 @@ import sqlalchemy as sa
 
 from serving import catalogue_feed, channels, offsets, verdicts
 from serving.database import connect, writing
-from serving.log import FeedbackLog
+from serving.log import FeedbackLog, Slate
 from tests.serving.plans import recorded, scans
 from tests.serving.test_log import T0, event, slate
 
 #: Tables that grow for as long as the service runs. (Dead letters are read from their newest on.)
 GROWING = {"events", "requests", "slots", "items", "channel_moves"}
 EVENTS = 20_000
+
+
+def rolled(number: int) -> Slate:
+    """A slate of a state of its own."""
+    made = slate(f"r{number}", "i1", "i2")
+    request = {**made.request, "state": f"s{number}", "drawn_at": T0 + number, "size": 2}
+    return replace(made, request=request)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +32,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
     engine = connect(f"sqlite:///{folder / 'rondo.db'}")
     log = FeedbackLog(engine)
     log.append(
-        slates=[slate(f"r{n}", "i1", "i2") for n in range(200)],
+        slates=[rolled(n) for n in range(5_000)],
         events=[
             event(f"e{n}", user_id=f"u{n % 500}", timestamp=T0 + n * 10**9) for n in range(EVENTS)
         ],
@@ -48,12 +56,13 @@ def test_no_write_and_no_request_reads_a_table_that_grows_from_end_to_end(
 ) -> None:
     log = FeedbackLog(full)
     with recorded(full) as plans:
-        last = log.append(slates=[slate("new", "i1")], events=[event("new")]).last_offset
+        last = log.append(slates=[rolled(5_000)], events=[event("new")]).last_offset
         log.dead_letter("bad", "why", {}, T0)
         assert log.users_after(last - 1) == {"u1"}
         log.recent(["u1", "u2"], 200, 3.0)
-        log.slots_of(["r1", "new"])
+        log.slots_of(["r1", "r5000"])
         log.request("r1")
+        assert log.newest("s7", T0) is not None
         log.read(last - 1, 100)
         log.last_offset()
         log.dead_letters(10)

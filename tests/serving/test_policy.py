@@ -51,7 +51,7 @@ def test_each_slot_has_the_probability_of_the_formula_and_they_sum_to_one(
     scores, chosen, eligible = one_request(items, min(candidates, items), seed)
     params = PolicyParams(temperature=tau, epsilon=epsilon)
     k = items + 1
-    slates = draw(scores, chosen, eligible, k, params, uniforms_of([str(seed)], k, 1))
+    slates = draw(scores, chosen, eligible, k, params, uniforms_of([str(seed)], k))
     pool = set(np.flatnonzero(eligible[0]).tolist())
     table = dict(zip(chosen[0].tolist(), scores[0].astype(float).tolist(), strict=True))
     prefix: list[int] = []
@@ -77,7 +77,7 @@ def test_only_the_order_of_the_scores_counts() -> None:
     """Another release's scores on another scale, of another shape: the same exploration."""
     scores, chosen, eligible = one_request(30, 20, seed=3)
     scores[0, 7] = scores[0, 8]  # a tie, which goes to the first
-    numbers = uniforms_of(["r"], 10, 1)
+    numbers = uniforms_of(["r"], 10)
     slates = [
         draw(shape(scores).astype(np.float32), chosen, eligible, 10, PolicyParams(), numbers)
         for shape in (lambda x: x, lambda x: 100 * x - 7, lambda x: np.exp(3 * x))
@@ -94,7 +94,7 @@ def test_slates_occur_as_often_as_their_propensities_say() -> None:
     params = PolicyParams(temperature=1.0, epsilon=0.3)
     n, k = 40_000, 2
     rows = np.zeros(n, dtype=int)
-    numbers = uniforms_of([f"r{i}" for i in range(n)], k, seed=7)
+    numbers = uniforms_of([f"r{i}" for i in range(n)], k)
     slates = draw(scores[rows], candidates[rows], eligible[rows], k, params, numbers)
     law: dict[tuple[int, ...], float] = {}
     table = {2: 1.0, 3: -0.5}  # item 0 is a candidate but not eligible
@@ -121,7 +121,7 @@ def test_what_was_logged_gives_the_logged_propensity_exactly_after_json() -> Non
     categories = (rng.random((catalogue, 6)) < 0.3).astype(np.float32)
     params = PolicyParams(temperature=0.3, epsilon=0.05, diversity=0.7)
     ids = [f"r{i}" for i in range(n)]
-    numbers = uniforms_of(ids, k, 1)
+    numbers = uniforms_of(ids, k)
     batch = draw(scores, candidates, eligible, k, params, numbers, categories)
     for row in range(n):
         kept = (candidates[row] >= 0) & eligible[row, candidates[row]]
@@ -150,17 +150,31 @@ def test_what_was_logged_gives_the_logged_propensity_exactly_after_json() -> Non
         assert alone.items[0].tolist() == batch.items[row].tolist()
 
 
-def test_the_same_request_id_draws_the_same_numbers_and_others_do_not() -> None:
-    assert uniforms("a", 10, 1).tolist() == uniforms("a", 10, 1).tolist()
-    assert uniforms("a", 10, 1)[:3].tolist() == uniforms("a", 3, 1).tolist()
-    assert uniforms("a", 10, 1).tolist() != uniforms("b", 10, 1).tolist()
-    assert uniforms("a", 10, 1).tolist() != uniforms("a", 10, 2).tolist()
+def test_the_same_seed_draws_the_same_numbers_and_others_do_not() -> None:
+    assert uniforms("a", 10).tolist() == uniforms("a", 10).tolist()
+    assert uniforms("a", 10)[:3].tolist() == uniforms("a", 3).tolist()
+    assert uniforms("a", 10).tolist() != uniforms("b", 10).tolist()
+
+
+def test_a_slate_that_goes_on_is_the_longer_slate() -> None:
+    scores, candidates, eligible = one_request(40, 12, 5)
+    params = PolicyParams(temperature=1.0, epsilon=0.3)
+    numbers = uniforms_of(["x"], 9)
+    whole = draw(scores, candidates, eligible, 9, params, numbers)
+    for first in (0, 1, 4, 9):
+        parts = draw(scores, candidates, eligible, 9, params, numbers, shown=whole.items[:, :first])
+        assert parts.items.tolist() == whole.items.tolist()
+        assert parts.propensities.tolist() == whole.propensities.tolist()
+
+
+def test_what_releases_and_contexts_of_before_say_of_a_seed_is_left_out() -> None:
+    assert PolicyParams.written({"epsilon": 0.1, "seed": 1}) == PolicyParams(epsilon=0.1)
 
 
 def test_the_policy_does_not_depend_on_the_scale_of_the_scores() -> None:
     scores, candidates, eligible = one_request(20, 12, 5)
     eligible[:] = True
-    numbers = uniforms_of(["x"], 5, 1)
+    numbers = uniforms_of(["x"], 5)
     base = draw(scores, candidates, eligible, 5, PolicyParams(), numbers)
     scaled = draw(scores * 1000 + 5, candidates, eligible, 5, PolicyParams(), numbers)
     assert base.items.tolist() == scaled.items.tolist()
@@ -186,7 +200,7 @@ def test_a_tiny_temperature_is_greedy_without_underflow() -> None:
     scores = np.linspace(-1, 1, 50).astype(np.float32)[None]
     eligible = np.ones((1, 50), dtype=bool)
     params = PolicyParams(temperature=1e-4, epsilon=0.0)
-    slates = draw(scores, candidates, eligible, 50, params, uniforms_of(["g"], 50, 1))
+    slates = draw(scores, candidates, eligible, 50, params, uniforms_of(["g"], 50))
     assert slates.items[0].tolist() == list(range(49, -1, -1))
     assert (slates.propensities > 0.99).all()
 
