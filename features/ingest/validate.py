@@ -199,9 +199,6 @@ def _register(connection: duckdb.DuckDBPyConnection, table: pa.Table, schema: pa
         f"CREATE TABLE input AS SELECT row_number() OVER () - 1 AS place, {', '.join(columns)} "
         "FROM source"
     )
-    if RAW not in table.column_names:
-        fields = ", ".join(f"'{name}', {name}" for name in schema.names)
-        connection.execute(f"UPDATE input SET {RAW} = json_object({fields})::VARCHAR")
 
 
 def _outcome(
@@ -232,8 +229,11 @@ def _outcome(
     valid = connection.execute(
         f"SELECT {columns} FROM outcome WHERE reason IS NULL ORDER BY {order}, place"
     ).to_arrow_table()
+    # Made of the rows that are refused only: text of every row would be most of the memory.
+    fields = ", ".join(f"'{name}', input.{name}" for name in schema.names)
     quarantine = connection.execute(
-        f"SELECT place + {first_offset} AS row, reason, raw FROM outcome "
-        "WHERE reason IS NOT NULL ORDER BY place"
+        f"SELECT place + {first_offset} AS row, outcome.reason, "
+        f"coalesce(input.{RAW}, json_object({fields})::VARCHAR) AS raw "
+        "FROM outcome JOIN input USING (place) WHERE outcome.reason IS NOT NULL ORDER BY place"
     ).to_arrow_table()
     return Validated(valid.cast(schema), quarantine.cast(QUARANTINE))
