@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.schema import DAY
 from features.windows import Windows
@@ -43,4 +46,10 @@ class Snapshots:
 
     @staticmethod
     def read(folder: Path) -> "Snapshots":
-        return Snapshots(**json.loads((folder / FILE).read_text()))
+        """Of `data/features`. An earlier Rondo left no file; its tables had a row of every item in
+        every snapshot."""
+        if (folder / FILE).exists():
+            return Snapshots(**json.loads((folder / FILE).read_text()))
+        rows = pq.read_table(folder / "item_activity.parquet", columns=["event_timestamp"])
+        times = pc.min_max(rows["event_timestamp"].cast(pa.int64())).as_py()
+        return Snapshots(times["min"], times["max"])

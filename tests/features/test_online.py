@@ -1,6 +1,7 @@
 """The online store on a real Feast SQLite store (and on Redis, where there is one)."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,8 +22,9 @@ from features.merge import UserHistory
 from features.online import OnlineRows, OnlineStore
 from features.parity import compare, offline_requests
 from features.requests import Requests
-from features.schema import DAY, EVENT_CODES, MINUTE, POSITIVE
+from features.schema import DAY, EVENT_CODES, MINUTE, POSITIVE, TIMESTAMP
 from features.settings import Settings
+from features.snapshots import FILE, Snapshots
 from features.split import split
 from features.training_set import load_catalogue
 from features.windowing import SplitParams
@@ -94,6 +96,32 @@ def test_materialising_loads_the_last_snapshot_whole(store: OnlineStore, built: 
     assert offline["item"].to_pylist() == list(range(len(item_ids)))
     online = store.read_items(built.catalogue)
     assert online[:, 3].tolist() == offline["item_events_30d"].to_pylist()
+
+
+def test_features_that_an_earlier_rondo_left_are_loaded(
+    store: OnlineStore, built: Built, tmp_path: Path
+) -> None:
+    """They name no first and last snapshot, and hold a row for every item in each."""
+    old = tmp_path / "features"
+    shutil.copytree(built.features, old)
+    span = Snapshots.read(old)
+    (old / FILE).unlink()
+    table = pq.read_table(old / "item_activity.parquet")
+    last = table.group_by("item_id", use_threads=False).aggregate(
+        [(name, "last") for name in table.column_names if name != "item_id"]
+    )
+    last = last.rename_columns([name.removesuffix("_last") for name in last.column_names])
+    moment = pa.scalar(span.last).cast(TIMESTAMP)
+    for name in ("event_timestamp", "created_timestamp"):
+        place = last.schema.get_field_index(name)
+        last = last.set_column(place, name, pa.repeat(moment, last.num_rows))
+    pq.write_table(
+        pa.concat_tables([table, last.select(table.column_names)]), old / "item_activity.parquet"
+    )
+    assert store.materialise(old) == span.last
+    found = store.read_items(built.catalogue)
+    store.materialise(built.features)
+    np.testing.assert_array_equal(found, store.read_items(built.catalogue))
 
 
 def test_a_pushed_click_is_in_the_next_history(store: OnlineStore, built: Built) -> None:
