@@ -125,7 +125,7 @@ def test_a_redis_with_a_password_and_one_with_tls_hold_histories(
     store = OnlineStore(Settings(home=tmp_path, redis_url=SecretStr(address)))
     store.push_history({"u": UserHistory(["i1"], [1], [NOW - 5], ["i2"])}, NOW)
     catalogue = Catalogue.from_table(items())
-    found = store.read(["u"], catalogue)
+    found = store.read(["u"], catalogue, 200)
     assert catalogue.item_ids[found.histories.items].tolist() == ["i1"]
     assert catalogue.item_ids[found.hidden.items].tolist() == ["i2"]
 
