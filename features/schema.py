@@ -31,6 +31,7 @@ class EventType(StrEnum):
     DISLIKE = "dislike"
     HIDE = "hide"
     SEARCH = "search"
+    WATCH = "watch"
 
 
 EVENT_CODES: Final[dict[str, int]] = {event_type: code for code, event_type in enumerate(EventType)}
@@ -43,6 +44,7 @@ POSITIVE: Final = (
     EventType.PURCHASE,
     EventType.RATING,
     EventType.LIKE,
+    EventType.WATCH,
 )
 
 EVENT: Final = pa.schema(

@@ -18,7 +18,7 @@ CLOCK_TOLERANCE: Final = 5 * MINUTE
 LONGEST_ID: Final = 256
 
 #: Event types that say nothing without a value.
-VALUED: Final = (EventType.RATING,)
+VALUED: Final = (EventType.RATING, EventType.WATCH)
 
 #: Why a row is set aside that repeats one which is stored. That is no fault: an export that holds
 #: all of history brings its old rows every time.

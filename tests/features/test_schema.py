@@ -8,7 +8,7 @@ from features.schema import EVENT_CODES, ITEM, conform
 def test_the_codes_of_event_types_in_stored_histories_keep_their_meaning() -> None:
     first = (
         "impression", "click", "view", "cart", "purchase", "rating", "like", "dislike", "hide",
-        "search",
+        "search", "watch",
     )  # fmt: skip
     assert [EVENT_CODES[name] for name in first] == list(range(len(first)))
     assert sorted(EVENT_CODES.values()) == list(range(len(EVENT_CODES)))

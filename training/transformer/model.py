@@ -18,6 +18,9 @@ HIDDEN_FACTOR: Final = 2
 STARTS: Final = 2
 """Start tokens (BOS, CUT), the first rows of every table of representations."""
 
+#: Event types that the figures in docs/ were measured with; see `Transformer._add_later_types`.
+FIRST_EVENT_TYPES: Final = 10
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -110,7 +113,7 @@ class Transformer(nn.Module):
         self.no_id = nn.Parameter(torch.zeros(size))
         self.content = nn.Linear(config.text_size, size, bias=False)
         self.starts = nn.Embedding(STARTS, size)
-        self.event_types = nn.Embedding(config.event_types, size)
+        self.event_types = nn.Embedding(min(config.event_types, FIRST_EVENT_TYPES), size)
         self.intervals = nn.Embedding(INTERVALS, size)
         self.gaps = nn.Embedding(INTERVALS, size)
         self.positions = nn.Embedding(config.max_length + 1, size)
@@ -138,6 +141,17 @@ class Transformer(nn.Module):
             nn.init.normal_(parameter, std=deviation)
         with torch.no_grad():
             self.content.weight.mul_(2.0)
+        self._add_later_types()
+
+    def _add_later_types(self) -> None:
+        """Types beyond the first draw from a stream of their own: a type more leaves every other
+        number of a seed what it was."""
+        first = self.event_types.weight.detach()
+        later = max(self.config.event_types - FIRST_EVENT_TYPES, 0)
+        stream = torch.Generator("cpu").manual_seed(FIRST_EVENT_TYPES)
+        added = 0.1 * torch.randn(later, first.shape[1], generator=stream, device="cpu")
+        weight = torch.cat([first, added.to(first)])
+        self.event_types = nn.Embedding(len(weight), weight.shape[1], _weight=weight)
 
     def represent(self, text: Tensor, known: Tensor) -> Tensor:
         """Items [items, size], as read on input and scored against on output.

@@ -22,7 +22,7 @@ EVENTS = st.fixed_dictionaries(
         "event_id": st.sampled_from([None, "e", "e" * 300, "e\n"]),
         "user_id": IDS,
         "item_id": IDS,
-        "event_type": st.sampled_from([None, "", "click", " Rating ", "search", "stare"]),
+        "event_type": st.sampled_from([None, "", "click", " Rating ", "search", "watch", "stare"]),
         "value": st.sampled_from([None, 0.0, -3.5, float("nan"), float("inf")]),
         "timestamp": TIMES,
         "received_at": TIMES,
@@ -67,6 +67,8 @@ def test_an_item_is_refused_alike_by_the_service_and_by_the_import(item: dict[st
     ("event", "reason"),
     [
         ({"event_type": "rating"}, "a rating has no value"),
+        ({"event_type": "watch"}, "a watch has no value"),
+        ({"event_type": "watch", "value": 273.5}, None),
         ({"item_id": "tab\tin it"}, "an id holds a line break, a tab or another control character"),
         ({"value": "much"}, "value is not a finite number"),
         ({"position": "first"}, "position is not a whole number"),

@@ -78,3 +78,19 @@ def test_run_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("RONDO_TRAIN_PRECISION", "bf16-mixed")
     options = RunOptions()
     assert (options.devices, options.precision) == (4, "bf16-mixed")
+
+
+def test_an_event_type_more_leaves_every_other_number_of_a_seed() -> None:
+    def weights(event_types: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(7)
+        config = ModelConfig(
+            vocabulary=5, embedding_size=8, num_layers=1, num_heads=2, max_length=4,
+            event_types=event_types,
+        )  # fmt: skip
+        return dict(Transformer(config).state_dict()) | {"next": torch.rand(3)}
+
+    first, grown = weights(10), weights(12)
+    assert grown["event_types.weight"].shape == (12, 8)
+    grown["event_types.weight"] = grown["event_types.weight"][:10]
+    assert all(torch.equal(grown[name], value) for name, value in first.items())
+    assert torch.equal(weights(3)["event_types.weight"].isfinite().all(), torch.tensor(True))
