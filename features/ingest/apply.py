@@ -1,5 +1,6 @@
 """A mapping applied: raw columns under our names, each row with what is wrong with it."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import duckdb
@@ -108,7 +109,7 @@ def _columns(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) ->
         if unknown:
             raise IngestError(
                 f"{source}: unknown columns {', '.join(unknown)}; "
-                "map the columns in params.yaml under ingest.mapping"
+                f"map the columns in params.yaml under ingest.mapping{_within(raw, schema.names)}"
             )
         wanted |= {name: name for name in raw.names if name in schema.names}
     for name in set(wanted.values()):
@@ -120,10 +121,20 @@ def _columns(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) ->
     for ours, theirs in wanted.items():
         if theirs not in raw.names:
             raise IngestError(
-                f"{source}: no column '{theirs}' for '{ours}'; the file has: {', '.join(raw.names)}"
+                f"{source}: no column '{theirs}' for '{ours}'; the file has: "
+                f"{', '.join(raw.names)}{_within(raw, [theirs])}"
             )
     _check_needed(wanted, mapping, schema, source)
     return {ours: raw.names.index(theirs) for ours, theirs in wanted.items()}
+
+
+def _within(raw: Raw, wanted: Iterable[str]) -> str:
+    """A hint where JSON lines hold an object in the place of a value."""
+    for name in wanted:
+        inner = next((found for found in raw.names if found.startswith(f"{name}.")), None)
+        if inner is not None:
+            return f" ('{name}' holds an object: map what is meant within it, e.g. '{inner}')"
+    return ""
 
 
 def _check_needed(

@@ -1,6 +1,7 @@
 """CSV and its kin as raw text: rows in are rows out plus rows rejected, counted on the lines."""
 
 import csv as plain
+import json
 from typing import BinaryIO, Final
 
 import pyarrow as pa
@@ -13,6 +14,9 @@ from features.ingest.raw import Raw, named
 
 #: Stands for a separator of several characters.
 UNIT: Final = "\x1f"
+
+#: What a message proposes; of those that stand equally often in a line, the first.
+SEPARATORS: Final = ("::", ";", "\t", "|", ",")
 
 #: Our columns that may hold line breaks.
 FREE_TEXT: Final = frozenset({"title", "description", "categories", "attributes", "query"})
@@ -70,16 +74,22 @@ def _names(first: str, mapping: TableMapping, separator: str, where: str) -> lis
         found = next(plain.reader([first], delimiter=separator))
     else:
         found = first.split(separator)
+    _check_separated(first, len(found), mapping, where)
     if not mapping.header:
         return [str(place) for place in range(len(found))]
-    names = [name.strip() for name in found]
-    other = next((mark for mark in (";", "\t", "|", ",") if mark in first), None)
-    if len(names) == 1 and other is not None and len(mapping.columns) > 1:
-        raise IngestError(
-            f"{where}: line 1 has one column, '{first[:60]}'; is the separator {other!r}? "
-            "Set the mapping's separator"
-        )
-    return names
+    return [name.strip() for name in found]
+
+
+def _check_separated(first: str, width: int, mapping: TableMapping, where: str) -> None:
+    """Raises IngestError where the one column of line 1 would be several by another separator."""
+    marks = [mark for mark in SEPARATORS if mark in first]
+    if width > 1 or not marks or len(mapping.columns) == 1:
+        return
+    likely = max(marks, key=first.count)
+    raise IngestError(
+        f"{where}: line 1 has one column, '{first[:60]}'; is the separator {likely!r}? "
+        f"Set `separator: {json.dumps(likely)}` in the mapping"
+    )
 
 
 def _typed(names: list[str], mapping: TableMapping) -> frozenset[int]:

@@ -207,9 +207,37 @@ def test_a_list_within_json_is_a_row_an_entry(tmp_path: Path) -> None:
     assert (report.stored, report.reasons) == (3, {"event_type is missing": 1})
 
 
-def test_another_separator_is_guessed_in_the_message(tmp_path: Path) -> None:
-    path = write(tmp_path / "e.csv", "uid;iid;action;at", f"u;i;click;{S}")
-    assert "is the separator ';'?" in refused(path, {"events": EVENTS})
+@pytest.mark.parametrize("mark", [";", "\t", "|", "::"])
+@pytest.mark.parametrize("header", [True, False])
+def test_another_separator_is_guessed_in_the_message(
+    tmp_path: Path, mark: str, header: bool
+) -> None:
+    path = write(tmp_path / "e.csv", mark.join(["uid", "iid", "action", "at"]))
+    columns = EVENTS["columns"] if header else {"user_id": 0, "item_id": 1}
+    said = refused(path, {"events": {"header": header, "columns": columns}})
+    assert f"is the separator {mark!r}? Set `separator: {json.dumps(mark)}`" in said
+
+
+def test_our_own_names_between_other_separators_are_one_line_that_says_so(tmp_path: Path) -> None:
+    names = ["user_id", "item_id", "event_type", "timestamp"]
+    path = write(tmp_path / "events.csv", ";".join(names), f"u,x;i;click;{S}")
+    assert 'Set `separator: ";"` in the mapping' in refused(path)
+    bring(path, tmp_path / "log", {"events": {"separator": ";"}})
+    assert [row["user_id"] for row in stored(tmp_path / "log")] == ["u,x"]
+
+
+def test_an_object_in_the_place_of_an_id_says_what_to_map(tmp_path: Path) -> None:
+    row = {"user_id": "u", "event_type": "click", "timestamp": S}
+    lines = [json.dumps(row | {"item_id": item}) for item in ("i", {"sku": "j"})]
+    for path in (
+        write(tmp_path / "some.jsonl", *lines),
+        write(tmp_path / "all.jsonl", lines[1]),
+    ):
+        assert "unknown columns item_id.sku" in (said := refused(path))
+        assert "'item_id' holds an object: map what is meant within it" in said
+    mapping = {"columns": {name: name for name in (*row, "item_id")}}
+    assert "no column 'item_id' for 'item_id'" in (said := refused(path, {"events": mapping}))
+    assert "e.g. 'item_id.sku')" in said
 
 
 def test_numbers_that_count_from_another_day_say_since_when(tmp_path: Path) -> None:
