@@ -62,8 +62,8 @@ class TableMapping:
     e.g. `{"0": impression, "1": click}`."""
 
     properties: dict[str, str] = field(default_factory=dict)
-    """Our column to the name of a property, where each row gives one property of an item; the
-    others become `attributes`. Needs `property` and `property_value`."""
+    """Our column to the name of a property, where each row gives one property of an item; rows of
+    the others are set aside. Needs `property` and `property_value`."""
 
     property: str | None = None
     """The source's column that names the property."""
