@@ -14,7 +14,7 @@ from features.ingest.properties import PROPERTY, VALUE, fold
 from features.ingest.properties import check as check_properties
 from features.ingest.raw import ERROR, RAW, REPEATS, Raw
 from features.ingest.sql import literal, whole_id, with_point
-from features.ingest.times import NAMES, column_unit, microseconds, reading, unit_of
+from features.ingest.times import NAMES, column_unit, iso_reading, microseconds, reading, unit_of
 from features.log import connect
 from features.schema import EVENT, ITEM
 
@@ -171,9 +171,17 @@ def _time(
         relation = f"(SELECT *, {_shifted(reading(text, unit), mapping)} AS {read} FROM {relation})"
         wrong = f"'{ours} is not a time'"
     else:
-        unit = column_unit(connection, "source", text, where)
-        relation = f"(SELECT *, {unit_of(text)} AS {found} FROM {relation})"
-        right = f"CASE WHEN {found} = '{unit}' THEN {reading(text, unit)} END"
+        # Once a row and kept: the unit needs all rows before any can be read, and both are dear.
+        iso, table = f"iso_{ours}", f"times_{ours}"
+        times: pa.Table = connection.execute(
+            f"SELECT {unit_of(text, iso)} AS {found}, {iso} "
+            f"FROM (SELECT *, {iso_reading(text)} AS {iso} FROM source)"
+        ).to_arrow_table()
+        connection.register(table, times)
+        relation = f"({relation} POSITIONAL JOIN {table})"
+        unit = column_unit(connection, relation, text, found, where)
+        known = iso if unit == "iso" else reading(text, unit)
+        right = f"CASE WHEN {found} = '{unit}' THEN {known} END"
         relation = f"(SELECT *, {right} AS {read} FROM {relation})"
         other = " ".join(f"WHEN '{name}' THEN '{said}'" for name, said in NAMES.items())
         wrong = (

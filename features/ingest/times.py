@@ -126,20 +126,23 @@ def _length(unit: str) -> int:
     return {"date": 8, "minute": 12, "second": 14}[unit]
 
 
-def column_unit(connection: duckdb.DuckDBPyConnection, relation: str, text: str, where: str) -> str:
+def column_unit(
+    connection: duckdb.DuckDBPyConnection, relation: str, text: str, unit: str, where: str
+) -> str:
     """The unit of the times in a column.
 
-    relation: a table or view; text: SQL of the trimmed text of a value; where: for the message.
-    Raises IngestError where no unit has a clear majority, or where the numbers are no times.
+    relation: a table, view or join; text: SQL of the trimmed text of a value; unit: SQL of its
+    unit; where: for the message. Raises IngestError where no unit has a clear majority, or where
+    the numbers are no times.
     """
     rows = connection.execute(
-        f"SELECT {unit_of(text)} AS unit, count(*), min({text}) FROM {relation} "
-        f"WHERE {text} <> '' GROUP BY unit ORDER BY count(*) DESC, unit"
+        f"SELECT {unit}, count(*), min({text}) FROM {relation} "
+        f"WHERE {text} <> '' GROUP BY 1 ORDER BY 2 DESC, 1"
     ).fetchall()
-    found = [(unit, count, example) for unit, count, example in rows if unit is not None]
+    found = [(name, count, example) for name, count, example in rows if name is not None]
     if not found:
         return "iso"  # nothing can be read: every row says so for itself
-    unit, count, example = found[0]
+    likely, count, example = found[0]
     total = sum(count for _, count, _ in found)
     if count < MAJORITY * total:
         mixed = ", ".join(f"{n} in {NAMES[u]} (e.g. {e})" for u, n, e in found)
@@ -147,16 +150,25 @@ def column_unit(connection: duckdb.DuckDBPyConnection, relation: str, text: str,
             f"{where} mixes units: {mixed}; say which one holds in the mapping's `timestamp` "
             "(s, ms, us, iso), or give each unit a file of its own"
         )
-    if unit == "small":
+    if likely == "small":
         raise IngestError(
-            f"{where} holds {NAMES[unit]} (e.g. {example}); name the unit in the mapping's "
+            f"{where} holds {NAMES[likely]} (e.g. {example}); name the unit in the mapping's "
             "`timestamp`, and under `since` what the numbers count from"
         )
-    return str(unit)
+    return str(likely)
 
 
-def unit_of(text: str) -> str:
-    """SQL: the unit of a trimmed text by itself, null for what is no time."""
+def iso_reading(text: str) -> str:
+    """SQL: µs of a trimmed text that is ISO 8601 and no number, null for others."""
+    return f"CASE WHEN NOT regexp_full_match({text}, '{_NUMBER}') THEN {_iso_sql(text)} END"
+
+
+def unit_of(text: str, iso: str | None = None) -> str:
+    """SQL: the unit of a trimmed text by itself, null for what is no time.
+
+    iso: SQL of `iso_reading`, where it has been computed.
+    """
+    iso = iso or _iso_sql(text)
     number = f"TRY_CAST({text} AS DOUBLE)"
     dates = " ".join(
         f"WHEN length({text}) = {_length(unit)} AND regexp_full_match({text}, "
@@ -169,7 +181,7 @@ def unit_of(text: str) -> str:
     return (
         f"CASE WHEN regexp_full_match({text}, '{_NUMBER}') THEN CASE {dates} "
         f"WHEN abs({number}) < {SMALLEST} THEN 'small' {sizes} END "
-        f"WHEN {_iso_sql(text)} IS NOT NULL THEN 'iso' END"
+        f"WHEN {iso} IS NOT NULL THEN 'iso' END"
     )
 
 

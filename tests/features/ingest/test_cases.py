@@ -184,6 +184,25 @@ def test_a_time_without_zone_is_utc_whatever_other_rows_say(tmp_path: Path) -> N
     }
 
 
+def test_two_columns_of_times_have_a_unit_each_row_by_row(tmp_path: Path) -> None:
+    rows = [
+        f"u,i{n},click,2025-01-{n % 28 + 1:02d}T01:00Z,{S * 1000 + n * 1000}" for n in range(9000)
+    ]
+    rows[4000] = f"u,x,click,{S},{S * 1000}"
+    rows[5000] = "u,y,click,2025-01-01,late"
+    names = "user_id,item_id,event_type,timestamp,received_at"
+    path = write(tmp_path / "events.csv", names, *rows)
+    report, _ = bring(path, tmp_path / "log")
+    assert report.reasons == {
+        "received_at is not a time": 1,
+        "timestamp is in seconds where the column is in ISO 8601": 1,
+    }
+    for row in stored(tmp_path / "log"):
+        number = int(row["item_id"][1:])
+        assert row["timestamp"].day == number % 28 + 1
+        assert row["received_at"].timestamp() == S + number
+
+
 def test_a_zip_and_a_gzipped_file_are_read_and_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "ml.zip", "w") as archive:
         archive.writestr("ml/u.data", f"1\t2\t3\t{S}\n")

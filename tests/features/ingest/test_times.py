@@ -119,7 +119,7 @@ def test_one_value_and_a_column_are_read_alike(text: str) -> None:
 def unit(*values: str) -> str:
     connection = connect()
     connection.execute("CREATE TABLE source AS SELECT unnest(?) AS t", [list(values)])
-    return column_unit(connection, "source", "t", "events.csv: column 'at'")
+    return column_unit(connection, "source", "t", unit_of("t"), "events.csv: column 'at'")
 
 
 def test_a_column_has_the_unit_of_its_clear_majority() -> None:
