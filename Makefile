@@ -93,7 +93,8 @@ check: lint typecheck test
 
 install: $(STAMP) $(ENV)
 
-# pip would compile bytecode on one core; here all do. Some packages hold templates that are no Python.
+# Bytecode is compiled here, on all cores. Some packages hold templates that are no Python; nobody
+# imports their tests.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Rondo needs Python 3.11 or newer; set PYTHON=python3.11"; exit 1; }
@@ -101,10 +102,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  { rm -rf $(VENV); $(PYTHON) -m venv --without-pip $(VENV) && \
 	    $(PYTHON) -m pip --python $(BIN)/python install -q pip; } || \
 	  { echo "cannot make a virtual environment: install python3-venv (Debian) or pip"; exit 1; }
-	@echo "installing (2 to 5 minutes the first time) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt \
-	  -e ".[train,dev]"
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	@echo "installing (1 to 5 minutes the first time) ..."
+	@$(BIN)/python install.py --python $(BIN)/python -c constraints.txt -e ".[train,dev]"
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	@touch $@
 
 # First on PATH: DVC runs `python` by name. Telemetry of every tool off. Waiting threads sleep: on a

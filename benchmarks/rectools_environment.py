@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from benchmarks.child import CHECKOUT
 from features.errors import InputError
 
 CONSTRAINTS: Final = Path(__file__).with_name("rectools-constraints.txt")
@@ -36,11 +37,11 @@ def make(folder: Path) -> Path:
     python = interpreter(folder)
     if is_complete(folder):
         return python
-    print(f"installing {REQUIREMENT} into {folder} (about 2 minutes) ...", flush=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
+    print(f"installing {REQUIREMENT} into {folder} (up to 2 minutes) ...", flush=True)
+    install = [sys.executable, str(CHECKOUT / "install.py"), "--python", str(python)]
     # Without a pip of its own, so that a Python without ensurepip will do.
     _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)])
-    _run([*pip, "--disable-pip-version-check", "-c", str(CONSTRAINTS), REQUIREMENT])
+    _run([*install, "-c", str(CONSTRAINTS), REQUIREMENT])
     (folder / INSTALLED).write_text(CONSTRAINTS.read_text())
     return python
 
@@ -53,3 +54,15 @@ def _run(command: list[str]) -> None:
             f"RecTools could not be installed ({last}); see to the network, or leave it out with "
             "ARGS='--contenders rondo padded'"
         )
+
+
+def main() -> None:
+    """`python -m benchmarks.rectools_environment`: make it where the tests look for it."""
+    try:
+        print(make(CHECKOUT / ".rondo" / "rectools"))
+    except EnvironmentFailed as error:
+        sys.exit(f"rectools: {error}")
+
+
+if __name__ == "__main__":
+    main()
