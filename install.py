@@ -1,4 +1,6 @@
-"""Installs packages as pip would, in a tenth of its time: `python install.py --python P ARGUMENTS…`.
+"""Installs packages as pip would, in a tenth of its time.
+
+    python install.py --python PYTHON ARGUMENTS…
 
 uv does the work; it is told what pip is configured with, since it does not look. Where uv cannot
 (an index that wants pip's credentials, a platform without it), pip does. Nothing but the standard

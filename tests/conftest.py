@@ -31,6 +31,9 @@ os.environ.pop("PREFECT_API_URL", None)
     "[init]\n\tdefaultBranch = main\n[safe]\n\tdirectory = *\n"
 )
 
+#: MLflow and Weights & Biases, which want other versions of what Rondo pins: ours come first.
+sys.path.append(str(_CHECKOUT / ".rondo" / "loggers"))
+
 import shutil  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
@@ -38,6 +41,8 @@ from typing import TYPE_CHECKING  # noqa: E402
 # Its log goes to the standard error of its first import: of the session, not of a test's capture.
 import dvc  # noqa: E402, F401
 import pytest  # noqa: E402
+
+pytest_plugins = ["tests.skips"]
 
 if TYPE_CHECKING:
     from tests.s3 import S3
@@ -80,5 +85,5 @@ def real_data() -> Path:
     """Folder of real datasets beside the repository (`RONDO_TEST_DATA` to move it)."""
     folder = Path(os.environ.get("RONDO_TEST_DATA", _CHECKOUT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no real datasets at {folder}")
+        pytest.skip(f"this machine has no real datasets at {folder}")
     return folder

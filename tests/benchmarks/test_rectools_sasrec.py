@@ -41,7 +41,7 @@ assert len(lists) == 10 * len(users)
 def python(checkout: Path) -> Path:
     home = checkout / ".rondo" / "rectools"
     if not rectools_environment.is_complete(home):
-        pytest.skip(f"no environment with RecTools in {home}: make bench-speed makes it")
+        pytest.skip("no RecTools: python -m benchmarks.rectools_environment installs it")
     return rectools_environment.interpreter(home)
 
 

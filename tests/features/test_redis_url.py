@@ -63,7 +63,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int
     """A Redis with a password: its port, its port for TLS, and the certificate to trust."""
     program = shutil.which("redis-server")
     if program is None:
-        pytest.skip("there is no program redis-server")
+        pytest.skip("this machine has no redis-server")
     folder, plain, safe = tmp_path_factory.mktemp("redis"), free_port(), free_port()
     certificate, key = folder / "cert.pem", folder / "key.pem"
     write_certificate(certificate, key)

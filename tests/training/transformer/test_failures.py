@@ -24,7 +24,7 @@ with explained(Recipe.of(TransformerParams(batch_tokens=4096), 1, 1)):
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory by Linux's means")
+@pytest.mark.skipif(sys.platform != "linux", reason="this machine has no Linux limits of memory")
 def test_a_batch_that_does_not_fit_names_the_setting_to_lower() -> None:
     ran = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True)
     assert ran.returncode == 1
