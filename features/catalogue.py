@@ -1,9 +1,8 @@
 """The items of a moment, as arrays that share one index.
 
-Price, availability and time of creation are those of the moment that is asked about (`at`). Title,
-description and categories, and the text vector made of them, are the newest of the table: the
-transformer and the trees learn from those at the end of their windows, and are judged and released
-with those at the end of the log.
+Price, availability and time of creation are those of the moment that is asked about (`at`), and so
+are categories and the text vector (`seen`). Titles are the newest of the table. The transformer's
+training alone reads one text for its whole window, the one at the window's end.
 
 The index of an item is its place in the vocabulary: a function of the log that only grows, so an
 older release's vocabulary is always a prefix of a newer catalogue.
@@ -11,18 +10,25 @@ older release's vocabulary is always a prefix of a newer catalogue.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from features.contents import Contents, Seen, category_names, multi_hot
 from features.past import Past, State
+from features.ragged import Ints
 from features.text import TEXT_SIZE, embed_items
+
+#: Columns of `items.parquet` beside those of `schema.ITEM`: what was different before.
+PASTS: Final = ("past", "past_content")
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items by index, as they are now; `past`: what was different before.
+    """Items by index, as they are now; `past` and `older`: what was different before.
 
     item_ids: object [n]; titles: object [n]; created_at: int64 [n], µs, 0 where unknown;
     available: bool [n]; price: float32 [n], NaN where unknown; categories: float32
@@ -39,6 +45,7 @@ class Catalogue:
     category_names: tuple[str, ...]
     text: npt.NDArray[np.float32]
     past: Past = field(default_factory=Past.none)
+    older: Contents = field(default_factory=Contents.none)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -63,17 +70,34 @@ class Catalogue:
         state = self.at(timestamps)
         return state.available & (state.created_at <= timestamps[:, None])
 
+    def seen(self, timestamps: Ints) -> Seen:
+        """Which contents requests at `timestamps`, int64 [n], µs, see: those received by then."""
+        return self.older.seen(timestamps, len(self))
+
+    @cached_property
+    def all_text(self) -> npt.NDArray[np.float32]:
+        """`text`, then that of replaced versions: float32 [n + older, TEXT_SIZE]."""
+        return np.concatenate([self.text, self.older.text]) if len(self.older) else self.text
+
+    @cached_property
+    def all_categories(self) -> npt.NDArray[np.float32]:
+        """`categories`, then those of replaced versions: float32 [n + older, categories]."""
+        if not len(self.older):
+            return self.categories
+        return np.concatenate([self.categories, self.older.categories])
+
     @staticmethod
     def from_table(items: pa.Table) -> "Catalogue":
         """From rows of `schema.ITEM`, one per item, in index order; with `items.parquet`'s column
-        `past` (see `Past.from_column`), or without one."""
+        `past` (see `Past.from_column`) and `past_content` (`Contents.from_column`), or without."""
         count = items.num_rows
-        names = sorted({c for row in items["categories"].to_pylist() for c in row or ()})
-        column = {name: i for i, name in enumerate(names)}
-        categories = np.zeros((count, len(names)), dtype=np.float32)
-        for row, row_categories in enumerate(items["categories"].to_pylist()):
-            for name in row_categories or ():
-                categories[row, column[name]] = 1.0
+        columns, older = items.column_names, None
+        if "past_content" in columns:
+            older = items["past_content"]
+        named = [items["categories"]]
+        if older is not None:
+            named.append(pc.struct_field(pc.list_flatten(older), "categories"))
+        names = category_names(*named)
         newest = State.from_table(items)
         text = embed_items(items) if count else np.zeros((0, TEXT_SIZE), dtype=np.float32)
         return Catalogue(
@@ -82,8 +106,9 @@ class Catalogue:
             created_at=newest.created_at,
             available=newest.available,
             price=newest.price,
-            categories=categories,
-            category_names=tuple(names),
+            categories=multi_hot(items["categories"], names),
+            category_names=names,
             text=text,
-            past=Past.from_column(items["past"]) if "past" in items.column_names else Past.none(),
+            past=Past.from_column(items["past"]) if "past" in columns else Past.none(),
+            older=Contents.none() if older is None else Contents.from_column(older, names),
         )

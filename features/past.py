@@ -51,13 +51,8 @@ class Past:
         """From `past` of `items.parquet`: a list for each item, oldest first, of structs with
         `until` and the columns of a State. The oldest held at all times before, too: what an item
         was before anything was known of it is what was first known."""
-        lengths = pc.list_value_length(column).fill_null(0).to_numpy()
         rows = pa.Table.from_struct_array(pc.list_flatten(column))
-        items = np.repeat(np.arange(len(lengths)), lengths)
-        until = rows["until"].cast(pa.int64()).to_numpy()
-        first = np.diff(items, prepend=-1) != 0
-        since = np.where(first, _ALWAYS, np.roll(until, 1))
-        return Past(items, since, until, State.from_table(rows))
+        return Past(*in_force(column, rows), State.from_table(rows))
 
     @staticmethod
     def none() -> "Past":
@@ -78,3 +73,15 @@ class Past:
             state.price[cells] = self.state.price[entry]
             state.created_at[cells] = self.state.created_at[entry]
         return state
+
+
+def in_force(
+    column: pa.ChunkedArray, rows: pa.Table
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """items, since and until of `rows`, the flat entries of `column`, a list for each item, oldest
+    first: each in force from the end of the one before, the first at all times before."""
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy()
+    items = np.repeat(np.arange(len(lengths)), lengths)
+    until = rows["until"].cast(pa.int64()).to_numpy()
+    first = np.diff(items, prepend=-1) != 0
+    return items, np.where(first, _ALWAYS, np.roll(until, 1)), until

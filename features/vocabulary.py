@@ -32,16 +32,21 @@ def index_ids(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def items_in_order(since: int, known: int) -> str:
-    """SQL of rows of `schema.ITEM` in index order, and `past`; since, known: µs.
+    """SQL of rows of `schema.ITEM` in index order, and what they were before; since, known: µs.
 
     Of each item the newest version that was received by `known` (of one announced later, its
-    first); an item known only from events is available from its first event on. `past`: what it
-    was before, as far as it was in force from `since` on (see `features.past`).
+    first); an item known only from events is available from its first event on. `past` and
+    `past_content`: what it was and said before, as far as that was in force from `since` on (see
+    `features.past`, `features.contents`).
     """
     return f"""
     WITH versions AS (
         SELECT *, epoch_us(received_at) > {known} AS later,
-               row(price, available, created_at) AS state
+               row(price, available, created_at) AS state,
+               row(
+                   coalesce(title, ''), coalesce(description, ''),
+                   list_sort(coalesce(categories, []))
+               ) AS content
         FROM raw_items
         QUALIFY row_number() OVER (
             PARTITION BY item_id, received_at ORDER BY part DESC, title, price
@@ -55,7 +60,8 @@ def items_in_order(since: int, known: int) -> str:
         ) = 1
     ),
     replaced AS (
-        SELECT *, lead(received_at) OVER successor AS until, lead(state) OVER successor AS next
+        SELECT *, lead(received_at) OVER successor AS until,
+               lead(state) OVER successor AS next, lead(content) OVER successor AS next_content
         FROM versions WHERE NOT later
         WINDOW successor AS (PARTITION BY item_id ORDER BY received_at)
     ),
@@ -67,15 +73,25 @@ def items_in_order(since: int, known: int) -> str:
         WHERE epoch_us(until) > {since} AND state IS DISTINCT FROM next
         GROUP BY item_id
     ),
+    past_contents AS (
+        SELECT item_id, list({{
+            'until': until, 'title': title, 'description': description, 'categories': categories
+        }} ORDER BY until) AS past_content
+        FROM replaced
+        WHERE epoch_us(until) > {since} AND content IS DISTINCT FROM next_content
+        GROUP BY item_id
+    ),
     firsts AS (SELECT item_id, min(timestamp) AS first_event FROM raw_events GROUP BY item_id)
     SELECT item_id, title, description, categories, price,
            coalesce(available, true) AS available,
            CASE WHEN known THEN created_at ELSE make_timestamptz(first_event) END AS created_at,
            image, audio, attributes,
-           coalesce(received_at, make_timestamptz(first_event)) AS received_at, past
+           coalesce(received_at, make_timestamptz(first_event)) AS received_at, past,
+           past_content
     FROM item_index
     LEFT JOIN newest USING (item_id)
     LEFT JOIN pasts USING (item_id)
+    LEFT JOIN past_contents USING (item_id)
     LEFT JOIN firsts USING (item_id)
     ORDER BY item
     """

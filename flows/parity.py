@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.catalogue import Catalogue
+from features.catalogue import PASTS, Catalogue
 from features.parity import offline_requests, user_parts
 from features.ragged import Ragged
 from features.requests import Requests
@@ -254,9 +254,11 @@ def _same_features(release: Release, challenger: Release) -> bool:
 
 def _first_known(split: Path) -> npt.NDArray[np.int64]:
     """µs by item: when it came; 0 where it has changed since, so that it was known before."""
-    items = pq.read_table(split / "items.parquet", columns=["received_at", "past"])
+    items = pq.read_table(split / "items.parquet")
     received = items["received_at"].cast(pa.int64()).to_numpy()
-    changed = pc.fill_null(pc.list_value_length(items["past"]), 0).to_numpy() > 0
+    changed = np.zeros(len(received), dtype=np.bool_)
+    for name in set(PASTS) & set(items.column_names):
+        changed |= pc.fill_null(pc.list_value_length(items[name]), 0).to_numpy() > 0
     first: npt.NDArray[np.int64] = np.where(changed, 0, received).astype(np.int64)
     return first
 

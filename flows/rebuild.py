@@ -126,10 +126,9 @@ def _changed(original: Path, rebuilt: Path) -> list[str]:
 
 def _golden_difference(original: Path, rebuilt: Path) -> float:
     """How far the rebuilt release's scores are from the golden ones of the original."""
-    from features.catalogue import Catalogue
     from serving import golden
 
     known = golden.read(original)
     made = release.Release.open(rebuilt)
-    recommender = made.load(Catalogue.from_table(release.Release.open(original).items))
+    recommender = made.load(release.Release.open(original).catalogue())
     return golden.difference(known, recommender, recommender.rank(known.requests))

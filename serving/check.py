@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from features.catalogue import Catalogue
 from serving import golden
 from serving.release import Release, ReleaseError
 
@@ -29,7 +28,7 @@ def check(folder: Path, rounds: int = 5) -> dict[str, float]:
     torch.set_num_threads(1)  # as the service does
     began = time.perf_counter()
     release = Release.open(folder)
-    recommender = release.load(Catalogue.from_table(release.items))
+    recommender = release.load(release.catalogue())
     known = golden.read(folder)
     ranked = recommender.rank(known.requests)
     loaded = time.perf_counter() - began

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import params
-from features.catalogue import Catalogue
+from features.catalogue import PASTS, Catalogue
 from features.placements import PlacementsParams
 from features.schema import ITEM, conform
 from serving import store
@@ -74,6 +74,16 @@ class Release:
             min_rating=rules["min_rating"],
             lineage=json.loads((path / "lineage.json").read_text()),
         )
+
+    def catalogue(self) -> Catalogue:
+        """Its items with what they were before, which is what its golden requests saw. The service
+        starts from `items`, as they are now."""
+        table = pq.read_table(self.path / "items.parquet")
+        items = self.items
+        for name in PASTS:
+            if name in table.column_names:
+                items = items.append_column(name, table[name])
+        return Catalogue.from_table(items)
 
     def load(self, catalogue: Catalogue) -> Recommender:
         """The models over `catalogue`, which must begin with the items of this release."""

@@ -51,7 +51,8 @@ Values = npt.NDArray[np.float32]
 class ItemTables:
     """A catalogue as the sources and features need it, prepared once.
 
-    neighbours: float32 sparse [catalogue, catalogue].
+    neighbours: float32 sparse [catalogue, catalogue]. Contents are the rows of the catalogue and
+    of the versions that were replaced (`features.contents`).
     """
 
     catalogue: Catalogue
@@ -59,18 +60,19 @@ class ItemTables:
 
     @cached_property
     def text_columns(self) -> Values:
-        """float32 [TEXT_SIZE, catalogue], contiguous."""
-        return np.ascontiguousarray(self.catalogue.text.T)
+        """float32 [TEXT_SIZE, contents], contiguous."""
+        return np.ascontiguousarray(self.catalogue.all_text.T)
 
     @cached_property
     def categories(self) -> Values:
-        """float32 [catalogue, categories]: an item's categories sum to 1."""
-        counts = self.catalogue.categories.sum(axis=1, keepdims=True)
-        return np.asarray(self.catalogue.categories / np.maximum(counts, 1.0), dtype=np.float32)
+        """float32 [contents, categories]: those of one row sum to 1."""
+        every = self.catalogue.all_categories
+        counts = every.sum(axis=1, keepdims=True)
+        return np.asarray(every / np.maximum(counts, 1.0), dtype=np.float32)
 
     @cached_property
     def category_columns(self) -> Values:
-        """float32 [categories, catalogue], contiguous."""
+        """float32 [categories, contents], contiguous."""
         return np.ascontiguousarray(self.categories.T)
 
 
@@ -198,23 +200,26 @@ def _history_context(
     newest = np.maximum(histories.offsets[1:] - 1, 0)
     # Without a history there is no last item; any row will do, for it is made NaN below.
     last = np.where(empty[:, 0], 0, histories.items[newest] if len(histories.items) else 0)
-    liked = np.asarray(recent_items(histories, None, 50.0, size) @ tables.categories)
-    liked_recently = np.asarray(recent @ tables.categories)
-    linked = tables.neighbours[last].toarray()
+    linked = np.take_along_axis(tables.neighbours[last].toarray(), items, axis=1)
+    rows = np.arange(len(requests))
+    seen = tables.catalogue.seen(requests.timestamps)
+    contents, last_content = seen.of(rows[:, None], items), seen.of(rows, last)
 
     def at(scores: Values) -> Values:
-        """Of scores [n, catalogue], those of the candidates; NaN without a history."""
-        return np.where(empty, np.nan, np.take_along_axis(scores, items, axis=1))
+        """Of scores [n, contents], those of the candidates; NaN without a history."""
+        return np.where(empty, np.nan, np.take_along_axis(scores, contents, axis=1))
 
+    liked = np.asarray(seen.weights(recent_items(histories, None, 50.0, size)) @ tables.categories)
+    liked_recently = np.asarray(seen.weights(recent) @ tables.categories)
     since = np.full(len(requests), np.nan)
     since[lengths > 0] = histories.timestamps[newest[lengths > 0]]
     hours = (requests.timestamps - since) / HOUR
     return {
         "category_affinity": at(liked @ tables.category_columns),
         "category_recent": at(liked_recently @ tables.category_columns),
-        "category_last": at(tables.categories[last] @ tables.category_columns),
-        "text_last": at(tables.catalogue.text[last] @ tables.text_columns),
-        "neighbours_last": at(linked),
+        "category_last": at(tables.categories[last_content] @ tables.category_columns),
+        "text_last": at(tables.catalogue.all_text[last_content] @ tables.text_columns),
+        "neighbours_last": np.where(empty, np.nan, linked),
         "history_length": np.broadcast_to(lengths[:, None], items.shape).astype(np.float32),
         "hours_since_last": np.broadcast_to(hours[:, None], items.shape).astype(np.float32),
     }

@@ -132,14 +132,18 @@ class Recommender:
         """
         settings, tables = self.sources.settings, self.tables
         created_at = self.catalogue.at(requests.timestamps).created_at
+        seen = self.catalogue.seen(requests.timestamps)
+        liked = np.asarray(seen.weights(recent) @ self.catalogue.all_text)
         scores = {
             "neighbours": (recent @ tables.neighbours).toarray(),
-            "content": np.asarray(recent @ self.catalogue.text) @ tables.text_columns,
+            "content": seen.scores(liked @ tables.text_columns),
             "popularity": popularity_scores(requests, settings.popularity_days),
             "fresh": fresh_scores(created_at, requests.timestamps, settings.fresh_days),
         }
         if self.attached is not None:
-            scores["transformer"] = self.attached.scores(requests.histories, requests.timestamps)
+            scores["transformer"] = self.attached.scores(
+                requests.histories, requests.timestamps, seen
+            )
         return scores
 
     def rank(self, requests: Requests, repeats: bool = False, threads: int = 1) -> Ranked:
@@ -182,8 +186,11 @@ class Recommender:
         a transformer."""
         if self.attached is None:
             raise ReleaseError("this release has no transformer")
-        scores = self.attached.scores(requests.histories, requests.timestamps)
-        return masked(scores, self.eligible(requests, repeats))
+        seen = self.catalogue.seen(requests.timestamps)
+        return masked(
+            self.attached.scores(requests.histories, requests.timestamps, seen),
+            self.eligible(requests, repeats),
+        )
 
     def popularity_scores(self, requests: Requests, repeats: bool = False) -> Scores:
         """float32 [n, catalogue], -inf where an item may not be shown."""
@@ -196,7 +203,8 @@ class Recommender:
         return masked(scores, self.eligible(requests, repeats))
 
     def _chunks(self, requests: Requests) -> Iterator[Requests]:
-        size = max(1, _CHUNK_CELLS // max(len(self.catalogue), 1))
+        cells = len(self.catalogue) + len(self.catalogue.older)
+        size = max(1, _CHUNK_CELLS // max(cells, 1))
         if len(requests) <= size:
             if len(requests):
                 yield requests

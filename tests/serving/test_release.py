@@ -5,11 +5,18 @@ import shutil
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from serving import release, release_checks
-from serving.release import Release, ReleaseError
+from features.catalogue import Catalogue
+from features.schema import TIMESTAMP
+from serving import golden, release, release_checks
+from serving.check import TOLERANCE, check, passes
+from serving.release import Release, ReleaseError, seal
 from tests.serving.small import make_release
+from tests.training import market
+from training.recommender import Recommender
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +142,30 @@ def test_other_weights_under_the_same_golden_scores_are_found(copy: Path, tmp_pa
 def test_a_broken_release_has_no_number_but_that_it_does_not_load(copy: Path) -> None:
     (copy / "items.parquet").unlink()
     assert release_checks.release_checks(copy) == {"loads": 0.0}
+
+
+def test_golden_requests_saw_what_items_said_before_and_are_reproduced(tmp_path: Path) -> None:
+    folder = tmp_path / "release"
+    make_release(folder)
+    items = pq.read_table(folder / "items.parquet")
+    before = {"until": market.NOW + 1, "title": "word", "description": None, "categories": ["was"]}
+    kind = pa.list_(
+        pa.struct(
+            {
+                "until": TIMESTAMP,
+                "title": pa.string(),
+                "description": pa.string(),
+                "categories": pa.list_(pa.string()),
+            }
+        )
+    )
+    column = pa.array([[before]] * 20 + [None] * (items.num_rows - 20), kind)
+    pq.write_table(items.append_column("past_content", column), folder / "items.parquet")
+    catalogue = Catalogue.from_table(pq.read_table(folder / "items.parquet"))
+    requests = golden.choose(market.requests(market.random_lists(12)))
+    golden.write(folder, Recommender.load(folder, catalogue), requests)
+    seal(folder)
+    assert passes(check(folder, rounds=1))
+    served = Release.open(folder).load(Catalogue.from_table(Release.open(folder).items))
+    difference = golden.difference(golden.read(folder), served, served.rank(requests))
+    assert difference > TOLERANCE

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from features.catalogue import Catalogue
+from features.contents import Seen
 from features.ragged import Histories, spans
 from features.schema import EVENT_CODES, SECOND, EventType
 from training.transformer import artefact
@@ -31,10 +32,12 @@ class CatalogueMismatch(ValueError):
 
 @dataclass(frozen=True)
 class AttachedScorer:
-    """A model with the representations of one catalogue's items (`Transformer.table`)."""
+    """A model with the representations of one catalogue's items (`Transformer.table`), the last
+    `older` of them of replaced contents (`Catalogue.older`)."""
 
     model: Transformer
     table: Tensor
+    older: int = 0
 
     @staticmethod
     def of(
@@ -49,7 +52,7 @@ class AttachedScorer:
     @property
     def items(self) -> Matrix:
         """float32 [catalogue, size]: what `encode` is scored against."""
-        return np.asarray(self.table[STARTS:].numpy())
+        return np.asarray(self.table[STARTS : len(self.table) - self.older].numpy())
 
     def encode(self, histories: Histories, timestamps: Ints) -> Matrix:
         """float32 [n, size]: the state of each user at its time (int64 [n], µs).
@@ -58,9 +61,15 @@ class AttachedScorer:
         """
         return np.asarray(encode(self.model, self.table, histories, timestamps).numpy())
 
-    def scores(self, histories: Histories, timestamps: Ints) -> Matrix:
-        """float32 [n, catalogue], higher is better; nothing is masked."""
-        return np.asarray(self.encode(histories, timestamps) @ self.items.T)
+    def scores(self, histories: Histories, timestamps: Ints, seen: Seen | None = None) -> Matrix:
+        """float32 [n, catalogue], higher is better; nothing is masked.
+
+        seen: which contents each request sees; None for the newest.
+        """
+        if seen is None:
+            return np.asarray(self.encode(histories, timestamps) @ self.items.T)
+        states = self.encode(seen.histories(histories), timestamps)
+        return seen.scores(np.asarray(states @ self.table[STARTS:].numpy().T))
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class Scorer:
 
     def attach(self, catalogue: Catalogue) -> AttachedScorer:
         """Ready to score `catalogue`; raises CatalogueMismatch as `item_matrix` does."""
-        return AttachedScorer(self.model, self._table(catalogue))
+        return AttachedScorer(self.model, self._table(catalogue), len(catalogue.older))
 
     def _table(self, catalogue: Catalogue) -> Tensor:
         prefix = catalogue.item_ids[: self.catalogue_size]
@@ -97,8 +106,9 @@ class Scorer:
             )
         known = torch.full((len(catalogue),), -1, dtype=torch.int64)
         known[self.vocabulary.long()] = torch.arange(len(self.vocabulary))
+        known = torch.cat([known, known[torch.from_numpy(catalogue.older.items)]])
         with torch.inference_mode():
-            return self.model.table(torch.from_numpy(catalogue.text), known)
+            return self.model.table(torch.from_numpy(catalogue.all_text), known)
 
 
 def encode(model: Transformer, table: Tensor, histories: Histories, timestamps: Ints) -> Tensor:

@@ -1,0 +1,145 @@
+"""What it costs that a request of the past sees the texts of its own moment.
+
+    python -m benchmarks.contents --items 20000 --share 0 0 0.01 0.1 1 --requests 300
+
+A made catalogue, a share of which changes its text and categories once, at moments spread over the
+requests; sources, features and an untrained transformer of 64, no trees. One line for each share:
+seconds of CPU of `Recommender.rank` over all requests, and the ratio to the first share. All shares
+take turns in each of --rounds, and the ratio is the median of those within a round; a share that is
+named twice says how far that can be trusted.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from features.catalogue import Catalogue
+from features.contents import Contents
+from features.past import Past
+from features.ragged import Histories, Ragged, offsets_of
+from features.requests import Requests
+from features.schema import DAY, HOUR, ITEM_FEATURES, USER_FEATURES
+from features.text import TEXT_SIZE
+from training.recommender import Recommender
+from training.sources.build import Sources, SourceSettings, hash_items
+from training.sources.neighbours import build_neighbours
+from training.transformer import artefact
+from training.transformer.model import ModelConfig, Transformer
+from training.transformer.scorer import Scorer
+
+NOW = 20_000 * DAY
+CATEGORIES = 50
+LENGTH = 30
+
+
+def texts(random: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+    rows = random.normal(size=(count, TEXT_SIZE)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def kinds(random: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+    return np.eye(CATEGORIES, dtype=np.float32)[random.integers(0, CATEGORIES, count)]
+
+
+def made(items: int) -> Catalogue:
+    """Items that never changed."""
+    random = np.random.default_rng(1)
+    return Catalogue(
+        item_ids=np.array([f"i{n}" for n in range(items)], dtype=object),
+        titles=np.array([""] * items, dtype=object),
+        created_at=np.full(items, NOW - 90 * DAY),
+        available=np.ones(items, dtype=np.bool_),
+        price=np.ones(items, dtype=np.float32),
+        categories=kinds(random, items),
+        category_names=tuple(f"c{n:02d}" for n in range(CATEGORIES)),
+        text=texts(random, items),
+        past=Past.none(),
+    )
+
+
+def changed(catalogue: Catalogue, share: float) -> Catalogue:
+    """The same, of which a share said something else before some moment of the last day."""
+    random = np.random.default_rng(2)
+    items = np.sort(random.permutation(len(catalogue))[: round(share * len(catalogue))])
+    if not len(items):
+        return catalogue
+    until = NOW - random.integers(0, DAY, len(items))
+    always = np.full(len(items), np.iinfo(np.int64).min)
+    older = Contents(items, always, until, kinds(random, len(items)), texts(random, len(items)))
+    return replace(catalogue, older=older)
+
+
+def recommender(catalogue: Catalogue) -> Recommender:
+    random, size = np.random.default_rng(3), len(catalogue)
+    settings = SourceSettings(7, 25, 30, 5.0, 7.0, size, hash_items(catalogue, size))
+    users = np.sort(random.integers(0, size // 10, 10 * size)).astype(np.int32)
+    chosen = random.integers(0, size, len(users)).astype(np.int32)
+    near = build_neighbours(users, chosen, np.zeros(len(users)), size, 50, 2.0, 30.0)
+    torch.manual_seed(1)
+    config = ModelConfig(size, embedding_size=64, num_layers=2, num_heads=2, max_length=LENGTH)
+    model = Transformer(config).eval().requires_grad_(False)
+    digest = artefact.prefix_hash(catalogue.item_ids)
+    scorer = Scorer(model, torch.arange(size), size, digest)
+    return Recommender(catalogue, Sources(settings, near), scorer, None)
+
+
+def asked(count: int, items: int) -> Requests:
+    """Spread over the last day."""
+    random = np.random.default_rng(4)
+    moments = NOW - random.integers(0, DAY, count)
+    ages = np.tile(np.arange(LENGTH, 0, -1), count) * HOUR
+    none = Ragged.from_lists([[] for _ in range(count)])
+    activity = random.poisson(3.0, (1, items, len(ITEM_FEATURES)))
+    return Requests(
+        user_ids=np.array([f"u{n}" for n in range(count)], dtype=object),
+        timestamps=moments,
+        histories=Histories(
+            offsets_of([LENGTH] * count),
+            random.integers(0, items, count * LENGTH).astype(np.int32),
+            np.ones(count * LENGTH, dtype=np.int8),
+            np.repeat(moments, LENGTH) - ages,
+        ),
+        user_features=np.zeros((count, len(USER_FEATURES)), dtype=np.float32),
+        impressed=none,
+        impressed_counts=np.zeros(0, dtype=np.float32),
+        item_features=activity.astype(np.float32),
+        snapshot=np.zeros(count, dtype=np.int32),
+        hidden=none,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--share", type=float, nargs="+", default=[0.0, 0.0, 0.01, 0.1, 1.0])
+    parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    plain = recommender(made(options.items))
+    requests = asked(options.requests, options.items)
+    served = [replace(plain, catalogue=changed(plain.catalogue, each)) for each in options.share]
+    for each in served:
+        each.rank(requests)  # tables are made once, and threads and pages are there
+    seconds = np.array([[spent(each, requests) for each in served] for _ in range(options.rounds)])
+    ratios = seconds / seconds[:, :1]
+    for column, share in enumerate(options.share):
+        low, middle, high = np.percentile(ratios[:, column], [25, 50, 75])
+        print(
+            f"{share:6.1%} changed: {np.median(seconds[:, column]):.2f} s of CPU, "
+            f"{middle:.2f} x (quartiles {low:.2f} to {high:.2f})"
+        )
+
+
+def spent(served: Recommender, requests: Requests) -> float:
+    """Seconds of CPU, which other programs on the machine disturb less than the clock."""
+    began = time.process_time()
+    served.rank(requests)
+    return time.process_time() - began
+
+
+if __name__ == "__main__":
+    main()
