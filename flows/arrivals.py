@@ -15,16 +15,32 @@ import duckdb
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from features.ingest import DUPLICATE
+from features.ingest import DUPLICATE, IngestError
 from features.log import connect, numbers
 from features.schema import DAY, POSITIVE, EventType
-from flows.consumers import LEARNED, LEARNED_BEFORE, LOG_ROWS
+from flows.consumers import EVENTS, LEARNED, LEARNED_BEFORE, LOG_ROWS
 from serving import offsets
+from serving.log import FeedbackLog
 
 _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 #: How long after a slate its outcomes may come to count as joined to it.
 LOOK_BACK_DAYS: Final = 7
+
+
+def require_events(engine: sa.Engine, log: Path) -> None:
+    """Raises IngestError where there is nothing to learn from: no event in the log, none waiting
+    in the outbox."""
+    if any(log.glob("events/dt=*/part-*.parquet")):
+        return
+    if FeedbackLog(engine).last_offset() > offsets.read(engine, EVENTS):
+        return
+    # Rows that are no events: a catalogue, or a file of which every row was refused.
+    what = "no event" if offsets.read(engine, LOG_ROWS) else "nothing"
+    raise IngestError(
+        f"{what} has been ingested yet: add events with `rondo ingest FILE`, or serve "
+        "(`make serve`) and send feedback"
+    )
 
 
 def shares(engine: sa.Engine, log: Path) -> dict[str, float]:

@@ -160,7 +160,7 @@ def ingest(
 @app.command()
 def retrain(reason: str = "by hand") -> None:
     """Retrain now, judge the release, and promote it if the gate says so."""
-    from flows.ingest import require_events
+    from flows.arrivals import require_events
     from flows.processes import some_prefect_server
     from flows.rollout import installation
     from flows.workspace import LOG

@@ -168,21 +168,6 @@ def end(
     offsets.advance(engine, {LOG_ROWS: after, **marks}, fence)
 
 
-def require_events(engine: sa.Engine, log: Path) -> None:
-    """Raises IngestError where there is nothing to learn from: no event in the log, none waiting
-    in the outbox."""
-    if any(log.glob("events/dt=*/part-*.parquet")):
-        return
-    if FeedbackLog(engine).last_offset() > offsets.read(engine, EVENTS):
-        return
-    # Rows that are no events: a catalogue, or a file of which every row was refused.
-    what = "no event" if offsets.read(engine, LOG_ROWS) else "nothing"
-    raise IngestError(
-        f"{what} has been ingested yet: add events with `rondo ingest FILE`, or serve "
-        "(`make serve`) and send feedback"
-    )
-
-
 def folders(workspace: Workspace, reports: Iterable[Report]) -> list[Path]:
     """The folders of the log that reports have written to."""
     found = {

@@ -70,7 +70,7 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     params = load(RetrainParams, "retrain", place.root / "params.yaml")
     clock.lap("workspace")
     outcome.ingested = ingest.ingest_feedback(engine, place, fence)
-    ingest.require_events(engine, place.log)
+    arrivals.require_events(engine, place.log)
     clock.lap("ingest")
     for wave in stages.waves(place):
         stages.run_wave(place, wave, settings.root / "logs")

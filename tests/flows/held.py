@@ -1,6 +1,7 @@
 """A flow whose stage holds the interpreter: `python -m tests.flows.held WORKSPACE CHECKOUT` waits
 for the stage until a signal ends it."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from flows.workspace import Workspace
 
 
 def main() -> None:
+    # A shell starts what runs in its background with Ctrl-C ignored; a person's terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     root, checkout = (Path(argument) for argument in sys.argv[1:])
     with some_prefect_server(root.parent):
         from prefect import flow

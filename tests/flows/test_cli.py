@@ -146,3 +146,10 @@ def test_ingest_says_why_rows_were_set_aside_and_where_they_are(tmp_path: Path) 
     again = rondo(tmp_path / "home", "ingest", str(source))
     assert again.returncode == 0
     assert "1 × duplicate" in again.stdout
+
+
+def test_a_retrain_chooses_its_prefect_server_before_prefect_is_imported() -> None:
+    """Prefect reads its address when it is imported: sooner, and a dead one would be asked."""
+    modules = "flows.cli, flows.arrivals, flows.processes, flows.rollout, flows.workspace"
+    code = f"import sys, {modules}; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=environment.CHECKOUT).returncode == 0
