@@ -348,6 +348,7 @@ def untouched(undisturbed: Home, second: dict[str, Any]) -> Iterator[Home]:
     copy = undisturbed.root.with_name("untouched")
     shutil.copytree(undisturbed.root, copy, symlinks=True)
     yield undisturbed
+    undisturbed.engine.dispose()  # an open connection would go on reading the deleted file
     shutil.rmtree(undisturbed.root)
     copy.rename(undisturbed.root)
 
