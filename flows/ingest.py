@@ -148,8 +148,10 @@ def begin(engine: sa.Engine, workspace: Workspace) -> int:
     left = [path for path, match in parts if match and int(match[1]) >= first]
     for path in [*left, *workspace.log.rglob(".*.tmp")]:
         path.unlink()
-    if left and workspace.data_version():
-        workspace.add([workspace.log])  # it may have been versioned before the kill
+    versioned = bool(workspace.data_version())
+    # It may have been versioned before the kill, or have lost its version to it (`flows.torn`).
+    if (left and versioned) or (len(parts) > len(left) and not versioned):
+        workspace.add([workspace.log])
     return first
 
 

@@ -119,13 +119,15 @@ def _why(error: Exception, log: Path) -> str:
     if not _printed(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("".join(traceback.format_exception(error)))
-        while error.__cause__ or error.__context__:
-            cause = error.__cause__ or error.__context__
-            if not isinstance(cause, Exception):
-                break
-            error = cause
-        return f"{error}"
+        return f"{_root_cause(error)}"
     return _printed(log).splitlines()[-1]
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """What a traceback shows first: `raise … from None` hides what came before."""
+    before = None if error.__suppress_context__ else error.__context__
+    cause = error.__cause__ or before
+    return error if cause is None else _root_cause(cause)
 
 
 def _printed(log: Path) -> str:

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from features import params
 from features.params_file import edit
+from flows import torn
 
 logger = logging.getLogger("rondo.workspace")
 
@@ -186,6 +187,8 @@ def locked(root: Path) -> Iterator[None]:
     except Timeout:
         raise WorkspaceError(f"another process is working in {root}") from None
     try:
+        if lock.lock_counter == 1:
+            torn.mend(root, LOG)
         yield
     finally:
         lock.release()
