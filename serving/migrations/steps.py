@@ -5,11 +5,13 @@ half way leaves a half: the next one looks what is there. Programs of the releas
 the new one for a while, so they must be able to write without knowing what was added.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 
-def add_column(table: str, column: sa.Column[object]) -> None:
+def add_column(table: str, column: sa.Column[Any]) -> None:
     """Add a column. Raises ValueError for one that programs of before could not leave out."""
     if not column.nullable and column.server_default is None:
         raise ValueError(
