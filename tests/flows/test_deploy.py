@@ -60,13 +60,19 @@ def ended(run, seconds=240):
     return run
 """
 
-#: What is deployed; an ingest and a look of the monitor.
+#: What is deployed, and whether the server schedules it; an ingest and a look of the monitor.
 DEPLOYED = """
 scheduled = client.read_deployment_by_name("retrain/scheduled")
+only = DeploymentFilter.model_validate({"id": {"any_": [str(scheduled.id)]}})
+deadline = time.monotonic() + 90
+while not (nights := client.read_flow_runs(deployment_filter=only)):
+    assert time.monotonic() < deadline, "the server has scheduled no run of retrain/scheduled"
+    time.sleep(0.5)
 runs = [start(name) for name in ("ingest/every-quarter", "monitor/every-minute")]
 print(json.dumps({
     "names": sorted(d.name for d in client.read_deployments()),
     "crons": [s.schedule.cron for s in scheduled.schedules],
+    "hours": sorted({run.expected_start_time.hour for run in nights}),
     "runs": [ended(run).state.type.value for run in runs],
 }))
 """
@@ -155,6 +161,7 @@ def test_deployments_run_through_a_real_worker(home: Path) -> None:
     assert ask(DEPLOYED) == {
         "names": ["every-minute", "every-quarter", "feedback", "scheduled"],
         "crons": ["0 3 * * *"],
+        "hours": [3],
         "runs": ["COMPLETED", "COMPLETED"],
     }, worker_log(home)
     assert list((home / "workspace" / "data" / "log" / "events").glob("dt=*/part-*.parquet"))
