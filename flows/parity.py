@@ -50,11 +50,13 @@ STRAYS: Final = 0.05
 
 @dataclass(frozen=True)
 class Skew:
-    """compared, differing: requests by part; example: one that differs, and how."""
+    """compared, differing: requests by part; example: one that differs, and how; without_store:
+    requests that say themselves that they were answered without the online store."""
 
     compared: dict[str, int]
     differing: dict[str, int]
     example: str = ""
+    without_store: int = 0
 
     @property
     def worst(self) -> float:
@@ -89,6 +91,12 @@ def judged(skew: Skew, requests: int, limit: float) -> Check:
     """The check of a measured skew."""
     if not any(skew.compared.values()):
         reason = f"none of {requests} logged requests can be compared with training"
+        if skew.without_store:
+            reason += (
+                f": {skew.without_store} were answered without the online store (a service in "
+                "another home than the retrain's shares one by RONDO_REDIS_URL; one that was lost "
+                "is made again by `rondo rebuild-online`)"
+            )
         return Check(NAME, None, None, limit, reason)
     told = ", ".join(
         f"{part} {skew.differing[part]} of {skew.compared[part]}"
@@ -120,8 +128,10 @@ def measure(
     known = set(pq.read_table(split / "users.parquet")["user_id"].to_pylist())
     log = _Log(split, features, load_catalogue(split), _first_known(split), challenger)
     by_release: dict[str | None, list[tuple[str, Context]]] = {}
+    without_store = 0
     for row in rows:
         if NO_ONLINE_STORE in (row["fallback"] or ""):
+            without_store += 1
             continue
         logged = context.decode(row["context"])
         if logged.user_id in known:
@@ -138,7 +148,7 @@ def measure(
                 first = f"request {requests[wrong[0]][0]}, {part}: {say(int(wrong[0]))}"
                 examples.setdefault(part, first)
     worst = max(examples, key=lambda part: differing[part] / compared[part], default="")
-    return Skew(compared, differing, examples.get(worst, ""))
+    return Skew(compared, differing, examples.get(worst, ""), without_store)
 
 
 @dataclass(frozen=True)

@@ -142,11 +142,14 @@ def test_a_planted_skew_holds_and_is_shown_by_an_example(
 
 
 def test_what_was_served_without_the_online_store_is_not_compared(served: Served) -> None:
-    """It says so itself; where nothing else was served, parity is not shown."""
+    """It says so itself; where nothing else was served, parity is not shown, and what to do is."""
     served.recommend(replace(served.live, online_lost=True))
     check = served.check()
     assert check.passed is None
     assert f"none of {USERS} logged requests" in check.reason
+    assert f"{USERS} were answered without the online store" in check.reason
+    assert "RONDO_REDIS_URL" in check.reason
+    assert "rondo rebuild-online" in check.reason
 
 
 def test_without_a_request_there_is_nothing_to_compare(served: Served) -> None:
