@@ -49,16 +49,17 @@ def empty_database(variable: str) -> Iterator[str]:
     if not url:
         pytest.skip(f"{variable} is not set")
     name = f"rondo_test_{os.getpid()}_{next(_NUMBERS)}"
-    server = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}"))
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    server = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    # PostgreSQL keeps a database while one session uses it, also that of a process that was killed.
+    whole = " WITH (FORCE)" if server.dialect.name == "postgresql" else ""
     try:
+        with server.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}{whole}"))
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
         yield sa.make_url(url).set(database=name).render_as_string(hide_password=False)
     finally:
         with server.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name}"))
-        server.dispose()
+            connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}{whole}"))
 
 
 @pytest.fixture
