@@ -85,10 +85,11 @@ class Workspace:
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.WARNING)
-        with self.inside(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
-            with Repo() as repo:
-                yield repo
+        # Not put back: stages have their repositories open at the same time, in threads of one
+        # process, and what one puts back would be what another had set.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="pathspec|dvc")
+        with self.inside(), Repo() as repo:
+            yield repo
 
     def add(self, folders: Sequence[Path]) -> None:
         """`dvc add` of new or grown folders below `log`; the first time, of `log` itself."""

@@ -42,7 +42,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(1200)]
 
 FEEDBACK = 200
 
-#: `wait(DEPLOYMENT)`: the first run of it that is not known, to its end; `quiet()`: until none runs.
+#: `wait(DEPLOYMENT)`: the first run of it that is not known, to its end; `quiet()`: until all have
+#: ended.
 PROLOGUE = """
 import json, sys, time
 from datetime import datetime, timedelta, timezone
@@ -89,7 +90,7 @@ client.create_deployment_schedules(scheduled.id, [(soon, True)])
 wait("retrain/scheduled")
 """
 
-# The monitor's own schedule may have seen the history and started a retrain beside the scheduled one.
+# The monitor's own schedule may have seen the history and started a retrain of it as well.
 SETTLED = """
 quiet()
 print(json.dumps(known("retrain/feedback")))
