@@ -78,25 +78,36 @@ def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction in which nobody else changes the tables.
 
     SQLite: it takes the write lock as it begins. MySQL and MariaDB commit each change of a table
-    by itself, but the lock is the connection's and stays.
+    by itself, so the lock is the connection's; it is held until the last commit, after which who
+    waits sees everything.
     """
+    if engine.dialect.name in ("mysql", "mariadb"):
+        with engine.connect() as connection, _named_lock(connection), connection.begin():
+            yield connection
+        return
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        elif engine.dialect.name in ("mysql", "mariadb"):
-            # Names of locks are the server's, and have at most 64 characters.
-            name = sa.func.concat("rondo-", sa.func.md5(sa.func.database()))
-            if connection.scalar(sa.select(sa.func.get_lock(name, LOCK_SECONDS))) != 1:
-                raise SchemaVersionError(
-                    f"another process has been changing the tables of {shown(engine)} for "
-                    f"{LOCK_SECONDS} s: look what it does, then start again"
-                )
-            try:
-                yield connection
-            finally:
-                connection.execute(sa.select(sa.func.release_lock(name)))
-            return
         yield connection
+
+
+@contextmanager
+def _named_lock(connection: sa.Connection) -> Iterator[None]:
+    """MySQL's and MariaDB's lock for whoever changes the tables of this database."""
+    # Names of locks are the server's, and have at most 64 characters.
+    name = sa.func.concat("rondo-", sa.func.md5(sa.func.database()))
+    with connection.begin():
+        taken = connection.scalar(sa.select(sa.func.get_lock(name, LOCK_SECONDS)))
+    if taken != 1:
+        raise SchemaVersionError(
+            f"another process has been changing the tables of {shown(connection.engine)} for "
+            f"{LOCK_SECONDS} s: look what it does, then start again"
+        )
+    try:
+        yield
+    finally:
+        with connection.begin():
+            connection.execute(sa.select(sa.func.release_lock(name)))
 
 
 def shown(engine: sa.Engine) -> str:

@@ -1,6 +1,8 @@
 """Databases of before are brought up with all their rows, on SQLite, PostgreSQL and MariaDB."""
 
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,26 @@ def test_starts_at_the_same_time_bring_it_up_once(database_url: str) -> None:
     engine = open_engine(database_url)
     assert differences(engine) == []
     engine.dispose()
+
+
+def test_whoever_waited_to_change_the_tables_sees_what_was_changed(database_url: str) -> None:
+    connect(database_url).dispose()
+    first, second = open_engine(database_url), open_engine(database_url)
+    sa.event.listen(first, "commit", lambda _: time.sleep(0.5))
+    names = sa.select(tables.counters.c.name)
+
+    def look() -> list[str]:
+        with migrate.alone(second) as connection:
+            return list(connection.execute(names).scalars())
+
+    with ThreadPoolExecutor(1) as pool:
+        with migrate.alone(first) as connection:
+            connection.execute(sa.insert(tables.counters), {"name": "later", "value": 0})
+            waiting = pool.submit(look)
+            time.sleep(0.2)
+        assert "later" in waiting.result()
+    first.dispose()
+    second.dispose()
 
 
 def test_a_start_that_was_killed_half_way_is_finished_by_the_next(database_url: str) -> None:
