@@ -22,7 +22,14 @@ FEATURE_STAGE: Final = "features"
 BESIDE: Final = ("features.ingest", "serving.policy")
 BESIDE_SECTIONS: Final = frozenset({"ingest", "policy"})
 #: Keys of `split` that say which moments are trained and judged on, not what a feature is.
-WINDOWS: Final = ("rank_days", "judge_days", "min_targets", "min_users", "max_queries_per_user")
+WINDOWS: Final = (
+    "rank_days",
+    "judge_days",
+    "min_targets",
+    "min_users",
+    "max_queries_per_user",
+    "max_queries",
+)
 
 
 def fingerprint(params: dict[str, Any], root: Path = code.SOURCE) -> str:

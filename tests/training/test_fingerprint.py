@@ -51,6 +51,7 @@ def changed(source: Path, name: str, text: str) -> tuple[bool, bool]:
         ("training/gate.py", False, False),
         ("features/settings.py", False, False),
         ("features/errors.py", False, False),
+        ("features/redis_url.py", False, False),
         ("serving/engine.py", False, False),
     ],
 )
@@ -82,6 +83,7 @@ def test_a_stage_that_runs_another_module_is_changed_code(source: Path) -> None:
         ("split", "attribution_minutes", True, True),
         ("split", "a_key_to_come", True, True),
         ("split", "judge_days", True, False),
+        ("split", "max_queries", True, False),
         ("fit", "size", True, False),
         ("policy", "epsilon", True, False),
         ("ingest", "mapping", True, False),
