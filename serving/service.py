@@ -16,6 +16,7 @@ from typing import Any
 
 import bentoml
 from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError
 from starlette.responses import Response
 
 from features.online import OnlineStore
@@ -46,7 +47,11 @@ from serving.release import MANIFEST, Release, fetch
 from serving.signing import signer
 from serving.writer import Overloaded, Writer
 
+logger = logging.getLogger("rondo.service")
+
 CLOCK_HEADER = "x-rondo-time"
+#: The client may come back later.
+UNAVAILABLE = (Overloaded, OperationalError)
 #: A Bento carries the release it starts on here, beside the packages.
 BUNDLED = Path(__file__).resolve().parent.parent / "release"
 
@@ -125,8 +130,8 @@ class Rondo:
             return _problem(ctx, HTTPStatus.CONFLICT, problem)
         except ClockError as problem:
             return _problem(ctx, HTTPStatus.BAD_REQUEST, problem)
-        except Overloaded as problem:
-            return _problem(ctx, HTTPStatus.SERVICE_UNAVAILABLE, problem)
+        except UNAVAILABLE as problem:
+            return _unavailable(ctx, problem)
 
     @bentoml.api(output_spec=FeedbackOutput)
     async def feedback(self, sent: FeedbackInput, /, ctx: bentoml.Context) -> Any:
@@ -135,8 +140,8 @@ class Rondo:
             return _answer(ctx, await self.engine.feedback(sent, self._now(ctx)))
         except ClockError as problem:
             return _problem(ctx, HTTPStatus.BAD_REQUEST, problem)
-        except Overloaded as problem:
-            return _problem(ctx, HTTPStatus.SERVICE_UNAVAILABLE, problem)
+        except UNAVAILABLE as problem:
+            return _unavailable(ctx, problem)
 
     @bentoml.api(output_spec=CatalogueOutput)
     def catalogue(self, sent: CatalogueInput, /, ctx: bentoml.Context) -> Any:
@@ -147,6 +152,8 @@ class Rondo:
             return _answer(ctx, CatalogueOutput(changed=catalogue_feed.upsert(self.database, rows)))
         except (ClockError, catalogue_feed.RefusedItems) as problem:
             return _problem(ctx, HTTPStatus.BAD_REQUEST, problem)
+        except UNAVAILABLE as problem:
+            return _unavailable(ctx, problem)
 
     @bentoml.api(output_spec=SimilarOutput)
     async def similar(self, asked: SimilarInput, /, ctx: bentoml.Context) -> Any:
@@ -159,7 +166,10 @@ class Rondo:
     @bentoml.api(output_spec=HistoryOutput)
     async def history(self, asked: HistoryInput, /, ctx: bentoml.Context) -> Any:
         """What the service knows that a user did."""
-        return _answer(ctx, self.engine.history(asked.user_id))
+        try:
+            return _answer(ctx, self.engine.history(asked.user_id))
+        except UNAVAILABLE as problem:
+            return _unavailable(ctx, problem)
 
     @bentoml.api(output_spec=StatusOutput)
     async def status(self, _: StatusInput, /, ctx: bentoml.Context) -> Any:
@@ -199,6 +209,13 @@ class Rondo:
 def _answer(ctx: bentoml.Context, answer: BaseModel) -> Response:
     ctx.response.status_code = HTTPStatus.OK
     return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _unavailable(ctx: bentoml.Context, problem: Exception) -> Response:
+    if isinstance(problem, OperationalError):  # its own text has statement and values
+        logger.error("the database is not available: %s", problem.orig)
+        problem = Overloaded("the database is not available")
+    return _problem(ctx, HTTPStatus.SERVICE_UNAVAILABLE, problem)
 
 
 def _problem(ctx: bentoml.Context, status: HTTPStatus, problem: Exception) -> Response:

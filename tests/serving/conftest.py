@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -45,21 +45,37 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 @contextmanager
 def empty_database(variable: str) -> Iterator[str]:
     """The URL of a fresh database on the server that an environment variable names."""
-    url = os.environ.get(variable)
-    if not url:
+    server = os.environ.get(variable)
+    if not server:
         pytest.skip(f"{variable} is not set")
     name = f"rondo_test_{os.getpid()}_{next(_NUMBERS)}"
-    server = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    # PostgreSQL keeps a database while one session uses it, also that of a process that was killed.
-    whole = " WITH (FORCE)" if server.dialect.name == "postgresql" else ""
+    url = sa.make_url(server).set(database=name).render_as_string(hide_password=False)
     try:
-        with server.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}{whole}"))
+        drop(url, server)
+        with _server(server).connect() as connection:
             connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        yield sa.make_url(url).set(database=name).render_as_string(hide_password=False)
+        yield url
     finally:
-        with server.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}{whole}"))
+        drop(url, server)
+
+
+def drop(url: str, server: str) -> None:
+    """Remove a database of `server` (a URL) and end every session that uses it, also those of
+    processes that were killed."""
+    name, engine = sa.make_url(url).database, _server(server)
+    sessions = sa.text("SELECT id FROM information_schema.processlist WHERE db = :name")
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            return
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name}"))
+        for session in connection.execute(sessions, {"name": name}).scalars().all():
+            with suppress(sa.exc.OperationalError):  # it ended by itself meanwhile
+                connection.execute(sa.text(f"KILL {session}"))
+
+
+def _server(url: str) -> sa.Engine:
+    return sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from serving import channels, release
 from serving.database import connect
 from serving.log import FeedbackLog
-from tests.serving.conftest import empty_database
+from tests.serving.conftest import drop, empty_database
 from tests.serving.running import from_checkout, serving
 from tests.serving.small import NOW, make_release
 
@@ -55,3 +56,27 @@ def test_the_service_reacts_to_feedback_on_real_servers(
         assert table["offset"].to_pylist() == list(range(1, count + 1))
         assert table["propensity"][10].as_py() == first["items"][0]["propensity"]
         engine.dispose()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("variable", ["RONDO_TEST_POSTGRES_URL", "RONDO_TEST_MYSQL_URL"])
+def test_a_database_that_goes_away_is_told_as_such_by_every_endpoint(
+    variable: str, checkout: Path, tmp_path: Path
+) -> None:
+    event = {"event_id": "e", "user_id": "u", "item_id": "i", "event_type": "view"}
+    asked: dict[str, list[dict[str, Any]]] = {
+        "/recommend": [{"user_id": "u"}, {"user_id": "u", "request_id": "mine"}],
+        "/feedback": [{"events": [event]}],
+        "/catalogue": [{"items": [{"item_id": "i"}]}],
+    }
+    with empty_database(variable) as url:
+        home = tmp_path / "home"
+        with serving(from_checkout(), checkout, home, {"RONDO_DATABASE_URL": url}) as client:
+            drop(url, os.environ[variable])
+            for endpoint, bodies in asked.items():
+                for body in bodies:
+                    answer = client.post(endpoint, json=body)
+                    assert answer.status_code == 503, (endpoint, answer.text)
+                    assert answer.json() == {"error": "the database is not available"}
+                    assert answer.headers["retry-after"] == "1"
+            assert client.post("/status", json={}).status_code == 200
