@@ -121,7 +121,7 @@ class Engine:
         repeats = live.placements.rule(asked.placement).repeats
         eligible = eligible_items(live.catalogue, requests, repeats)
         read = time.perf_counter()
-        state = state_of(live, asked.placement, requests, lost)
+        state = state_of(live, asked.placement, requests, repeats, lost)
         roll = find(self._log, live, state, eligible[0], now - self._repeat)
         self._metrics.seconds.labels("features").observe(read - began)
         self._metrics.seconds.labels("repeat").observe(time.perf_counter() - read)

@@ -9,7 +9,7 @@ of all workers, so one look by index is what a repeat costs.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from features.requests import Requests
 from serving import context
 from serving.live import Live
 from serving.log import FeedbackLog, Row
+from training.retrieve import eligible_items
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ class Roll:
         return self.shown if len(self.slots) >= min(k, eligible) else None
 
 
-def state_of(live: Live, placement: str, requests: Requests, lost: bool) -> str:
-    """Digest of what one request (`requests` holds one row) asks, but for how much of it; lost:
-    without the online store, whose return is another state.
+def state_of(live: Live, placement: str, requests: Requests, repeats: bool, lost: bool) -> str:
+    """Digest of what one request (`requests` holds one row) asks, but for how much of it; repeats:
+    the placement's rule; lost: without the online store, whose return is another state.
 
-    Items that the catalogue does not know, the order of exclusions and of hides, and one that is
-    named twice make no difference.
+    The order of exclusions and of hides makes no difference, nor does one that is named twice, or
+    an excluded item that could not be shown anyway.
     """
-    ids, histories, excluded = live.catalogue.item_ids, requests.histories, requests.excluded
+    ids, histories = live.catalogue.item_ids, requests.histories
     content = orjson.dumps(
         [
             requests.user_ids[0],
@@ -84,10 +85,19 @@ def state_of(live: Live, placement: str, requests: Requests, lost: bool) -> str:
             histories.event_types.tolist(),
             histories.timestamps.tolist(),
             sorted(set(ids[requests.hidden.items].tolist())),
-            [] if excluded is None else sorted(set(ids[excluded.items].tolist())),
+            sorted(_left_out(live, requests, repeats)),
         ]
     )
     return hashlib.sha256(content).hexdigest()
+
+
+def _left_out(live: Live, requests: Requests, repeats: bool) -> set[str]:
+    """The items that could be shown if they were not excluded."""
+    excluded = requests.excluded
+    if excluded is None or not len(excluded.items):
+        return set()
+    may = eligible_items(live.catalogue, replace(requests, excluded=None), repeats)[0]
+    return set(live.catalogue.item_ids[excluded.items[may[excluded.items]]].tolist())
 
 
 def find(

@@ -94,6 +94,19 @@ def test_what_changes_nothing_is_no_other_state(kit: Kit) -> None:
         assert kit.recommend(k=5, exclude=same)["repeat"]
 
 
+def test_excluding_what_could_not_be_shown_anyway_is_no_other_state(
+    kit: Kit, online: OnlineStore
+) -> None:
+    past = UserHistory(items=["i5"], event_types=[CLICK], timestamps=[NOW - 9], hidden=["i6"])
+    online.push_history({"been": past}, NOW - 9)
+    first = kit.recommend(user_id="been", k=5)
+    for gone in (["i3"], ["i5"], ["i6"], ["i6", "i3", "i5"]):  # i3 is not available
+        assert kit.recommend(user_id="been", k=5, exclude=gone) == first | {"repeat": True}
+    # where what was seen may be shown again, leaving it out is a question of its own
+    kit.recommend(user_id="been", k=5, placement="cart")
+    assert not kit.recommend(user_id="been", k=5, placement="cart", exclude=["i5"])["repeat"]
+
+
 def test_a_click_or_a_hide_ends_the_repeats(kit: Kit, online: OnlineStore) -> None:
     first = kit.recommend(user_id="moves", k=5)
     item = ids(first)[0]
