@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 
 from features.catalogue import Catalogue
 from features.contents import Contents
@@ -41,8 +42,9 @@ def texts(random: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def kinds(random: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
-    return np.eye(CATEGORIES, dtype=np.float32)[random.integers(0, CATEGORIES, count)]
+def kinds(random: np.random.Generator, count: int) -> sparse.csr_matrix:
+    one_each = random.integers(0, CATEGORIES, count)
+    return sparse.csr_matrix(np.eye(CATEGORIES, dtype=np.float32)[one_each])
 
 
 def made(items: int) -> Catalogue:

@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy import sparse
 
-from features.contents import Contents, Seen, category_names, multi_hot
+from features.contents import Contents, Seen
+from features.multi_hot import category_names, multi_hot
 from features.past import Past, State
 from features.ragged import Ints
 from features.text import TEXT_SIZE, embed_items
@@ -32,7 +34,7 @@ class Catalogue:
 
     item_ids: object [n]; titles: object [n]; created_at: int64 [n], µs, 0 where unknown;
     available: bool [n]; price: float32 [n], NaN where unknown; categories: float32
-    [n, number of categories], multi-hot; category_names: its columns;
+    sparse [n, number of categories], multi-hot; category_names: its columns;
     text: float32 [n, TEXT_SIZE], unit rows (zero where an item has no text).
     """
 
@@ -41,7 +43,7 @@ class Catalogue:
     created_at: npt.NDArray[np.int64]
     available: npt.NDArray[np.bool_]
     price: npt.NDArray[np.float32]
-    categories: npt.NDArray[np.float32]
+    categories: sparse.csr_matrix
     category_names: tuple[str, ...]
     text: npt.NDArray[np.float32]
     past: Past = field(default_factory=Past.none)
@@ -80,11 +82,12 @@ class Catalogue:
         return np.concatenate([self.text, self.older.text]) if len(self.older) else self.text
 
     @cached_property
-    def all_categories(self) -> npt.NDArray[np.float32]:
+    def all_categories(self) -> sparse.csr_matrix:
         """`categories`, then those of replaced versions: float32 [n + older, categories]."""
         if not len(self.older):
             return self.categories
-        return np.concatenate([self.categories, self.older.categories])
+        every = sparse.vstack([self.categories, self.older.categories], format="csr")
+        return sparse.csr_matrix(every)
 
     @staticmethod
     def from_table(items: pa.Table) -> "Catalogue":

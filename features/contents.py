@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from features.multi_hot import multi_hot
 from features.past import in_force
 from features.ragged import Histories, Ints, spans
 from features.text import TEXT_SIZE, embed_items
@@ -26,14 +27,14 @@ class Contents:
     """The contents that newer versions replaced, p of them.
 
     items: int64 [p], by index; since, until: int64 [p], µs, in force at since <= time < until; no
-    two of one item at once. categories: float32 [p, number of categories], multi-hot; text:
+    two of one item at once. categories: float32 sparse [p, number of categories], multi-hot; text:
     float32 [p, TEXT_SIZE].
     """
 
     items: Ints
     since: Ints
     until: Ints
-    categories: Floats
+    categories: sparse.csr_matrix
     text: Floats
 
     def __len__(self) -> int:
@@ -57,7 +58,7 @@ class Contents:
     def none() -> "Contents":
         """Of items that always said the same."""
         times = np.zeros(0, dtype=np.int64)
-        none = np.zeros((0, 0), dtype=np.float32)
+        none = sparse.csr_matrix(np.zeros((0, 0), dtype=np.float32))
         return Contents(times, times, times, none, np.zeros((0, TEXT_SIZE), dtype=np.float32))
 
     def seen(self, timestamps: Ints, size: int) -> "Seen":
@@ -121,18 +122,3 @@ class Seen:
         rows, items = np.divmod(self.keys, self.size)
         found[rows, items] = scores[rows, self.versions]
         return found
-
-
-def multi_hot(rows: pa.ChunkedArray, names: tuple[str, ...]) -> Floats:
-    """float32 [rows, names]: 1 where a row's list holds the name."""
-    column = {name: i for i, name in enumerate(names)}
-    found = np.zeros((len(rows), len(names)), dtype=np.float32)
-    for row, categories in enumerate(rows.to_pylist()):
-        for name in categories or ():
-            found[row, column[name]] = 1.0
-    return found
-
-
-def category_names(*columns: pa.ChunkedArray) -> tuple[str, ...]:
-    """Every name in columns of lists of them, sorted."""
-    return tuple(sorted({c for rows in columns for row in rows.to_pylist() for c in row or ()}))

@@ -18,7 +18,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
+from features.multi_hot import dots
 from features.params import build
 
 Floats = npt.NDArray[np.float64]
@@ -91,15 +93,15 @@ def draw(
     k: int,
     params: PolicyParams,
     uniforms: Floats,
-    categories: npt.NDArray[np.float32] | None = None,
+    categories: sparse.csr_matrix | None = None,
     shown: Items | None = None,
 ) -> Slates:
     """Draw k slots for each of n requests.
 
     scores: float32 [n, C], -inf where padded; candidates: int32 [n, C], -1 where padded, distinct
     within a request; eligible: bool [n, catalogue]; uniforms: float64 [n, k]; categories:
-    float32 [catalogue, categories], needed when `params.diversity` is above 0. Candidates that
-    are not eligible or have no finite score are never exploited. shown: int32 [n, s], eligible
+    multi-hot, sparse [catalogue, categories], needed when `params.diversity` is above 0. Candidates
+    that are not eligible or have no finite score are never exploited. shown: int32 [n, s], eligible
     items that take the first s slots; the rest is drawn given them, with the numbers from s on.
     """
     if eligible.shape[1] == 0:
@@ -142,7 +144,7 @@ def propensity(
     eligible_count: npt.NDArray[np.int64],
     slates: Items,
     params: PolicyParams,
-    categories: npt.NDArray[np.float32] | None = None,
+    categories: sparse.csr_matrix | None = None,
 ) -> Floats:
     """The propensity of each slot of given slates, float64 [n, k]; 0 where a slot is empty (-1).
 
@@ -170,7 +172,7 @@ class _Walk:
         allowed: Bools,
         eligible_count: npt.NDArray[np.int64],
         params: PolicyParams,
-        categories: npt.NDArray[np.float32] | None,
+        categories: sparse.csr_matrix | None,
     ) -> None:
         if params.diversity > 0 and categories is None:
             raise ValueError("policy.diversity is above 0: the policy needs the categories")
@@ -178,9 +180,7 @@ class _Walk:
         self.candidates = candidates
         self.width = candidates.shape[1]
         self.remaining = np.asarray(eligible_count, dtype=np.int64).copy()
-        self.profiles = (
-            _unit(categories) if params.diversity > 0 and categories is not None else None
-        )
+        self.categories = categories if params.diversity > 0 else None
         alive = allowed & np.isfinite(scores)
         logits = -_log_ranks(scores, alive) / params.temperature
         self.logits = np.where(alive, logits, -np.inf)
@@ -211,11 +211,9 @@ class _Walk:
         self.logits[hit] = -np.inf
         self.weights[hit] = 0.0
         self.remaining -= taken
-        if self.profiles is not None:
-            own_profile = self.profiles[np.maximum(chosen, 0)] * taken[:, None]
-            others = self.profiles[np.maximum(self.candidates, 0)]
-            near = np.einsum("ncf,nf->nc", others, own_profile)
-            self.logits -= self.params.diversity * near
+        if self.categories is not None:
+            near = _cosine(self.categories, np.maximum(self.candidates, 0), np.maximum(chosen, 0))
+            self.logits -= self.params.diversity * near * taken[:, None]
             self._weigh(np.arange(len(chosen)))
         self._sum()
         faint = np.flatnonzero(self.totals < _FAINT)
@@ -234,8 +232,9 @@ def _log_ranks(scores: npt.NDArray[np.float32], alive: Bools) -> Floats:
     return np.log(ranks)
 
 
-def _unit(categories: npt.NDArray[np.float32]) -> Floats:
-    """Rows of length one; zero where an item has no category."""
-    values = categories.astype(np.float64)
-    norms = np.sqrt((values * values).sum(axis=1))
-    return values / np.where(norms > 0, norms, 1.0)[:, None]
+def _cosine(categories: sparse.csr_matrix, items: Items, others: Items) -> Floats:
+    """Cosine of the categories of `items` [n, C] with those of one other each, [n]: float64
+    [n, C], 0 where one has none."""
+    common = dots(categories, items, categories[others].toarray())
+    counts = np.diff(categories.indptr).astype(np.float64)
+    return common / np.sqrt(np.maximum(counts[items] * counts[others][:, None], 1.0))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.catalogue import Catalogue
+from features.multi_hot import dots
 from features.past import State
 from features.requests import Requests
 from features.schema import HOUR, ITEM_FEATURES, USER_FEATURES
@@ -64,16 +65,12 @@ class ItemTables:
         return np.ascontiguousarray(self.catalogue.all_text.T)
 
     @cached_property
-    def categories(self) -> Values:
+    def categories(self) -> sparse.csr_matrix:
         """float32 [contents, categories]: those of one row sum to 1."""
         every = self.catalogue.all_categories
-        counts = every.sum(axis=1, keepdims=True)
-        return np.asarray(every / np.maximum(counts, 1.0), dtype=np.float32)
-
-    @cached_property
-    def category_columns(self) -> Values:
-        """float32 [categories, contents], contiguous."""
-        return np.ascontiguousarray(self.categories.T)
+        counts = np.diff(every.indptr)
+        shares = every.data / np.repeat(counts, counts).astype(np.float32)
+        return sparse.csr_matrix((shares, every.indices, every.indptr), shape=every.shape)
 
 
 def rank_features(
@@ -205,20 +202,21 @@ def _history_context(
     seen = tables.catalogue.seen(requests.timestamps)
     contents, last_content = seen.of(rows[:, None], items), seen.of(rows, last)
 
-    def at(scores: Values) -> Values:
-        """Of scores [n, contents], those of the candidates; NaN without a history."""
-        return np.where(empty, np.nan, np.take_along_axis(scores, contents, axis=1))
+    def affinity(categories: sparse.csr_matrix) -> Values:
+        """Of the candidates' categories with those of each request, [n, categories]."""
+        return np.where(empty, np.nan, dots(tables.categories, contents, categories.toarray()))
 
-    liked = np.asarray(seen.weights(recent_items(histories, None, 50.0, size)) @ tables.categories)
-    liked_recently = np.asarray(seen.weights(recent) @ tables.categories)
+    liked = seen.weights(recent_items(histories, None, 50.0, size)) @ tables.categories
+    liked_recently = seen.weights(recent) @ tables.categories
+    alike = tables.catalogue.all_text[last_content] @ tables.text_columns
     since = np.full(len(requests), np.nan)
     since[lengths > 0] = histories.timestamps[newest[lengths > 0]]
     hours = (requests.timestamps - since) / HOUR
     return {
-        "category_affinity": at(liked @ tables.category_columns),
-        "category_recent": at(liked_recently @ tables.category_columns),
-        "category_last": at(tables.categories[last_content] @ tables.category_columns),
-        "text_last": at(tables.catalogue.all_text[last_content] @ tables.text_columns),
+        "category_affinity": affinity(liked),
+        "category_recent": affinity(liked_recently),
+        "category_last": affinity(tables.categories[last_content]),
+        "text_last": np.where(empty, np.nan, np.take_along_axis(alike, contents, axis=1)),
         "neighbours_last": np.where(empty, np.nan, linked),
         "history_length": np.broadcast_to(lengths[:, None], items.shape).astype(np.float32),
         "hours_since_last": np.broadcast_to(hours[:, None], items.shape).astype(np.float32),

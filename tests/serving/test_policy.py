@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from serving.policy import PolicyParams, draw, propensity, uniforms, uniforms_of
 
@@ -118,7 +119,7 @@ def test_what_was_logged_gives_the_logged_propensity_exactly_after_json() -> Non
     pad = rng.random((n, width)) < 0.2
     candidates[pad], scores[pad] = -1, -np.inf
     eligible = rng.random((n, catalogue)) < 0.9
-    categories = (rng.random((catalogue, 6)) < 0.3).astype(np.float32)
+    categories = sparse.csr_matrix((rng.random((catalogue, 6)) < 0.3).astype(np.float32))
     params = PolicyParams(temperature=0.3, epsilon=0.05, diversity=0.7)
     ids = [f"r{i}" for i in range(n)]
     numbers = uniforms_of(ids, k)
@@ -184,7 +185,7 @@ def test_the_policy_does_not_depend_on_the_scale_of_the_scores() -> None:
 def test_diversity_makes_a_second_item_of_one_category_less_likely() -> None:
     candidates = np.array([[0, 1, 2]], dtype=np.int32)
     scores = np.array([[1.0, 0.5, 0.0]], dtype=np.float32)
-    categories = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    categories = sparse.csr_matrix(np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32))
     slate, count = np.array([[0, 1]], dtype=np.int32), np.array([3])
     plain, diverse = (
         propensity(scores, candidates, count, slate, PolicyParams(1.0, 0.0, d), categories)

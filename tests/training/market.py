@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from features.catalogue import Catalogue
 from features.ragged import Histories, Ragged, offsets_of
@@ -34,7 +35,7 @@ def catalogue(items: int = ITEMS, seed: int = 1) -> Catalogue:
         created_at=NOW - (1000 - np.arange(items, dtype=np.int64)) * HOUR,
         available=available,
         price=np.linspace(1, 50, 1000, dtype=np.float32)[:items],
-        categories=np.eye(4, dtype=np.float32)[topic],
+        categories=sparse.csr_matrix(np.eye(4, dtype=np.float32)[topic]),
         category_names=("a", "b", "c", "d"),
         text=(text / np.linalg.norm(text, axis=1, keepdims=True)).astype(np.float32),
     )

@@ -1,0 +1,42 @@
+"""Categories of items as sparse rows: real catalogues have thousands, and an item a few of them."""
+
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import sparse
+
+from features.ragged import gather, offsets_of
+
+
+def multi_hot(rows: pa.ChunkedArray, names: tuple[str, ...]) -> sparse.csr_matrix:
+    """float32 [rows, names]: 1 where a row's list holds the name."""
+    column = {name: i for i, name in enumerate(names)}
+    columns = [sorted({column[name] for name in row or ()}) for row in rows.to_pylist()]
+    offsets = offsets_of([len(row) for row in columns])
+    indices = np.fromiter(chain.from_iterable(columns), dtype=np.int32, count=int(offsets[-1]))
+    ones = np.ones(len(indices), dtype=np.float32)
+    return sparse.csr_matrix((ones, indices, offsets), shape=(len(columns), len(names)))
+
+
+def category_names(*columns: pa.ChunkedArray) -> tuple[str, ...]:
+    """Every name in columns of lists of them, sorted."""
+    return tuple(sorted({c for rows in columns for row in rows.to_pylist() for c in row or ()}))
+
+
+def dots(
+    matrix: sparse.csr_matrix, rows: npt.NDArray[np.integer], vectors: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """Products of rows of a matrix [m, f] with a vector of each request: float64 [n, C].
+
+    rows: integers [n, C]; vectors: [n, f]. Each product is summed in the order of its row's
+    entries, so neither the other rows nor the other requests change its bits.
+    """
+    flat = rows.reshape(-1).astype(np.int64)
+    entries, offsets = gather(matrix.indptr.astype(np.int64), flat)
+    pair = np.repeat(np.arange(len(flat)), np.diff(offsets))
+    request = pair // max(rows.shape[1], 1)
+    products = matrix.data[entries] * vectors[request, matrix.indices[entries]]
+    sums: npt.NDArray[np.float64] = np.bincount(pair, products, len(flat)).astype(np.float64)
+    return sums.reshape(rows.shape)
