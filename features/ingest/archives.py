@@ -14,14 +14,24 @@ from features.ingest.errors import IngestError
 
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_UNPACK: Final = "unpack it to CSV (gz and zip can be read)"
+_EXPORT: Final = "export it as CSV, JSON lines or Parquet"
+#: First bytes of what is no text: its name, and what to do.
 _OTHERS: Final = {
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"7z\xbc\xaf": "7-zip",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
-    b"Rar!": "RAR",
-    b"\xd0\xcf\x11\xe0": "old Excel",
+    b"BZh": ("bzip2", _UNPACK),
+    b"\xfd7zXZ": ("xz", _UNPACK),
+    b"7z\xbc\xaf": ("7-zip", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", _UNPACK),
+    b"Rar!": ("RAR", _UNPACK),
+    b"\xd0\xcf\x11\xe0": ("old Excel", _EXPORT),
+    b"PAR1": ("Parquet", "name it .parquet"),
+    b"SQLite format 3": ("SQLite", "give it as sqlite:///PATH, with a mapping"),
+    b"%PDF": ("PDF", _EXPORT),
+    b"\x89HDF": ("HDF5", _EXPORT),
+    b"ARROW1": ("Arrow", _EXPORT),
+    b"Obj\x01": ("Avro", _EXPORT),
 }
+_TAR: Final = slice(257, 262)
 #: A member that grows more than this, beyond a first gigabyte, is not data.
 _RATIO: Final = 200
 
@@ -33,15 +43,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises IngestError for other archives and for a damaged one.
     """
     with path.open("rb") as file:
-        head = file.read(8)
-    for magic, name in _OTHERS.items():
-        if head.startswith(magic):
-            raise IngestError(
-                f"{path}: this is a {name} file; unpack it to CSV (gz and zip can be read)"
-            )
+        head = file.read(512)
+    _check_text(head, path)
     try:
         if head.startswith(_GZIP):
             with gzip.open(path, "rb") as file:
+                _check_text(file.read(512), path)
+                file.seek(0)
                 yield file  # type: ignore[misc]
         elif head.startswith(_ZIP):
             with zipfile.ZipFile(path) as archive:
@@ -56,6 +64,15 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 yield file
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise IngestError(f"{path}: the archive cannot be unpacked ({error})") from None
+
+
+def _check_text(head: bytes, path: Path) -> None:
+    """Raises IngestError where a file begins like something else that is known."""
+    others = [told for magic, told in _OTHERS.items() if head.startswith(magic)]
+    if head[_TAR] == b"ustar":
+        others.append(("tar", _UNPACK))
+    for name, remedy in others:
+        raise IngestError(f"{path}: this is a {name} file; {remedy}")
 
 
 def kind_of(path: Path) -> str:

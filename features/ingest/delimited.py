@@ -12,7 +12,7 @@ from features.ingest.lines import LINE, Rows, blocks
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import Raw, named
 
-#: Stands for a separator of several characters.
+#: Stands for a separator of several characters, or outside ASCII.
 UNIT: Final = "\x1f"
 
 #: What a message proposes; of those that stand equally often in a line, the first.
@@ -27,7 +27,8 @@ def read_delimited(stream: BinaryIO, mapping: TableMapping, where: str) -> Raw:
 
     Raises IngestError for a file in another encoding and for a header that cannot be used.
     """
-    separator = mapping.separator if len(mapping.separator) == 1 else UNIT
+    single = len(mapping.separator) == 1 and mapping.separator.isascii()
+    separator = mapping.separator if single else UNIT
     tables: list[pa.Table] = []
     rejected: list[tuple[int, str, str]] = []
     names: list[str] = []
@@ -74,6 +75,8 @@ def _names(first: str, mapping: TableMapping, separator: str, where: str) -> lis
         found = next(plain.reader([first], delimiter=separator))
     else:
         found = first.split(separator)
+    if first.lstrip().startswith(("{", "[{")):
+        raise IngestError(f"{where}: line 1 begins like JSON; name the file .jsonl")
     _check_separated(first, len(found), mapping, where)
     if not mapping.header:
         return [str(place) for place in range(len(found))]

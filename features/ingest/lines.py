@@ -30,14 +30,13 @@ def blocks(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[str, b
     """
     head = stream.read(BLOCK)
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
-        # A byte order mark says so itself.
-        marked = head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        encoding = "utf-16" if marked else "utf-8-sig"
+        encoding = _unicode(head)
     try:
+        "".encode(encoding)  # refuses rot13, hex and the like, which are codecs and no encodings
         decoder = io.IncrementalNewlineDecoder(
             codecs.getincrementaldecoder(encoding)(), translate=True
         )
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise IngestError(f"{where}: there is no encoding '{encoding}'") from None
     lines = 0
     while True:
@@ -57,6 +56,17 @@ def blocks(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[str, b
         if not following:
             return
         head = following
+
+
+def _unicode(head: bytes) -> str:
+    """Which of the encodings of Unicode a text that begins like this has. A byte order mark says
+    so itself; without one every other byte of UTF-16 is zero where letters are Latin."""
+    if head[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    zeros = bytes(byte == 0 for byte in head[:4])
+    return {b"\0\1\0\1": "utf-16-le", b"\1\0\1\0": "utf-16-be"}.get(zeros, "utf-8-sig")
 
 
 @dataclass

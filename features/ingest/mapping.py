@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from features.ingest.errors import IngestError
+from features.ingest.times import check_unit
+
 
 @dataclass(frozen=True)
 class TableMapping:
@@ -21,11 +24,11 @@ class TableMapping:
     """The source's event type to ours, e.g. `addtocart: cart`."""
 
     timestamp: str = "auto"
-    """Times: `s`, `ms`, `us`, `ns` since 1970, `iso`, a strptime format, or `auto`: the unit that
-    two thirds of the column's times have by their size."""
+    """Times: `s`, `ms`, `us`, `ns` or `d` (days) since 1970, `iso`, a strptime format, or `auto`:
+    the unit that two thirds of the column's times have by their size."""
 
     since: str | None = None
-    """What times in `s`, `ms`, `us` or `ns` count from, e.g. `2017-01-01`, if not from 1970."""
+    """What times in `s`, `ms`, `us`, `ns` or `d` count from, e.g. `2017-01-01`, if not 1970."""
 
     decimal: Literal[".", ","] = "."
     """What stands before the decimals of values, prices and propensities."""
@@ -70,6 +73,18 @@ class TableMapping:
 
     property_value: str | None = None
     """The source's column of its value."""
+
+    def __post_init__(self) -> None:
+        """Raises IngestError for a setting that cannot be meant."""
+        for name in ("path", "separator", "list_separator", "explode", "impressions"):
+            if getattr(self, name) == "":
+                raise IngestError(f"ingest.mapping: `{name}` is empty; leave it out, or name one")
+        if any(mark in self.separator for mark in "\r\n"):
+            raise IngestError("ingest.mapping: `separator` holds a line break, which ends a row")
+        try:
+            check_unit(self.timestamp, self.since)
+        except IngestError as error:
+            raise IngestError(f"ingest.mapping: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from features.log import numbers
-from features.schema import MINUTE, EventType
+from features.schema import DAY, MINUTE, EventType
 
 #: How far a client's clock may run ahead.
 CLOCK_TOLERANCE: Final = 5 * MINUTE
 LONGEST_ID: Final = 256
+
+#: Nobody logged behaviour in 1970: an unset time lands there, and one of today in a wrong unit.
+EARLIEST: Final = 365 * DAY
 
 #: Event types that say nothing without a value.
 VALUED: Final = (EventType.RATING, EventType.WATCH)
@@ -27,6 +30,7 @@ DUPLICATE: Final = "duplicate"
 _TOO_LONG: Final = f"an id is longer than {LONGEST_ID} characters"
 _CONTROL: Final = "an id holds a line break, a tab or another control character"
 _PRICE: Final = "price is not a number of at least 0"
+_UNSET: Final = "timestamp is before 1971, as one that is unset or in another unit"
 
 
 def event_refusal(event: Mapping[str, Any], now: int) -> str | None:
@@ -54,8 +58,8 @@ def event_refusal(event: Mapping[str, Any], now: int) -> str | None:
         return "timestamp is missing or not a time"
     if not isinstance(received, int):
         return "received_at is not a time"
-    if timestamp < 0:
-        return "timestamp is before 1970"
+    if timestamp < EARLIEST:
+        return _UNSET
     if timestamp > now + CLOCK_TOLERANCE:
         return "timestamp is in the future"
     if received > now + CLOCK_TOLERANCE:
@@ -85,7 +89,7 @@ EVENT_RULES: Final = f"""CASE
         OR regexp_matches(coalesce(item_id, ''), '[[:cntrl:]]') THEN '{_CONTROL}'
     WHEN timestamp IS NULL THEN 'timestamp is missing or not a time'
     WHEN received_at IS NULL THEN 'received_at is not a time'
-    WHEN timestamp < 0 THEN 'timestamp is before 1970'
+    WHEN timestamp < {EARLIEST} THEN '{_UNSET}'
     WHEN timestamp > {{now}} + {CLOCK_TOLERANCE} THEN 'timestamp is in the future'
     WHEN received_at > {{now}} + {CLOCK_TOLERANCE} THEN 'received_at is in the future'
     WHEN raw_value IS NOT NULL AND (value IS NULL OR NOT isfinite(value))

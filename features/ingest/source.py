@@ -127,6 +127,8 @@ def _files(path: Path, name: str, mapping: Mapping) -> list[Path]:
         # What the mapping names beside a file of events comes with it.
         return sorted(path.parent.glob(pattern)) if pattern and alone == "events" else []
     if pattern is not None:
+        if Path(pattern).is_absolute():
+            raise IngestError(f"{path}: '{pattern}' of the mapping: name it relative to the folder")
         found = sorted(file for file in path.glob(pattern) if file.is_file())
         if not found:
             raise IngestError(f"{path}: no file matches '{pattern}' of the mapping's {name}")

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo, available_timezones
 import duckdb
 
 from features.ingest.errors import IngestError
+from features.log import connect
+from features.schema import DAY
 
 #: A smaller number is no time in any unit: as seconds it is before March 1973.
 SMALLEST: Final = 10**8
@@ -22,8 +24,9 @@ SMALLEST: Final = 10**8
 #: Unit to the first number that is too large for it.
 CEILINGS: Final = {"s": 10**11, "ms": 10**14, "us": 10**17, "ns": 10**20}
 
-#: How many µs one of the unit is; of a nanosecond, how many make one µs, negated.
-_FACTORS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": -1_000}
+#: How many µs one of the unit is; of a nanosecond, how many make one µs, negated. Days (`d`) are
+#: never found by size: they must be named.
+_FACTORS: Final = {"d": DAY, "s": 1_000_000, "ms": 1_000, "us": 1, "ns": -1_000}
 
 #: Dates written as one number: unit to its strptime format.
 DIGITS: Final = {"date": "%Y%m%d", "minute": "%Y%m%d%H%M", "second": "%Y%m%d%H%M%S"}
@@ -52,7 +55,7 @@ _PLAIN: Final = (
 )
 _ISO: Final = (
     rf"([1-9][0-9]{{3}}[-/][0-9]{{1,2}}[-/][0-9]{{1,2}}(?:[ T]{_CLOCK})?)"
-    r" ?(Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?|[A-Za-z]+(?:/[A-Za-z_+-]+)+)?"
+    r" ?(Z|UTC|GMT|[+-](?:0[0-9]|1[0-5])(?::?[0-5][0-9])?|[A-Za-z]+(?:/[A-Za-z_+-]+)+)?"
 )
 
 
@@ -122,6 +125,21 @@ def _since_1970(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+def check_unit(unit: str, since: str | None) -> None:
+    """Raises IngestError where `timestamp` and `since` of a mapping are no way to read times."""
+    if since is not None and unit not in _FACTORS:
+        raise IngestError(f"`since` needs a unit under `timestamp`: one of {', '.join(_FACTORS)}")
+    if unit in ("auto", "iso", *_FACTORS, *DIGITS):
+        return
+    known = f"`timestamp: {unit}` is neither auto, iso, {', '.join(_FACTORS)} nor a format"
+    if "%" not in unit:
+        raise IngestError(f"{known} such as %d.%m.%Y")
+    try:
+        connect().execute("SELECT try_strptime('', ?)", [unit])
+    except duckdb.Error as error:
+        raise IngestError(f"{known} ({str(error).splitlines()[0]})") from None
+
+
 def _length(unit: str) -> int:
     return {"date": 8, "minute": 12, "second": 14}[unit]
 
@@ -153,7 +171,7 @@ def column_unit(
     if likely == "small":
         raise IngestError(
             f"{where} holds {NAMES[likely]} (e.g. {example}); name the unit in the mapping's "
-            "`timestamp`, and under `since` what the numbers count from"
+            f"`timestamp` ({', '.join(_FACTORS)}), and under `since` what the numbers count from"
         )
     return str(likely)
 

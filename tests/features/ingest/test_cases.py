@@ -69,6 +69,18 @@ def test_the_few_times_of_another_unit_are_quarantined_and_say_so(tmp_path: Path
     assert all(row["timestamp"].year == 2025 for row in stored(tmp_path / "log"))
 
 
+@pytest.mark.parametrize(("unit", "times"), [("ms", [S]), ("us", [S * 1000]), ("s", [0, 12])])
+def test_a_wrong_unit_or_an_unset_time_is_never_1970(
+    tmp_path: Path, unit: str, times: list[int]
+) -> None:
+    rows = [f"u,i{n},click,{time}" for n, time in enumerate(times)]
+    path = write(tmp_path / "e.csv", "uid,iid,action,at", *rows)
+    report, _ = bring(path, tmp_path / "log", {"events": EVENTS | {"timestamp": unit}})
+    assert report.reasons == {
+        "timestamp is before 1971, as one that is unset or in another unit": len(times)
+    }
+
+
 def test_a_column_of_mixed_units_is_one_error(tmp_path: Path) -> None:
     times = [*((S + n) * 1000 for n in range(5)), *range(S, S + 5)]
     rows = [f"u,i{n},click,{time}" for n, time in enumerate(times)]
@@ -231,10 +243,28 @@ def test_a_spreadsheet_or_another_archive_says_what_to_do(tmp_path: Path) -> Non
     assert "save it as CSV" in refused(tmp_path / "orders.xlsx")
     (tmp_path / "a.csv.xz").write_bytes(b"\xfd7zXZ\x00rest")
     assert "this is a xz file; unpack it" in refused(tmp_path / "a.csv.xz")
+    others = {
+        "Parquet file; name it .parquet": b"PAR1\x15",
+        "SQLite file; give it as sqlite:///": b"SQLite format 3\0" + bytes(500),
+        "tar file; unpack it": b"a.csv".ljust(257, b"\0") + b"ustar\x0000" + bytes(300),
+        "PDF file; export it": b"%PDF-1.7\n",
+    }
+    for words, content in others.items():
+        for end, packed in (("", content), (".gz", gzip.compress(content))):
+            path = tmp_path / f"events.csv{end}"
+            path.write_bytes(packed)
+            assert words in refused(path)
+
+
+def test_json_lines_by_another_name_say_so(tmp_path: Path) -> None:
+    for lines in (['{"user_id": "u"}'], ['{"user_id": "u"}', '{"user_id": "v"}']):
+        path = write(tmp_path / "events.csv", *lines)
+        assert "begins like JSON; name the file .jsonl" in refused(path)
 
 
 def test_utf_16_says_so_itself(tmp_path: Path) -> None:
     text = f"user_id,item_id,event_type,timestamp\nu,é,click,{S}\n"
-    (tmp_path / "events.csv").write_bytes(text.encode("utf-16"))
-    bring(tmp_path / "events.csv", tmp_path / "log")
-    assert [row["item_id"] for row in stored(tmp_path / "log")] == ["é"]
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        (tmp_path / "events.csv").write_bytes(text.encode(encoding))
+        bring(tmp_path / "events.csv", tmp_path / encoding)
+        assert [row["item_id"] for row in stored(tmp_path / encoding)] == ["é"]
