@@ -199,7 +199,7 @@ def _prepare(root: Path, checkout: Path, remote: str, overrides: Mapping[str, An
     params.read(checkout / "params.yaml")  # what cannot be read is said of this file, not of a copy
     values: dict[str, Any] = {"input": str(LOG), **overrides}
     origin = Origin(_git(checkout, "rev-parse", "HEAD").strip(), uncommitted(checkout))
-    text = f"{origin.commit}\n{sorted(values.items())}\n{remote}\n"
+    text = f"{origin.commit}\n{sorted(values.items())}\n{remote}\n{checkout}\n"
     state = hashlib.sha256(text.encode() + origin.patch)
     marker = root / ".git" / STATE
     known = marker.exists() and (root / ".git" / PATCH).exists()

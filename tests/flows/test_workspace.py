@@ -91,6 +91,16 @@ def test_it_follows_a_checkout_that_moved(small_checkout: Path) -> None:
     assert workspace.root == open_workspace(moved).root
 
 
+def test_an_experiment_is_shown_in_the_checkout_that_moved_unchanged(small_checkout: Path) -> None:
+    workspace = open_workspace(small_checkout)
+    workspace.add([write_log(workspace, "2024-01-01", "first")])
+    with workspace.repo() as repo:
+        repo.reproduce()
+    moved = small_checkout.rename(small_checkout.with_name("moved"))
+    open_workspace(moved).save_experiment("first")
+    assert experiments(moved) == {"first"}
+
+
 def test_every_retrain_is_an_experiment_of_the_checkout(small_checkout: Path) -> None:
     workspace = open_workspace(small_checkout)
     for day, name in (("2024-01-01", "first"), ("2024-01-02", "second")):
