@@ -2,8 +2,8 @@
 
 A retrain notes how far the log went (`learned`), and the shares are of the rows after that. So they
 depend on recorded numbers only, not on when they are asked for, and their cost is that of the new
-rows, however old the log is. A retrain of a log that did not grow asks about the same rows again:
-what was held stays held.
+rows, however old the log is; only where some were refused, what was refused before is looked at. A
+retrain of a log that did not grow asks about the same rows again: what was held stays held.
 """
 
 import re
@@ -48,7 +48,7 @@ def shares(engine: sa.Engine, log: Path) -> dict[str, float]:
     first = first_row(engine)
     new = _parts(log / "events", first)
     return {
-        "quarantine_share": _quarantined(new, _parts(log / "quarantine" / "events", first)),
+        "quarantine_share": _quarantined(new, log / "quarantine" / "events", first),
         "unjoined_share": _unjoined(log / "events", new),
     }
 
@@ -67,14 +67,41 @@ def learned(engine: sa.Engine) -> Mapping[str, int]:
     return {LEARNED_BEFORE: before, LEARNED: now} if now > before else {}
 
 
-def _quarantined(new: list[Path], bad: list[Path]) -> float:
-    """Share of refused rows among those that came; a row that is there already is no fault."""
+def _quarantined(new: list[Path], quarantine: Path, first: int) -> float:
+    """Share of refused rows among those that came."""
     stored = sum(pq.read_metadata(path).num_rows for path in new)
-    faults = 0
-    for path in bad:
-        reasons = pq.read_table(path, columns=["reason"])["reason"].value_counts()
-        faults += sum(r["counts"].as_py() for r in reasons if r["values"].as_py() != DUPLICATE)
+    faults = _faults(quarantine, first)
     return faults / (stored + faults) if stored + faults else 0.0
+
+
+def _faults(quarantine: Path, first: int) -> int:
+    """How many rows from number `first` on were refused for the first time.
+
+    A row that is there already is no fault, nor is one that an export brings again and again.
+    """
+    bad = _parts(quarantine, first)
+    if not bad:
+        return 0
+    connection = connect()
+    connection.execute(
+        f"""
+        CREATE TABLE refused AS
+        SELECT raw, max(rows) AS rows FROM (
+            SELECT raw, count(*) AS rows FROM read_parquet({_names(bad)}, filename = true)
+            WHERE reason <> '{DUPLICATE}' GROUP BY raw, filename
+        ) GROUP BY raw
+        """
+    )
+    (found,) = _row(connection, "SELECT count(*) FROM refused")
+    if found and (before := sorted({*_parts(quarantine, 0)} - {*bad})):
+        connection.execute(
+            f"""
+            DELETE FROM refused WHERE raw IN (
+                SELECT raw FROM read_parquet({_names(before)}) WHERE reason <> '{DUPLICATE}')
+            """
+        )
+    (faults,) = _row(connection, "SELECT coalesce(sum(rows), 0)::BIGINT FROM refused")
+    return faults
 
 
 def _unjoined(events: Path, new: list[Path]) -> float:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -56,6 +55,21 @@ def test_an_export_that_grows_is_imported_time_after_time_without_a_fault(
         installation.retrained()
 
 
+def test_what_an_export_holds_wrong_is_a_fault_once(installation: Installation) -> None:
+    """It is refused with its reason each time that it is brought."""
+    lines: list[str] = []
+    for day in range(4):
+        lines += [line(100 * day + number) for number in range(4)]
+        lines += [line(100 * day + 50 + number, "dance") for number in range(2)]
+        told = installation.bring(*lines)
+        assert (told.events, told.duplicates) == (4, 4 * day)
+        assert told.quarantined - told.duplicates == 2 * (day + 1)
+        assert installation.shares()["quarantine_share"] == pytest.approx(2 / 6)
+        installation.bring(*lines)  # twice before the retrain
+        assert installation.shares()["quarantine_share"] == pytest.approx(2 / 6)
+        installation.retrained()
+
+
 def test_a_bad_batch_is_seen_however_much_good_came_before(installation: Installation) -> None:
     installation.bring(*(line(number) for number in range(200)))
     installation.retrained()
@@ -100,26 +114,16 @@ def test_a_slate_that_an_earlier_retrain_saw_is_found_by_its_day(
     assert installation.shares()["unjoined_share"] == pytest.approx(1 / 2)
 
 
-def test_only_what_is_new_is_read(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for day in range(6):
-        lines = (line(day, timestamp=NOON + day * DAY), line(50 + day, "dance"))
-        installation.bring(*lines)
-        if day < 5:
-            installation.retrained()
-    read = list[str]()
-    for name in ("read_metadata", "read_table"):
-        real = getattr(pq, name)
-
-        def noting(path: Path, *rest: object, real: object = real, **options: object) -> object:
-            read.append(path.name)
-            return real(path, *rest, **options)  # type: ignore[operator]
-
-        monkeypatch.setattr(pq, name, noting)
-    assert installation.shares()["quarantine_share"] == pytest.approx(1 / 2)
-    assert len(read) == 2
-    assert len(set(read)) == 1
+def test_only_what_is_new_is_read(installation: Installation) -> None:
+    for day in range(5):
+        installation.bring(line(day, timestamp=NOON + day * DAY), line(50 + day, "dance"))
+        installation.retrained()
+    learned = set(installation.workspace.log.rglob("part-*.parquet"))
+    installation.bring(line(9, timestamp=NOON + 9 * DAY))
+    for part in learned:
+        part.unlink()
+        part.write_text("who reads this fails")
+    assert installation.shares()["quarantine_share"] == 0.0
 
 
 def test_feedback_counts_with_what_was_imported(
