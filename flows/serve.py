@@ -14,15 +14,21 @@ from collections.abc import Sequence
 
 import psutil  # type: ignore[import-untyped]
 
+from features.errors import InputError
 from flows import environment
+from serving.signing import signer
 
 #: What BentoML takes where nothing else is said (`serving.service` sets the host).
 HOST, PORT = "127.0.0.1", 3000
 
 
 def main() -> None:
-    """Becomes `bentoml serve`. Ends with one line where the port is held."""
-    environment.settings()
+    """Becomes `bentoml serve`. Ends with one line where the port is held or the secret is empty."""
+    settings = environment.settings()
+    try:
+        signer(settings)
+    except InputError as error:
+        sys.exit(f"make serve: {error}")
     if problem := held(*address(sys.argv[1:])):
         sys.exit(f"make serve: {problem}")
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Rondo", *sys.argv[1:]]

@@ -12,6 +12,7 @@ import os
 import secrets
 from pathlib import Path
 
+from features.errors import InputError
 from features.settings import Settings
 
 _SIGNATURE = 24
@@ -22,10 +23,15 @@ _DRAWS = b"rondo/draws/1"
 class Signer:
     """Signs `<id>.<signature>`: HMAC-SHA-256, truncated to 96 bits, in hex.
 
-    Draws have a key of their own, derived from the secret.
+    Draws have a key of their own, derived from the secret. Raises InputError for an empty one.
     """
 
     def __init__(self, key: bytes) -> None:
+        if not key.strip():
+            raise InputError(
+                "the secret is empty: set RONDO_SECRET to a long random text, or leave it unset "
+                "and remove the empty file `secret` in RONDO_HOME"
+            )
         self._key = key
         self._draws = hmac.new(key, _DRAWS, hashlib.sha256).digest()
 

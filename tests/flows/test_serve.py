@@ -1,5 +1,6 @@
 """`make serve` as its users meet it."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -29,6 +30,19 @@ def test_serving_without_a_champion_answers_this_machine_alone_until_its_supervi
         kill_supervisor(client)
         wait_until_free(port)
         assert held("127.0.0.1", port) is None
+
+
+def test_an_empty_secret_is_one_line(checkout: Path, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "flows.serve"],
+        cwd=checkout,
+        env={**os.environ, "RONDO_SECRET": "", "RONDO_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "set RONDO_SECRET" in line
 
 
 def test_a_port_that_is_held_is_said_with_who_holds_it() -> None:

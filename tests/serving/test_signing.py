@@ -3,8 +3,10 @@
 import threading
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
+from features.errors import InputError
 from features.settings import Settings
 from serving.signing import Signer, signer
 
@@ -44,3 +46,12 @@ def test_a_changed_id_or_signature_is_refused() -> None:
     signed = keeper.sign("request")
     for spoiled in (signed[:-1], signed + "0", "x" + signed, signed.upper(), "", ".", "request"):
         assert keeper.verify(spoiled) is None, spoiled
+
+
+@pytest.mark.parametrize("secret", ["", " \n"])
+def test_a_secret_that_anybody_can_guess_is_refused(secret: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="RONDO_SECRET"):
+        signer(Settings(home=tmp_path, secret=SecretStr(secret)))
+    (tmp_path / "secret").write_text(secret)
+    with pytest.raises(InputError, match="RONDO_SECRET"):
+        signer(Settings(home=tmp_path))
