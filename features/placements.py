@@ -8,7 +8,8 @@ class Placement:
     """One place where slates are shown."""
 
     repeats: bool = False
-    """May an item that the user already chose be shown again?"""
+    """May an item of the user's history be shown again? What lies further back than
+    `split.history_length` events may in any case."""
 
 
 @dataclass(frozen=True)
