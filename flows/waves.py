@@ -40,7 +40,8 @@ def cut(source: Source, now: int, waves: int = WAVES, replayed: float = REPLAYED
 
     Raises IngestError where there are too few.
     """
-    events, items = validate_events(source.events, now), validate_items(source.items, now)
+    events = validate_events(source.events, now)
+    items = validate_items(source.items, now, since=None if source.dated else now)
     place = events.valid.schema.get_field_index("received_at")
     usable = events.valid.set_column(
         place, events.valid.schema.field(place), events.valid["timestamp"]

@@ -4,7 +4,7 @@ What the log would set aside is refused here, by the same rules and with the sam
 (`features.ingest.refusals`), before anybody is told that it was accepted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,12 +12,17 @@ from pydantic import ValidationError
 
 from features.ingest.refusals import event_refusal
 from features.ingest.times import microseconds
+from features.ingest.values import BLANKS, identity, number, text
 from serving.log import Row, Slot
 from serving.models import FeedbackEvent
 from serving.signing import Signer
 
-#: What a client may say of an event; the rest of it is ours to know.
-_SENT: Final = tuple(FeedbackEvent.model_fields)
+#: What a client may say of an event, and how it is read; the rest of it is ours to know.
+_SENT: Final[Mapping[str, Callable[[Any], Any]]] = (
+    dict.fromkeys(("event_id", "user_id", "item_id", "placement"), identity)
+    | dict.fromkeys(("event_type", "query", "request_id"), text)
+    | {"value": number}
+)
 
 
 @dataclass(frozen=True)
@@ -100,13 +105,14 @@ def join(
 def _row(payload: Any, signer: Signer, now: int) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise ValueError("an event must be an object")
-    told = {name: payload.get(name) for name in _SENT} | {"timestamp": _time(payload, now)}
-    kind = told["event_type"]
-    if isinstance(kind, str):
-        told["event_type"] = kind.strip(" ").lower()  # as ingestion reads it
+    told = {name: read(payload.get(name)) for name, read in _SENT.items()}
+    told["timestamp"] = _time(payload, now)
+    told["event_type"] = (told["event_type"] or "").strip(BLANKS).lower()
     reason = event_refusal(told | {"received_at": now}, now)
     if reason is not None:
         raise ValueError(reason)
+    if told["event_id"] is None:
+        raise ValueError("event_id is missing")
     event = FeedbackEvent.model_validate(told)
     request_id = None
     if event.request_id is not None:

@@ -386,9 +386,10 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> 
 def _dead_row(row: Row) -> dict[str, Any]:
     event_id = row["event_id"]
     shown = None if event_id is None else str(event_id).encode("ascii", "replace").decode()
+    reason = str(row["reason"]).encode("utf-8", "replace").decode()  # it may quote a client
     return {
         "event_id": None if shown is None else shown.replace("\0", "?")[: tables.ID_LENGTH],
-        "reason": row["reason"],
+        "reason": reason.replace("\0", "?"),
         "payload": json.dumps(row["payload"]),
         "received_at": row["received_at"],
     }

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -11,23 +12,43 @@ from pydantic import (
     model_validator,
 )
 
+from features.ingest.lists import categories as listed
+from features.ingest.refusals import FIRST_MOMENT, LAST_MOMENT, LONGEST_TEXT, id_refusal
 from features.ingest.times import microseconds
+from features.ingest.values import flag, identity, number, text
 from features.schema import EventType
 from serving.tables import ID_LENGTH
 
 MAX_SLATE: Final = 100
 MAX_BATCH: Final = 1_000
 MAX_HISTORY: Final = 1_000
-#: The last microsecond of the year 9999: what every store here can hold.
-LAST_MOMENT: Final = 253_402_300_799_999_999
+MAX_CATEGORIES: Final = 1_000
 
-#: No control characters, no blanks at either end: equal ids are equal in every database.
+
+def _id(value: Any) -> Any:
+    """A number is its digits; blanks around a text are none: as ingestion reads ids."""
+    readable = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return identity(value) or "" if readable else value
+
+
+def _allowed(value: str) -> str:
+    reason = id_refusal(value)
+    if reason is not None:
+        raise ValueError(reason)
+    return value
+
+
+def _known(value: Any) -> Any:
+    return None if value == "" else value
+
+
 Id = Annotated[
-    str, Field(min_length=1, max_length=ID_LENGTH, pattern=r"^[^\s\pC]([^\pC]*[^\s\pC])?$")
+    str, BeforeValidator(_id), Field(min_length=1, max_length=ID_LENGTH), AfterValidator(_allowed)
 ]
 #: How ids of impressions begin; a client's event must not take one.
 IMPRESSION: Final = "impression:"
-Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
+Words = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"^[^\x00]*$")]
+Text = Annotated[Words | None, BeforeValidator(text)]
 Microseconds = Annotated[int, Field(ge=0, le=LAST_MOMENT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 #: How a time may be written by a client (`features.ingest.times`).
@@ -37,6 +58,12 @@ TIME_SCHEMA: Final = {
 }
 #: A time that a client wrote, as µs.
 Moment = Annotated[Microseconds, BeforeValidator(microseconds), WithJsonSchema(TIME_SCHEMA)]
+#: When something came into the world, which may be long ago.
+Creation = Annotated[
+    Annotated[int, Field(ge=FIRST_MOMENT, le=LAST_MOMENT), BeforeValidator(microseconds)] | None,
+    BeforeValidator(_known),
+    WithJsonSchema(TIME_SCHEMA),
+]
 
 
 class Input(BaseModel):
@@ -109,7 +136,7 @@ class FeedbackEvent(BaseModel):
     item_id: Id | None = None
     event_type: EventType
     value: Number | None = None
-    query: Text | None = None
+    query: Text = None
     timestamp: Annotated[Microseconds | None, WithJsonSchema(TIME_SCHEMA)] = None
     placement: Id | None = None
     request_id: Annotated[str, Field(max_length=300)] | None = None
@@ -158,15 +185,17 @@ class CatalogueItem(Input):
     """A version of an item: the whole of it, not a change."""
 
     item_id: Id
-    title: Text | None = None
-    description: Text | None = None
-    categories: list[Id] | None = Field(default=None, max_length=100)
-    price: Number | None = None
-    available: bool = True
-    created_at: Moment | None = None
-    image: Text | None = None
-    audio: Text | None = None
-    attributes: Text | None = None
+    title: Text = None
+    description: Text = None
+    categories: Annotated[list[Words] | None, BeforeValidator(listed)] = Field(
+        default=None, max_length=MAX_CATEGORIES
+    )
+    price: Annotated[Number | None, BeforeValidator(number)] = None
+    available: Annotated[bool | None, BeforeValidator(flag)] = True
+    created_at: Creation = None
+    image: Text = None
+    audio: Text = None
+    attributes: Text = None
 
 
 class CatalogueInput(Input):

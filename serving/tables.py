@@ -10,6 +10,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
+from features.ingest.refusals import LONGEST_ID
+
 #: Raised only by a change that programs of before cannot live with: they refuse a database of a
 #: higher one. Every other change is a revision alone (`serving/migrations/README.md`).
 SCHEMA_VERSION: Final = 1
@@ -17,7 +19,7 @@ SCHEMA_VERSION: Final = 1
 #: Rows of `counters` that every database has.
 COUNTERS: Final = ("events", "items")
 
-ID_LENGTH: Final = 200
+ID_LENGTH: Final = LONGEST_ID
 
 # MySQL: ids are case-sensitive, and a BLOB or TEXT without a size holds 64 kB only.
 OPTIONS: Final[dict[str, Any]] = {

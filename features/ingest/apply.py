@@ -24,7 +24,7 @@ _NEEDED = {
     "items": ("item_id",),
     "users": ("user_id",),
 }
-_IDS = ("user_id", "item_id", "event_id", "request_id")
+_IDS = ("user_id", "item_id", "event_id", "request_id", "placement")
 
 
 def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> pa.Table:

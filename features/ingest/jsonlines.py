@@ -11,6 +11,7 @@ import pyarrow as pa
 from features.ingest.errors import IngestError
 from features.ingest.lines import blocks
 from features.ingest.raw import Raw, named
+from features.ingest.values import text as text_of
 
 _BATCH: Final = 100_000
 NOT_AN_OBJECT: Final = "the line is not a JSON object"
@@ -107,11 +108,5 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str | None]:
         if isinstance(entry, dict) and entry:
             flat |= _flat(entry, f"{prefix}{name}.")
         else:
-            flat[f"{prefix}{name}"] = _text(entry)
+            flat[f"{prefix}{name}"] = text_of(entry)
     return flat
-
-
-def _text(entry: Any) -> str | None:
-    if entry is None or entry == "":
-        return None
-    return entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False, default=str)

@@ -26,10 +26,22 @@ def parse_list(text: str, separator: str) -> list[str]:
     quoted = re.findall(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", text)
     if len(quoted) > 1 and "," not in re.sub(r"'[^']*'|\"[^\"]*\"", "", text):
         return _flat([single or double for single, double in quoted])  # as NumPy prints it
-    try:
-        return _flat(ast.literal_eval(text))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return _flat(text[1:-1].split(","))
+    # A set is read as a list: its own order is another in every process.
+    for literal in (text, f"[{text[1:-1]}]"):
+        try:
+            value = ast.literal_eval(literal)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if not isinstance(value, set):
+            return _flat(value)
+    return _flat(text[1:-1].split(","))
+
+
+def categories(value: Any) -> list[str] | None:
+    """Of one item, as a client sent them: a list, or the text of one."""
+    if value is None or value == "":
+        return None
+    return parse_list(value, "|") if isinstance(value, str) else _flat(value)
 
 
 def parse_lists(column: pa.ChunkedArray, separator: str) -> pa.ChunkedArray:

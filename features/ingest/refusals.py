@@ -10,12 +10,19 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from features.ingest.values import identity, number
 from features.log import numbers
 from features.schema import DAY, MINUTE, EventType
 
 #: How far a client's clock may run ahead.
 CLOCK_TOLERANCE: Final = 5 * MINUTE
-LONGEST_ID: Final = 256
+LONGEST_ID: Final = 200
+#: Of a title, a description or a query.
+LONGEST_TEXT: Final = 1 << 20
+
+#: µs of the first and the last moment that a calendar here has: year 1 and year 9999.
+FIRST_MOMENT: Final = -62_135_596_800_000_000
+LAST_MOMENT: Final = 253_402_300_799_999_999
 
 #: Nobody logged behaviour in 1970: an unset time lands there, and one of today in a wrong unit.
 EARLIEST: Final = 365 * DAY
@@ -28,20 +35,70 @@ VALUED: Final = (EventType.RATING, EventType.WATCH)
 DUPLICATE: Final = "duplicate"
 
 _TOO_LONG: Final = f"an id is longer than {LONGEST_ID} characters"
-_CONTROL: Final = "an id holds a line break, a tab or another control character"
+_LONG_TEXT: Final = f"a text is longer than {LONGEST_TEXT} characters or holds a zero character"
+
+#: Reasons why a text is no id, by what it looks like: as Python and SQL both understand it
+#: (without braces, which `format` would take).
+_NO_ID: Final = {
+    "an id holds a line break, a tab or another control character": r"[\x00-\x1f\x7f]",
+    "an id is a word for a value, such as null, NaN or true": (
+        r"^(null|NULL|None|NaN|nan|<NA>|\\N|true|false|True|False)$"
+    ),
+    "an id is a list or an object": (
+        r"^\[ *([\x22\x27\[\x7b0-9-].*)?\]$|^\x7b *([\x22\x27].*)?\x7d$"
+    ),
+    "an id is a long number cut to powers of ten": r"^-?[0-9]([.][0-9]+)?[eE][+][0-9]+$",
+}
+_ANY: Final = "|".join(f"({pattern})" for pattern in _NO_ID.values())
+_TEXTS: Final = ("title", "description", "image", "audio", "attributes")
 _PRICE: Final = "price is not a number of at least 0"
 _UNSET: Final = "timestamp is before 1971, as one that is unset or in another unit"
 
 
+def id_refusal(*ids: str) -> str | None:
+    """Why a text among `ids` can be no id."""
+    if any(len(text) > LONGEST_ID for text in ids):
+        return _TOO_LONG
+    if any("\ud800" <= letter <= "\udfff" for text in ids for letter in text):
+        return "an id holds half of a character"  # which no column of texts can
+    found = (why for why, like in _NO_ID.items() if any(re.search(like, text) for text in ids))
+    return next(found, None)
+
+
+def _id_rules(*ids: str) -> str:
+    """The same as a rule over columns; all patterns at once first, since few match any."""
+    longest = ", ".join(f"length({text})" for text in ids)
+    reasons = " ".join(
+        f"WHEN {' OR '.join(f'regexp_matches({text}, {_sql(like)})' for text in ids)} THEN '{why}'"
+        for why, like in _NO_ID.items()
+    )
+    return (
+        f"WHEN greatest({longest}) > {LONGEST_ID} THEN '{_TOO_LONG}' "
+        f"WHEN {' OR '.join(f'regexp_matches({text}, {_sql(_ANY)})' for text in ids)} "
+        f"THEN CASE {reasons} END"
+    )
+
+
+def _text_rules(*texts: str) -> str:
+    wrong = (f"length({text}) > {LONGEST_TEXT} OR contains({text}, chr(0))" for text in texts)
+    return f"WHEN {' OR '.join(wrong)} THEN '{_LONG_TEXT}'"
+
+
+def _sql(pattern: str) -> str:
+    return "'" + pattern.replace("'", "''") + "'"
+
+
 def event_refusal(event: Mapping[str, Any], now: int) -> str | None:
     """Why the log cannot use `event` (columns of `schema.EVENT`, absent or null where unknown)."""
-    user, item, kind = (_text(event.get(name)) for name in ("user_id", "item_id", "event_type"))
+    user, item, kind = (
+        identity(event.get(name)) or "" for name in ("user_id", "item_id", "event_type")
+    )
     kind = kind.lower()
-    timestamp, value = event.get("timestamp"), _number(event.get("value"))
+    timestamp, value = event.get("timestamp"), number(event.get("value"))
     received = event.get("received_at")
     received = timestamp if received is None else received
-    position, propensity = event.get("position"), _number(event.get("propensity"))
-    ids = (user, item, str(event.get("event_id") or ""))
+    position, propensity = event.get("position"), number(event.get("propensity"))
+    ids = (user, item, *(identity(event.get(name)) or "" for name in ("event_id", "placement")))
     if not user:
         return "user_id is missing"
     if not kind:
@@ -50,10 +107,10 @@ def event_refusal(event: Mapping[str, Any], now: int) -> str | None:
         return f"unknown event_type '{kind}'"
     if not item and kind != EventType.SEARCH:
         return "item_id is missing"
-    if any(len(text) > LONGEST_ID for text in ids):
-        return _TOO_LONG
-    if any(re.search(r"[\x00-\x1f\x7f]", text) for text in ids):
-        return _CONTROL
+    if (reason := id_refusal(*ids)) is not None:
+        return reason
+    if _long(event.get("query")):
+        return _LONG_TEXT
     if not isinstance(timestamp, int):
         return "timestamp is missing or not a time"
     if not isinstance(received, int):
@@ -83,10 +140,8 @@ EVENT_RULES: Final = f"""CASE
     WHEN event_type NOT IN ({numbers(list(EventType))})
         THEN 'unknown event_type ''' || event_type || ''''
     WHEN item_id IS NULL AND event_type <> '{EventType.SEARCH}' THEN 'item_id is missing'
-    WHEN greatest(length(user_id), length(coalesce(item_id, '')), length(event_id)) > {LONGEST_ID}
-        THEN '{_TOO_LONG}'
-    WHEN regexp_matches(user_id, '[[:cntrl:]]') OR regexp_matches(event_id, '[[:cntrl:]]')
-        OR regexp_matches(coalesce(item_id, ''), '[[:cntrl:]]') THEN '{_CONTROL}'
+    {_id_rules("user_id", "item_id", "given_id", "placement")}
+    {_text_rules("query")}
     WHEN timestamp IS NULL THEN 'timestamp is missing or not a time'
     WHEN received_at IS NULL THEN 'received_at is not a time'
     WHEN timestamp < {EARLIEST} THEN '{_UNSET}'
@@ -104,21 +159,23 @@ END"""
 
 def item_refusal(item: Mapping[str, Any], now: int) -> str | None:
     """Why the catalogue cannot use `item` (columns of `schema.ITEM`, absent or null likewise)."""
-    item_id, price, available = _text(item.get("item_id")), item.get("price"), item.get("available")
+    item_id, price = identity(item.get("item_id")) or "", number(item.get("price"))
+    available = item.get("available")
     created, received = item.get("created_at"), item.get("received_at")
     received = created if received is None else received
-    number = _number(price)
     if not item_id:
         return "item_id is missing"
-    if len(item_id) > LONGEST_ID:
-        return _TOO_LONG
-    if re.search(r"[\x00-\x1f\x7f]", item_id):
-        return _CONTROL
-    if number is not None and not (math.isfinite(number) and number >= 0):
+    if (reason := id_refusal(item_id)) is not None:
+        return reason
+    if any(_long(item.get(name)) for name in _TEXTS):
+        return _LONG_TEXT
+    if price is not None and not (math.isfinite(price) and price >= 0):
         return _PRICE
     if available is not None and not isinstance(available, bool):
         return "available is neither true nor false"
-    if created is not None and not isinstance(created, int):
+    if created is not None and not (
+        isinstance(created, int) and FIRST_MOMENT <= created <= LAST_MOMENT
+    ):
         return "created_at is not a time"
     if received is not None and not isinstance(received, int):
         return "received_at is not a time"
@@ -131,32 +188,28 @@ def item_refusal(item: Mapping[str, Any], now: int) -> str | None:
 ITEM_RULES: Final = f"""CASE
     WHEN error IS NOT NULL THEN error
     WHEN item_id IS NULL THEN 'item_id is missing'
-    WHEN length(item_id) > {LONGEST_ID} THEN '{_TOO_LONG}'
-    WHEN regexp_matches(item_id, '[[:cntrl:]]') THEN '{_CONTROL}'
+    {_id_rules("item_id")}
+    {_text_rules(*_TEXTS)}
     WHEN raw_price IS NOT NULL AND (price IS NULL OR NOT isfinite(price) OR price < 0)
         THEN '{_PRICE}'
     WHEN bad_flag THEN 'available is neither true nor false'
-    WHEN raw_created IS NOT NULL AND created_at IS NULL THEN 'created_at is not a time'
+    WHEN raw_created IS NOT NULL AND (created_at IS NULL
+        OR created_at NOT BETWEEN {FIRST_MOMENT} AND {LAST_MOMENT}) THEN 'created_at is not a time'
     WHEN received_at IS NULL THEN 'received_at is not a time'
     WHEN received_at > {{now}} + {CLOCK_TOLERANCE} THEN 'received_at is in the future'
 END"""
 
 
-def _text(value: Any) -> str:
-    """An id or a word as it is stored: without the spaces around it."""
-    return "" if value is None else str(value).strip(" ")
+#: Over columns of `schema.USER`.
+USER_RULES: Final = f"""CASE
+    WHEN error IS NOT NULL THEN error
+    WHEN user_id IS NULL THEN 'user_id is missing'
+    {_id_rules("user_id")}
+END"""
 
 
-def _number(value: Any) -> float | None:
-    """NaN for what is no number."""
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+def _long(value: Any) -> bool:
+    return isinstance(value, str) and (len(value) > LONGEST_TEXT or "\0" in value)
 
 
 def _whole(value: Any) -> bool:

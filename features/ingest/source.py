@@ -14,6 +14,7 @@ from features.ingest.mapping import Mapping, TableMapping
 from features.ingest.movielens import detect, read_movielens
 from features.ingest.raw import Raw
 from features.ingest.readers import read_file, read_sql
+from features.ingest.refusals import EARLIEST
 from features.schema import EVENT, ITEM, TIMESTAMP, USER
 
 #: What a file of our own column names may be called, before `.gz`.
@@ -169,10 +170,10 @@ def _holds_items(path: Path) -> bool:
 
 def _known_since(items: pa.Table, events: pa.Table) -> pa.Table:
     """`received_at`, where there is none: the creation, else the first event of the source."""
-    first = (
-        pc.min(events["timestamp"].cast(pa.int64())) if "timestamp" in events.column_names else None
-    )
-    start = pa.scalar(first.as_py() if first is not None else None, pa.int64())
+    start = pa.scalar(None, pa.int64())
+    if "timestamp" in events.column_names:
+        times = events["timestamp"].cast(pa.int64())
+        start = pc.min(times.filter(pc.greater_equal(times, EARLIEST)))  # of usable events
     known = pa.nulls(items.num_rows, pa.int64())
     for column in ("received_at", "created_at"):
         if column in items.column_names:

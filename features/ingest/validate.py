@@ -6,7 +6,8 @@ import duckdb
 import pyarrow as pa
 
 from features.ingest.raw import ERROR, RAW, REPEATS
-from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, LONGEST_ID
+from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, USER_RULES
+from features.ingest.sql import flag
 from features.log import connect
 from features.schema import EVENT, ITEM, USER
 
@@ -71,12 +72,14 @@ def validate_events(
         f"""
         CREATE TABLE typed AS
         SELECT place, error, raw, {identity} AS event_id,
+               nullif(trim(event_id), '') AS given_id,
                nullif(trim(user_id), '') AS user_id, nullif(trim(item_id), '') AS item_id,
                lower(trim(event_type)) AS event_type,
                TRY_CAST(value AS DOUBLE) AS value, query,
                TRY_CAST(timestamp AS BIGINT) AS timestamp,
                TRY_CAST(coalesce(received_at, timestamp) AS BIGINT) AS received_at,
-               placement, request_id, TRY_CAST(position AS INTEGER) AS position,
+               nullif(trim(placement), '') AS placement, request_id,
+               TRY_CAST(position AS INTEGER) AS position,
                TRY_CAST(propensity AS DOUBLE) AS propensity, release,
                value AS raw_value, propensity AS raw_propensity, {integral} AS bad_position
         FROM input
@@ -105,7 +108,7 @@ def validate_items(
     was created, or at `now`. Two versions of an item at one time are duplicates, and so is one that
     the log has. since, µs: the source does not say when it knew what. Then an item that the log has
     not described yet was known since then, a description that the log has is a duplicate, and
-    another one is known from `now` on.
+    another one is known from `now` on, and so is one that is to be created later.
     """
     connection = connect()
     _register(connection, table, ITEM)
@@ -126,12 +129,12 @@ def validate_items(
         WITH typed AS (
             SELECT place, error, raw, nullif(trim(item_id), '') AS item_id, title, description,
                    coalesce(categories, []) AS categories, TRY_CAST(price AS DOUBLE) AS price,
-                   coalesce(TRY_CAST(available AS BOOLEAN), true) AS available,
+                   coalesce({flag("available")}, true) AS available,
                    TRY_CAST(created_at AS BIGINT) AS created_at, image, audio, attributes,
                    TRY_CAST(coalesce(received_at, created_at, {first_known}::VARCHAR) AS BIGINT)
                        AS received_at,
                    price AS raw_price, created_at AS raw_created,
-                   available IS NOT NULL AND TRY_CAST(available AS BOOLEAN) IS NULL AS bad_flag
+                   available IS NOT NULL AND {flag("available")} IS NULL AS bad_flag
             FROM input
         ),
         described AS (
@@ -140,6 +143,7 @@ def validate_items(
         dated AS (
             SELECT * REPLACE (CASE
                 WHEN {since is not None} AND item_id IN (SELECT item_id FROM earlier) THEN {now}
+                WHEN {since is not None} THEN least(received_at, {now})
                 ELSE received_at END AS received_at)
             FROM described
         )
@@ -166,13 +170,7 @@ def validate_users(table: pa.Table, first_offset: int = 0) -> Validated:
         WITH typed AS (
             SELECT place, error, raw, nullif(trim(user_id), '') AS user_id, attributes FROM input
         )
-        SELECT *, CASE
-            WHEN error IS NOT NULL THEN error
-            WHEN user_id IS NULL THEN 'user_id is missing'
-            WHEN length(user_id) > {LONGEST_ID}
-                THEN 'an id is longer than {LONGEST_ID} characters'
-        END AS reason
-        FROM typed
+        SELECT *, {USER_RULES} AS reason FROM typed
         """
     )
     return _outcome(connection, USER, "user_id", "user_id", first_offset, None)

@@ -24,7 +24,15 @@ from serving.log import FeedbackLog
 from serving.models import CatalogueInput
 from serving.signing import Signer
 
-NOW = 10_000 * SECOND
+START = 1_700_000_000 * SECOND
+
+
+def at(second: int) -> int:
+    """µs of a second of the log."""
+    return START + second * SECOND
+
+
+NOW = at(10_000)
 
 
 def source(
@@ -84,7 +92,7 @@ def published(engine: sa.Engine, items: pa.Table, now: int) -> Sent:
 
 
 def test_waves_have_equal_counts_and_come_after_the_history() -> None:
-    times = list(np.random.default_rng(1).permutation(1000) * SECOND)
+    times = [at(n) for n in np.random.default_rng(1).permutation(1000).tolist()]
     waves = cut(source(times), NOW, waves=4, replayed=0.2)
     assert waves.history.events.num_rows == waves.past.num_rows == 800
     assert [wave.num_rows for wave in waves.waves] == [50, 50, 50, 50]
@@ -93,7 +101,7 @@ def test_waves_have_equal_counts_and_come_after_the_history() -> None:
 
 
 def test_a_moment_is_never_cut_in_two() -> None:
-    times = [n // 10 * SECOND for n in range(200)]
+    times = [at(n // 10) for n in range(200)]
     waves = cut(source(times), NOW, waves=3, replayed=0.2)
     parts = [waves.past, *waves.waves]
     assert sum(part.num_rows for part in parts) == 200
@@ -103,7 +111,7 @@ def test_a_moment_is_never_cut_in_two() -> None:
 
 
 def test_waves_that_would_be_empty_are_left_out() -> None:
-    times = [n // 50 * SECOND for n in range(200)]
+    times = [at(n // 50) for n in range(200)]
     waves = cut(source(times), NOW)
     assert [wave.num_rows for wave in waves.waves] == [50]
     assert waves.past.num_rows == 150
@@ -112,7 +120,7 @@ def test_waves_that_would_be_empty_are_left_out() -> None:
 def test_too_few_usable_events_are_an_error_that_says_why() -> None:
     bad = [{"user_id": "u", "item_id": "i", "event_type": "glance", "timestamp": 1}] * 5
     with pytest.raises(IngestError, match=r"1 usable .* 5 rows quarantined: unknown event_type"):
-        cut(source([SECOND], bad), NOW)
+        cut(source([at(1)], bad), NOW)
 
 
 DIRTY: list[tuple[dict[str, Any], str]] = [
@@ -127,11 +135,11 @@ DIRTY: list[tuple[dict[str, Any], str]] = [
 
 def dirty() -> Source:
     """100 good ratings and, at their end, dirty rows, a duplicate and rows to be normalised."""
-    last = {"user_id": "u0", "item_id": "i0", "timestamp": 99 * SECOND}
+    last = {"user_id": "u0", "item_id": "i0", "timestamp": at(99)}
     rows = [last | changes for changes, _ in DIRTY]
     rows += [last | {"event_type": "view"}] * 2
     rows.append(last | {"event_type": " Purchase ", "user_id": " u0 ", "value": " 12.5 "})
-    return source([n * SECOND for n in range(100)], rows)
+    return source([at(n) for n in range(100)], rows)
 
 
 def test_every_row_is_stored_replayed_or_quarantined_for_its_reason(
@@ -166,10 +174,10 @@ def test_a_wave_of_dirty_data_is_sent_whole(engine: sa.Engine) -> None:
 def test_what_happens_in_one_second_stays_distinct_and_a_search_keeps_its_query(
     engine: sa.Engine,
 ) -> None:
-    at = {"user_id": "u0", "item_id": "i0", "timestamp": 99 * SECOND}
-    rows = [at | {"event_type": kind} for kind in ("view", "cart", "purchase")]
-    rows += [at | {"event_type": "search", "item_id": None, "query": "red shoes"}]
-    wave = cut(source([n * SECOND for n in range(96)], rows), NOW, waves=1, replayed=0.04).waves[0]
+    said = {"user_id": "u0", "item_id": "i0", "timestamp": at(99)}
+    rows = [said | {"event_type": kind} for kind in ("view", "cart", "purchase")]
+    rows += [said | {"event_type": "search", "item_id": None, "query": "red shoes"}]
+    wave = cut(source([at(n) for n in range(96)], rows), NOW, waves=1, replayed=0.04).waves[0]
     assert wave.num_rows == 4
     assert sent_to(engine, wave).accepted == 4
     log = FeedbackLog(engine).read(0, 10)
@@ -178,9 +186,9 @@ def test_what_happens_in_one_second_stays_distinct_and_a_search_keeps_its_query(
 
 
 def test_what_the_service_does_not_take_is_said(engine: sa.Engine) -> None:
-    at = {"user_id": "u0", "item_id": "i0", "timestamp": 99 * SECOND}
-    rows = [at | {"event_type": kind} for kind in ("view", "impression")]
-    wave = cut(source([n * SECOND for n in range(98)], rows), NOW, waves=1, replayed=0.02).waves[0]
+    said = {"user_id": "u0", "item_id": "i0", "timestamp": at(99)}
+    rows = [said | {"event_type": kind} for kind in ("view", "impression")]
+    wave = cut(source([at(n) for n in range(98)], rows), NOW, waves=1, replayed=0.02).waves[0]
     assert sent_to(engine, wave).accepted == 1
     again = sent_to(engine, wave)
     assert (again.accepted, again.duplicates, again.total) == (0, 1, 2)
@@ -191,7 +199,7 @@ def test_what_the_service_does_not_take_is_said(engine: sa.Engine) -> None:
 def test_items_are_published_when_they_become_known(
     engine: sa.Engine, workspace: Workspace
 ) -> None:
-    times = [n * SECOND for n in range(100)]  # waves of 10 from second 80 and from second 90
+    times = [at(n) for n in range(100)]  # waves of 10 from second 80 and from second 90
     versions = [("old", 0, "old"), ("at start", 80, None), ("new", 85, None), ("old", 85, "tagged")]
     versions += [("new", 95, "tagged"), ("last", 93, None), ("after", 200, None)]
     items = pa.Table.from_pylist(
@@ -200,8 +208,8 @@ def test_items_are_published_when_they_become_known(
                 "item_id": item_id,
                 "description": text,
                 "available": True,
-                "created_at": None if text else second * SECOND,
-                "received_at": second * SECOND,
+                "created_at": None if text else at(second),
+                "received_at": at(second),
             }
             for item_id, second, text in versions
         ],
@@ -230,14 +238,14 @@ def test_items_are_published_when_they_become_known(
 def test_a_new_item_is_hidden_until_it_is_known() -> None:
     items = pa.Table.from_pylist(
         [
-            {"item_id": "new", "available": True, "received_at": 95 * SECOND},
-            {"item_id": "after", "available": True, "received_at": 200 * SECOND},
+            {"item_id": "new", "available": True, "received_at": at(95)},
+            {"item_id": "after", "available": True, "received_at": at(200)},
         ],
         schema=ITEM,
     )
-    waves = cut(source([n * SECOND for n in range(100)], items=items), NOW, waves=2)
-    assert moments_of(waves.items[1], "created_at").tolist() == [95 * SECOND]
-    assert moments_of(waves.items[2], "created_at").tolist() == [200 * SECOND]
+    waves = cut(source([at(n) for n in range(100)], items=items), NOW, waves=2)
+    assert moments_of(waves.items[1], "created_at").tolist() == [at(95)]
+    assert moments_of(waves.items[2], "created_at").tolist() == [at(200)]
 
 
 def test_an_item_that_the_service_refuses_does_not_stop_the_others(engine: sa.Engine) -> None:

@@ -27,7 +27,7 @@ EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"event_type": None}, "event_type is missing"),
     ({"event_type": "zoom"}, "unknown event_type 'zoom'"),
     ({"item_id": None}, "item_id is missing"),
-    ({"item_id": "i" * 300}, "an id is longer than 256 characters"),
+    ({"item_id": "i" * 300}, "an id is longer than 200 characters"),
     ({"item_id": "a\nb"}, "an id holds a line break, a tab or another control character"),
     ({"timestamp": "yesterday"}, "timestamp is missing or not a time"),
     ({"timestamp": NOW + HOUR}, "timestamp is in the future"),
@@ -37,7 +37,7 @@ EVENTS: list[tuple[dict[str, Any], str]] = [
 ]
 ITEMS: list[tuple[dict[str, Any], str]] = [
     ({"item_id": ""}, "item_id is missing"),
-    ({"item_id": "i" * 300}, "an id is longer than 256 characters"),
+    ({"item_id": "i" * 300}, "an id is longer than 200 characters"),
     ({"item_id": "a\tb"}, "an id holds a line break, a tab or another control character"),
     ({"price": -1.0}, "price is not a number of at least 0"),
     ({"price": float("nan")}, "price is not a number of at least 0"),

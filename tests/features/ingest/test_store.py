@@ -50,7 +50,7 @@ def stored(folder: Path) -> list[dict[str, Any]]:
         ({"position": -1}, "position is not a whole number"),
         ({"propensity": 1.5}, "propensity is not in (0, 1]"),
         ({"propensity": float("nan")}, "propensity is not in (0, 1]"),
-        ({"user_id": "u" * 300}, "an id is longer than 256 characters"),
+        ({"user_id": "u" * 300}, "an id is longer than 200 characters"),
     ],
 )
 def test_a_bad_row_is_quarantined_with_its_reason(
