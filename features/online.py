@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: The item row whose time says which snapshot is complete: written last, read by `snapshot`.
 MARKER: Final = ""
-BATCH_VIEWS: Final = ("user_activity", "item_activity", "user_history")
+DAILY_VIEWS: Final = ("user_activity", "item_activity")
 _CHUNK: Final = 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -153,22 +153,27 @@ class OnlineStore:
         }
 
     def materialise(self, features: Path, end: int | None = None) -> int:
-        """Load the last snapshot of `data/features` at `features`, or the last by `end` (µs): the
-        newest row of each user and item by then.
+        """Load `data/features` at `features`: all histories, and of each user and item the newest
+        row of the last snapshot by `end` (µs; None: of the last one).
 
+        What is to be served is loaded with the clock as `end`: at a midnight that is still to come
+        a day would be counted that is not over, as no training request sees it.
         Returns the time of the snapshot now held, µs.
         """
         from features.store import open_store, registry_lock
 
         snapshots = Snapshots.read(features)
-        newest = snapshots.last if end is None else min(end // DAY * DAY, snapshots.last)
+        newest = snapshots.last
+        if end is not None:
+            newest = min(max(end // DAY * DAY, snapshots.first), newest)
+        until = dict.fromkeys(DAILY_VIEWS, newest) | {"user_history": snapshots.last}
         with self._writing, quiet():
             store = open_store(self.root, features, self._redis)
             with registry_lock(self.root):
-                for view in BATCH_VIEWS:
+                for view, moment in until.items():
                     store.materialize(
                         start_date=_moment(snapshots.first) - timedelta(seconds=1),
-                        end_date=_moment(newest),
+                        end_date=_moment(moment),
                         feature_views=[view],
                     )
             self._mark(store, _moment(newest))

@@ -37,7 +37,7 @@ def items_in_order(since: int, known: int) -> str:
     Of each item the newest version that was received by `known` (of one announced later, its
     first); an item known only from events is available from its first event on. `past` and
     `past_content`: what it was and said before, as far as that was in force from `since` on (see
-    `features.past`, `features.contents`).
+    `features.past`, `features.contents`). `first_known`: when its first version was received.
     """
     return f"""
     WITH versions AS (
@@ -81,18 +81,20 @@ def items_in_order(since: int, known: int) -> str:
         WHERE epoch_us(until) > {since} AND content IS DISTINCT FROM next_content
         GROUP BY item_id
     ),
-    firsts AS (SELECT item_id, min(timestamp) AS first_event FROM raw_events GROUP BY item_id)
+    firsts AS (SELECT item_id, min(timestamp) AS first_event FROM raw_events GROUP BY item_id),
+    arrivals AS (SELECT item_id, min(received_at) AS arrival FROM raw_items GROUP BY item_id)
     SELECT item_id, title, description, categories, price,
            coalesce(available, true) AS available,
            CASE WHEN known THEN created_at ELSE make_timestamptz(first_event) END AS created_at,
            image, audio, attributes,
            coalesce(received_at, make_timestamptz(first_event)) AS received_at, past,
-           past_content
+           past_content, coalesce(arrival, make_timestamptz(first_event)) AS first_known
     FROM item_index
     LEFT JOIN newest USING (item_id)
     LEFT JOIN pasts USING (item_id)
     LEFT JOIN past_contents USING (item_id)
     LEFT JOIN firsts USING (item_id)
+    LEFT JOIN arrivals USING (item_id)
     ORDER BY item
     """
 

@@ -5,10 +5,14 @@ impressions at the snapshot that was served, history and hidden items as known a
 the scores that the release which served gives to all that. Each must equal what was logged.
 
 Batch features are asked for at the snapshot that the request says it read: how old that snapshot
-was depends on when somebody retrained, and is no fault of the values.
+was depends on when somebody retrained, and is no fault of the values. Where one lies before those
+that training reads, the features are computed once more from there on.
 """
 
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +20,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.catalogue import PASTS, Catalogue
+from features.activity import write_activity
+from features.catalogue import Catalogue
 from features.parity import offline_requests, user_parts
 from features.ragged import Ragged
 from features.requests import Requests
-from features.schema import ITEM_FEATURES
+from features.schema import DAY, ITEM_FEATURES
 from features.snapshots import Snapshots
 from features.training_set import load_catalogue
 from features.windowing import Rules
@@ -51,7 +55,7 @@ STRAYS: Final = 0.05
 @dataclass(frozen=True)
 class Skew:
     """compared, differing: requests by part; example: one that differs, and how; without_store:
-    requests that say themselves that they were answered without the online store."""
+    requests that were answered without the online store, or from an empty one."""
 
     compared: dict[str, int]
     differing: dict[str, int]
@@ -122,20 +126,52 @@ def measure(
 
     challenger: the release that was made of them. Batch features and scores of a release with
     another definition of the features, and histories of one with another rule for ratings, are not
-    compared, nor what was served without the online store and says so. Raises ReleaseError where a
-    release that served is not to be had.
+    compared, nor what was served without the online store. Raises ReleaseError where a release that
+    served is not to be had.
     """
     known = set(pq.read_table(split / "users.parquet")["user_id"].to_pylist())
-    log = _Log(split, features, load_catalogue(split), _first_known(split), challenger)
     by_release: dict[str | None, list[tuple[str, Context]]] = {}
     without_store = 0
     for row in rows:
-        if NO_ONLINE_STORE in (row["fallback"] or ""):
-            without_store += 1
-            continue
         logged = context.decode(row["context"])
-        if logged.user_id in known:
+        never_filled = row["release"] is not None and logged.features_at == 0
+        if never_filled or NO_ONLINE_STORE in (row["fallback"] or ""):
+            without_store += 1
+        elif logged.user_id in known:
             by_release.setdefault(row["release"], []).append((row["request_id"], logged))
+    every = [logged for requests in by_release.values() for _, logged in requests]
+    with features_since(oldest(every), split, features) as reaching:
+        log = _Log(split, reaching, load_catalogue(split), _first_known(split), challenger)
+        return _skew(log, by_release, open_release, without_store)
+
+
+def oldest(contexts: Sequence[Context]) -> int:
+    """The first snapshot that these requests, or training in their place, read, µs."""
+    asked = [logged.timestamp // DAY * DAY for logged in contexts]
+    read = [logged.features_at for logged in contexts if logged.features_at]
+    return min([*asked, *read], default=sys.maxsize)
+
+
+@contextmanager
+def features_since(first: int, split: Path, features: Path) -> Iterator[Path]:
+    """`data/features`, or where its snapshots begin after `first` (µs), the same from there on."""
+    snapshots = Snapshots.read(features)
+    if first >= snapshots.first:
+        yield features
+        return
+    with tempfile.TemporaryDirectory(prefix="rondo-parity-") as folder:
+        whole = replace(snapshots, first=first)
+        whole.write(Path(folder))
+        write_activity(split, Path(folder), whole)
+        yield Path(folder)
+
+
+def _skew(
+    log: "_Log",
+    by_release: Mapping[str | None, Sequence[tuple[str, Context]]],
+    open_release: Callable[[str], Release],
+    without_store: int,
+) -> Skew:
     compared, differing = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
     examples: dict[str, str] = {}
     for identity, requests in by_release.items():
@@ -263,13 +299,9 @@ def _same_features(release: Release, challenger: Release) -> bool:
 
 
 def _first_known(split: Path) -> npt.NDArray[np.int64]:
-    """µs by item: when it came; 0 where it has changed since, so that it was known before."""
-    items = pq.read_table(split / "items.parquet")
-    received = items["received_at"].cast(pa.int64()).to_numpy()
-    changed = np.zeros(len(received), dtype=np.bool_)
-    for name in set(PASTS) & set(items.column_names):
-        changed |= pc.fill_null(pc.list_value_length(items[name]), 0).to_numpy() > 0
-    first: npt.NDArray[np.int64] = np.where(changed, 0, received).astype(np.int64)
+    """µs by item: when it came."""
+    items = pq.read_table(split / "items.parquet", columns=["first_known"])
+    first: npt.NDArray[np.int64] = items["first_known"].cast(pa.int64()).to_numpy()
     return first
 
 

@@ -53,9 +53,9 @@ def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Rebuilt:
     users = histories(rollout, opened.history_length, opened.min_rating, say)
     with lease(rollout.engine, "retrain", ask_again=False), rollout.at_workspace():
         source, features = features_of(rollout, champion.release)
-        say(f"batch views from the data of release {source[:12]} ...")
-        rollout.online.materialise(features)
-    return Rebuilt(users, source)
+        say(f"batch views from the data of release {source.release[:12]} ...")
+        rollout.online.materialise(features, source.created_at)
+    return Rebuilt(users, source.release)
 
 
 def histories(rollout: Rollout, length: int, min_rating: float, say: Callable[[str], None]) -> int:
@@ -72,7 +72,7 @@ def histories(rollout: Rollout, length: int, min_rating: float, say: Callable[[s
     return users
 
 
-def features_of(rollout: Rollout, champion: str) -> tuple[str, Path]:
+def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]:
     """The newest release with the champion's features, and a folder with them.
 
     Raises InputError when no such data version can be had.
@@ -87,7 +87,7 @@ def features_of(rollout: Rollout, champion: str) -> tuple[str, Path]:
         if (record.release == champion or (wanted and same)) and checked_out(
             place, experiment(record.release), folder
         ):
-            return record.release, folder
+            return record, folder
     raise InputError(
         f"neither the DVC cache nor the remote holds the features of release {champion[:12]}: "
         "`rondo retrain` makes new ones"

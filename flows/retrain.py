@@ -89,7 +89,7 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     clock.lap("promote")
     fences.confirm(engine, fence)
     if promoted or rollout.same_features(outcome.release, judgement.champion):
-        rollout.materialise(place)
+        rollout.materialise(place, now)
     clock.lap("materialise")
     fences.confirm(engine, fence)
     rollout.retain(place, params.keep)

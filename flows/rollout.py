@@ -118,10 +118,9 @@ class Rollout:
             )
         return same
 
-    def materialise(self, workspace: Workspace) -> None:
-        """Bring the online store up to the newest snapshot of `data/features`."""
-        data = workspace.root / "data"
-        self.online.materialise(data / "features")
+    def materialise(self, workspace: Workspace, now: int) -> None:
+        """Bring the online store up to the newest snapshot of `data/features` by `now`, µs."""
+        self.online.materialise(workspace.root / "data" / "features", now)
 
     def retain(self, workspace: Workspace, keep: int) -> list[str]:
         """Delete all but the newest `keep` releases and every past champion; returns the deleted.

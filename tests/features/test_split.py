@@ -108,6 +108,14 @@ def test_the_newest_version_of_an_item_known_by_then_wins(tmp_path: Path) -> Non
     assert titles["soon"] == "first"
 
 
+def test_an_item_that_is_sent_again_was_known_before(tmp_path: Path) -> None:
+    versions = [item("i0", at(0), title="same"), item("i0", at(3), title="same")]
+    log = write_log(tmp_path / "log", [*base(), event("z", "z", "i0", at(5))], versions)
+    known = {row["item_id"]: row for row in rows(run(log, tmp_path / "out"), "items")}["i0"]
+    assert int(known["first_known"].timestamp() * 1e6) == at(0)
+    assert int(known["received_at"].timestamp() * 1e6) == at(3)
+
+
 def test_an_item_known_only_from_events_exists_from_its_first_event(tmp_path: Path) -> None:
     log = write_log(tmp_path / "log", [*base(), event("z", "z", "i0", at(5))])
     items = pq.read_table(run(log, tmp_path / "out") / "items.parquet")

@@ -50,7 +50,7 @@ def make_rivals(root: Path, checkout: Path) -> Rivals:
     return Rivals(champion, equal, worse)
 
 
-def workspace(root: Path, checkout: Path, days: int) -> Workspace:
+def workspace(root: Path, checkout: Path, days: float) -> Workspace:
     """A workspace with `days` days of the market, split, and their features."""
     data = root / "data"
     for name in ("split", "features", "release"):
@@ -85,11 +85,11 @@ def release(place: Workspace) -> None:
         package(*judged, data / "release")
 
 
-def market_events(days: int) -> list[dict[str, Any]]:
+def market_events(days: float) -> list[dict[str, Any]]:
     """Of a market in which everybody has a topic, so that neighbours beat popularity."""
     random = np.random.default_rng(1)
     events = []
-    for number in range(days * PER_DAY):
+    for number in range(round(days * PER_DAY)):
         user, place = int(random.integers(USERS)), int(random.integers(ITEMS // TOPICS))
         strays, elsewhere = random.random() < 0.1, int(random.integers(TOPICS))
         item = place * TOPICS + (elsewhere if strays else user % TOPICS)
@@ -98,7 +98,7 @@ def market_events(days: int) -> list[dict[str, Any]]:
     return events
 
 
-def write_market(folder: Path, days: int) -> Path:
+def write_market(folder: Path, days: float) -> Path:
     """The log of `market_events`."""
     items = [logs.item(f"i{n}", created_at=logs.START) for n in range(ITEMS)]
     return logs.write_log(folder, market_events(days), items)

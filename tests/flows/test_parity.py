@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -11,6 +12,7 @@ from features.online import OnlineRows, OnlineStore
 from features.settings import Settings
 from flows.parity import NAME, PARTS, Skew, judged, serving_parity
 from flows.rollout import Rollout
+from flows.workspace import Workspace
 from serving import live_history
 from serving.database import connect
 from serving.engine import Engine
@@ -22,7 +24,15 @@ from serving.release import Release
 from serving.signing import Signer
 from serving.writer import Writer
 from tests.features.logs import at
-from tests.flows.rivals import USERS, YESTERDAY, Rivals, make_rivals, market_events
+from tests.flows.rivals import (
+    TODAY,
+    USERS,
+    YESTERDAY,
+    Rivals,
+    make_rivals,
+    market_events,
+    workspace,
+)
 from training.gate import Check, GateParams
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
@@ -38,8 +48,8 @@ class Served:
     live: Live
     challenger: str
 
-    def recommend(self, live: Live | None = None) -> None:
-        """A slate for everybody at noon, logged."""
+    def recommend(self, live: Live | None = None, now: int = NOON) -> None:
+        """A slate for everybody at about `now`, logged."""
         log, metrics = FeedbackLog(self.rollout.engine), Metrics(CollectorRegistry())
         writer = Writer(log, lambda _: None, metrics)
         bundle = live or self.live
@@ -48,7 +58,7 @@ class Served:
         )
         for number in range(USERS):
             asked = RecommendInput(user_id=f"u{number}", exclude=["i1"], request_id=f"r{number}")
-            made = engine.decide(bundle, asked, f"r{number}", NOON + number)
+            made = engine.decide(bundle, asked, f"r{number}", now + number)
             log.append([made.slate])
         writer.close()
 
@@ -64,13 +74,17 @@ def rivals(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Rivals:
 @pytest.fixture(scope="module")
 def online(rivals: Rivals, tmp_path_factory: pytest.TempPathFactory) -> OnlineStore:
     """What the service held at noon: yesterday's snapshot, and what has happened since."""
-    home = tmp_path_factory.mktemp("online")
+    return filled(rivals.champion, tmp_path_factory.mktemp("online"), at(YESTERDAY), NOON)
+
+
+def filled(retrained: Workspace, home: Path, when: int, now: int) -> OnlineStore:
+    """The online store as a retrain at `when` leaves it, and what has happened until `now`, µs."""
     store = OnlineStore(Settings(home=home))
-    store.materialise(rivals.champion.root / "data" / "features")
+    store.materialise(retrained.root / "data" / "features", when)
     engine = connect(f"sqlite:///{home / 'events.db'}")
     log = FeedbackLog(engine)
-    log.append(events=[e for e in market_events(YESTERDAY + 1) if e["timestamp"] < NOON])
-    live_history.push(log, store, [f"u{n}" for n in range(USERS)], 200, 0.0, NOON)
+    log.append(events=[e for e in market_events(TODAY) if e["timestamp"] < now])
+    live_history.push(log, store, [f"u{n}" for n in range(USERS)], 200, 0.0, now)
     engine.dispose()
     return store
 
@@ -94,6 +108,28 @@ def test_what_was_served_equals_what_training_computes(served: Served) -> None:
     check = served.check()
     assert check.passed is True, check.reason
     assert check.value == 0.0
+    for part in PARTS:
+        assert f"{part} 0 of {USERS}" in check.reason
+
+
+@pytest.mark.parametrize(
+    ("retrained", "asked"),
+    [
+        pytest.param(YESTERDAY + 0.125, NOON, id="the same day"),
+        pytest.param(YESTERDAY - 3, NOON, id="three days ago"),
+        pytest.param(YESTERDAY - 2.875, at(YESTERDAY - 3, 20), id="long before the windows"),
+    ],
+)
+def test_it_holds_whenever_the_last_retrain_was(
+    served: Served, checkout: Path, tmp_path: Path, retrained: float, asked: int
+) -> None:
+    """At night, with a part of the day's events; and longer ago than training's snapshots reach."""
+    place = workspace(tmp_path / "retrained", checkout, retrained)
+    store = filled(place, tmp_path / "online", at(0, 24 * retrained), asked)
+    vars(served.rollout)["online"] = store
+    served.recommend(with_features(replace(served.live, features_at=0), store), asked)
+    check = served.check()
+    assert check.passed is True, check.reason
     for part in PARTS:
         assert f"{part} 0 of {USERS}" in check.reason
 
@@ -150,6 +186,14 @@ def test_what_was_served_without_the_online_store_is_not_compared(served: Served
     assert f"{USERS} were answered without the online store" in check.reason
     assert "RONDO_REDIS_URL" in check.reason
     assert "rondo rebuild-online" in check.reason
+
+
+def test_a_store_that_was_never_filled_is_none(served: Served) -> None:
+    unknown = np.full_like(served.live.item_features, np.nan)
+    served.recommend(replace(served.live, features_at=0, item_features=unknown))
+    check = served.check()
+    assert check.passed is None
+    assert f"{USERS} were answered without the online store" in check.reason
 
 
 def test_without_a_request_there_is_nothing_to_compare(served: Served) -> None:

@@ -115,7 +115,7 @@ def installation(
     rollout = Rollout(settings, connect(settings.database))
     champion = release.publish(made / "release", settings.releases)
     known = {"feature_fingerprint": "f"}
-    verdicts.register(rollout.engine, champion, "somewhere", known, now=1)
+    verdicts.register(rollout.engine, champion, "somewhere", known, now=NOW)
     channels.move(rollout.engine, CHANNEL, champion, 0, None, now=1)
 
     (small_checkout / "dvc.yaml").write_text(PIPELINE)
@@ -128,7 +128,7 @@ def installation(
     with place.repo() as repo:
         repo.reproduce()
     place.save_experiment(experiment(champion))
-    rollout.online.materialise(place.root / "data" / "features")
+    rollout.online.materialise(place.root / "data" / "features", NOW)
 
     log, metrics = FeedbackLog(rollout.engine), Metrics(CollectorRegistry())
     online = OnlineStore(settings)
