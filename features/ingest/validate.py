@@ -107,8 +107,9 @@ def validate_items(
     earlier: the versions that the log has already. An item without `received_at` was known when it
     was created, or at `now`. Two versions of an item at one time are duplicates, and so is one that
     the log has. since, µs: the source does not say when it knew what. Then an item that the log has
-    not described yet was known since then, a description that the log has is a duplicate, and
-    another one is known from `now` on, and so is one that is to be created later.
+    not described yet was known since then; what repeats the newest description that the log has is
+    a duplicate, as are older ones beside it; any other one is known from `now` on, and so is one
+    that is to be created later.
     """
     connection = connect()
     _register(connection, table, ITEM)
@@ -146,10 +147,17 @@ def validate_items(
                 WHEN {since is not None} THEN least(received_at, {now})
                 ELSE received_at END AS received_at)
             FROM described
+        ),
+        repeated AS (
+            SELECT item_id FROM described JOIN (
+                SELECT item_id, arg_max(content, received_at) AS content FROM earlier
+                GROUP BY item_id
+            ) USING (item_id, content)
         )
         SELECT *, item_id || ' ' || received_at AS version_id, coalesce(
             {ITEM_RULES.format(now=now)},
             CASE WHEN {since is not None}
+                 AND item_id IN (SELECT item_id FROM repeated)
                  AND (item_id, content) IN (SELECT (item_id, content) FROM earlier)
                  OR (item_id, content, received_at)
                  IN (SELECT (item_id, content, received_at) FROM earlier)

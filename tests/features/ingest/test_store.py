@@ -168,6 +168,27 @@ def test_versions_of_an_item_are_kept_and_a_repeated_one_is_a_duplicate(tmp_path
     assert len(report.partitions) == 2
 
 
+def brought(folder: Path, number: int, titles: list[str]) -> tuple[int, dict[str, int]]:
+    """Rows stored and reasons of an undated catalogue's import, one of several."""
+    rows = pa.table({"item_id": ["i"] * len(titles), "title": titles})
+    report = store_items(rows, folder, 10 * number, NOW + number * HOUR, dated=False)
+    return report.stored, report.reasons
+
+
+def test_what_an_item_used_to_be_is_news_when_it_is_so_again(tmp_path: Path) -> None:
+    """A price that falls and rises, an item that sells out and comes back."""
+    assert brought(tmp_path, 0, ["a"]) == (1, {})
+    assert brought(tmp_path, 1, ["b"]) == (1, {})
+    assert brought(tmp_path, 2, ["a"]) == (1, {})
+    assert brought(tmp_path, 3, ["a"]) == (0, {"duplicate": 1})
+
+
+def test_a_catalogue_that_says_two_things_of_an_item_comes_to_rest(tmp_path: Path) -> None:
+    assert brought(tmp_path, 0, ["a", "b"]) == (1, {"duplicate": 1})
+    assert brought(tmp_path, 1, ["a", "b"]) == (1, {"duplicate": 1})
+    assert brought(tmp_path, 2, ["a", "b"]) == (0, {"duplicate": 2})
+
+
 def test_a_user_is_stored_once(tmp_path: Path) -> None:
     report = store_users(pa.table({"user_id": ["u", "u", None, "v"]}), tmp_path)
     assert (report.rows, report.stored) == (4, 2)
