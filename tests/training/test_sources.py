@@ -56,6 +56,18 @@ def test_neighbours_of_a_few_items_at_a_time_are_those_of_all_at_once(
         np.testing.assert_array_equal(found.weights, whole.weights)
 
 
+def test_of_a_busy_account_only_the_newest_events_make_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its pairs would grow with the square of its events, a crawler's with the catalogue's."""
+    monkeypatch.setattr("training.sources.neighbours.NEWEST", 2)
+    users = np.array([1, 0, 1, 1, 0, 2], dtype=np.int32)
+    items = np.array([0, 3, 1, 2, 4, 0], dtype=np.int32)
+    found = build_neighbours(users, items, np.zeros(6), 5, 4, 1.0, 30.0)
+    assert [sorted(row[row >= 0].tolist()) for row in found.items] == [[], [2], [1], [4], [3]]
+    assert found.events.tolist() == [2, 1, 1, 1, 1]
+
+
 def test_an_item_nobody_chose_is_new_and_so_is_one_appended_later() -> None:
     users, items = market.events()
     found = build_neighbours(users, items, np.zeros(600), 50, 5, 1.0, 30.0)

@@ -16,6 +16,8 @@ from scipy import sparse
 
 FILE = "neighbours.safetensors"
 
+#: Newest events of a user that count: pairs grow with their square, and no reader has more to say.
+NEWEST: Final = 3_000
 #: Pairs of items of one user that are looked at together: about 50 bytes each.
 CHUNK_PAIRS: Final = 5_000_000
 
@@ -68,7 +70,7 @@ def build_neighbours(
     shrinkage: float,
     half_life_days: float,
 ) -> Neighbours:
-    """From positive events [events], each user's oldest first.
+    """From positive events [events], each user's oldest first; of each user the NEWEST.
 
     ages: days from the event to the end of the window; an event weighs half every
     `half_life_days`, and less the more a user did (1 / log2(2 + events)), so that neither old
@@ -76,6 +78,9 @@ def build_neighbours(
     """
     events_of_user = np.bincount(users)
     weights = np.power(0.5, ages / half_life_days) / np.log2(2.0 + events_of_user[users])
+    events = np.bincount(items, minlength=catalogue_size).astype(np.int32)
+    kept = _newest(users, events_of_user)
+    users, items, weights = users[kept], items[kept], weights[kept]
     matrix = sparse.csr_matrix(
         (weights, (users, items)), shape=(len(events_of_user), catalogue_size), dtype=np.float64
     )
@@ -92,13 +97,22 @@ def build_neighbours(
         found = _best(row, column, similarity, rows.stop - rows.start, count)
         best.append(found[0])
         strength.append(found[1])
-    events = np.bincount(items, minlength=catalogue_size).astype(np.int32)
     nothing = np.zeros((0, count))
     return Neighbours(
         np.concatenate([nothing, *best]).astype(np.int32),
         np.concatenate([nothing, *strength]).astype(np.float32),
         events,
     )
+
+
+def _newest(users: npt.NDArray[np.int32], events_of_user: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Which events are among the NEWEST of their user, bool [events]."""
+    place = np.empty(len(users), dtype=np.int64)
+    by_user = np.argsort(users, kind="stable")
+    place[by_user] = np.arange(len(users))
+    from_the_end = np.cumsum(events_of_user)[users] - place
+    kept: npt.NDArray[np.bool_] = from_the_end <= NEWEST
+    return kept
 
 
 def _parts(pairs: npt.NDArray[Any]) -> Iterator[slice]:
