@@ -264,25 +264,13 @@ class FeedbackLog:
             request_id = found.scalar_one_or_none()
         return None if request_id is None else self.request(request_id)
 
-    def requests_between(self, start: int, end: int, limit: int) -> list[dict[str, Any]]:
-        """Logged requests with start ≤ timestamp < end (µs), oldest first, for evaluation."""
-        table = tables.requests
-        query = (
-            sa.select(table)
-            .where(table.c.timestamp >= start, table.c.timestamp < end)
-            .order_by(table.c.timestamp, table.c.request_id)
-            .limit(limit)
-        )
-        with reading(self.engine) as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
-
     def newest_requests(self, before: int, limit: int) -> list[dict[str, Any]]:
         """The last `limit` logged requests earlier than `before` (µs), newest first."""
         table = tables.requests
         query = (
             sa.select(table)
             .where(table.c.timestamp < before)
-            .order_by(table.c.timestamp.desc(), table.c.request_id)
+            .order_by(table.c.timestamp.desc(), table.c.request_id.desc())
             .limit(limit)
         )
         with reading(self.engine) as connection:
