@@ -19,7 +19,8 @@ from features.requests import FIRST_USER_FEATURES, Requests, aligned
 from features.schema import ITEM_FEATURES, USER_FEATURES
 from serving.policy import Floats, PolicyParams, propensity
 
-#: Changes with the fields below and with the formula of the policy (2: by rank, docs/adr/0006).
+#: Changes with the meaning of a field below and with the formula of the policy (2: by rank,
+#: docs/adr/0006); not for a field more, which programs of before leave out.
 VERSION = 2
 
 
@@ -93,12 +94,14 @@ def encode(context: dict[str, Any]) -> bytes:
 
 
 def decode(data: bytes) -> Context:
-    """Raises ValueError for a context of another version."""
+    """Without what only a later program knows of a request. Raises ValueError for a context of
+    another version."""
     content = orjson.loads(zlib.decompress(data))
     version = content.pop("version", None)
     if version != VERSION:
         raise ValueError(f"a context of version {version}; this program reads {VERSION}")
-    return Context(**content)
+    known = Context.__dataclass_fields__.keys() & content.keys()
+    return Context(**{name: content[name] for name in known})
 
 
 def requests_of(

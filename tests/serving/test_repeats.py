@@ -1,11 +1,13 @@
 """Nobody can choose what is drawn, and an unchanged question is drawn once."""
 
 import asyncio
+import zlib
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import orjson
 import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
@@ -13,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from features.merge import UserHistory
 from features.online import OnlineStore
 from features.schema import MINUTE
-from serving import catalogue_feed, context
+from serving import catalogue_feed, context, tables
 from serving.channels import Channel
 from serving.engine import Engine
 from serving.live import with_feed, with_release
@@ -215,6 +217,17 @@ def test_a_restarted_service_knows_what_was_shown(kit: Kit, online: OnlineStore)
     again = Kit(kit.live, online, kit.log.engine)
     assert again.recommend(k=5, now=NOW + 1) == first | {"repeat": True}
     again.writer.close()
+
+
+def test_a_slate_that_a_later_version_has_logged_goes_on(kit: Kit) -> None:
+    """Both work beside each other on one database, and the later one knows more of a request."""
+    five = kit.recommend(k=5, request_id="five")
+    content = orjson.loads(zlib.decompress(kit.log.request("five")[0]["context"]))
+    with kit.log.engine.begin() as connection:
+        later = {"context": context.encode(content | {"weather": "rain"})}
+        connection.execute(sa.update(tables.requests).values(later))
+    nine = kit.recommend(k=9, now=NOW + 1)
+    assert nine["items"][:5] == five["items"]
 
 
 def test_without_a_window_every_request_draws(kit: Kit, online: OnlineStore) -> None:
