@@ -35,8 +35,10 @@ def drop_index(name: str, table: str) -> None:
 
 
 def add_table(table: sa.Table) -> None:
-    """Make a table with its indexes."""
+    """Make a table with its indexes, or those of them that are missing."""
     table.create(op.get_bind(), checkfirst=True)
+    for index in table.indexes:
+        index.create(op.get_bind(), checkfirst=True)
 
 
 def _indexes(table: str) -> set[str | None]:

@@ -5,8 +5,8 @@ missing is made, what is there stays.
 """
 
 import sqlalchemy as sa
-from alembic import op
 
+from serving.migrations.steps import add_table
 from serving.tables import BYTES, DOUBLE, ID, OPTIONS, TEXT, TIME
 
 revision = "0001"
@@ -165,7 +165,8 @@ sa.Table(
 
 
 def upgrade() -> None:
-    BASELINE.create_all(op.get_bind(), checkfirst=True)
+    for table in BASELINE.sorted_tables:
+        add_table(table)
 
 
 def downgrade() -> None:
