@@ -41,16 +41,14 @@ def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Rebuilt:
 
     The histories come first: they need no lease, and a running service goes back to the store when
     the batch views are whole. Raises InputError when the features are nowhere, Busy while a retrain
-    runs (which then fills the batch views itself).
+    runs (which then fills the store itself).
     """
     champion = channels.read(rollout.engine, CHANNEL)
     if champion is None:
         say("no champion: there are no batch views to restore")
-        return Rebuilt(histories(rollout, SplitParams.history_length, 0.0, say), None)
-    from serving.release import Release
-
-    opened = Release.open(rollout.fetch(champion.release))
-    users = histories(rollout, opened.history_length, opened.min_rating, say)
+    users = histories(rollout, say)
+    if champion is None:
+        return Rebuilt(users, None)
     with lease(rollout.engine, "retrain", ask_again=False), rollout.at_workspace():
         source, features = features_of(rollout, champion.release)
         say(f"batch views from the data of release {source.release[:12]} ...")
@@ -58,8 +56,10 @@ def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Rebuilt:
     return Rebuilt(users, source.release)
 
 
-def histories(rollout: Rollout, length: int, min_rating: float, say: Callable[[str], None]) -> int:
-    """Push the live history of everybody in the log; returns how many. Linear in the log."""
+def histories(rollout: Rollout, say: Callable[[str], None]) -> int:
+    """Push the live history of everybody in the log, as the champion reads it; returns how many.
+    Linear in the log."""
+    length, min_rating = _rules(rollout)
     log, users, last = FeedbackLog(rollout.engine), 0, ""
     told = time.monotonic()
     while group := log.users(last, live_history.GROUP):
@@ -70,6 +70,17 @@ def histories(rollout: Rollout, length: int, min_rating: float, say: Callable[[s
             say(f"live histories of {users:,} users ...")
     say(f"live histories of {users:,} users are restored")
     return users
+
+
+def _rules(rollout: Rollout) -> tuple[int, float]:
+    """How long a history is, and the lowest rating in it, for who serves."""
+    champion = channels.read(rollout.engine, CHANNEL)
+    if champion is None:
+        return SplitParams.history_length, SplitParams.min_rating
+    from serving.release import Release
+
+    release = Release.open(rollout.fetch(champion.release))
+    return release.history_length, release.min_rating
 
 
 def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]:

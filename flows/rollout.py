@@ -119,7 +119,15 @@ class Rollout:
         return same
 
     def materialise(self, workspace: Workspace, now: int) -> None:
-        """Bring the online store up to the newest snapshot of `data/features` by `now`, µs."""
+        """Bring the online store up to the newest snapshot of `data/features` by `now`, µs.
+
+        One that was lost gets the live histories first: from the snapshot on, who serves reads
+        them there and no longer in the log.
+        """
+        if self.online.snapshot() == 0:
+            from flows.rebuild_online import histories
+
+            histories(self, logger.info)
         self.online.materialise(workspace.root / "data" / "features", now)
 
     def retain(self, workspace: Workspace, keep: int) -> list[str]:

@@ -23,7 +23,7 @@ from features.windowing import SplitParams
 from flows import environment
 from flows.rebuild_online import Rebuilt, rebuild
 from flows.rollout import CHANNEL, Rollout, experiment
-from flows.workspace import prepare
+from flows.workspace import Workspace, prepare
 from serving import channels, live_history, release, verdicts
 from serving.database import connect
 from serving.engine import Engine
@@ -185,6 +185,17 @@ def test_a_lost_store_is_rebuilt_by_one_command_and_everybody_is_shown_the_same_
     assert "15 live histories, batch views of release" in result.stdout
     assert installation.answers() == before
     assert installation.follower.live.features_at == seen > 0
+
+
+def test_a_retrain_that_finds_the_store_empty_restores_the_histories_as_well(
+    installation: Installation, small_checkout: Path
+) -> None:
+    before = installation.answers()
+    installation.lose()
+    rollout = installation.rollout
+    place = Workspace(rollout.settings.root / "workspace", small_checkout)
+    rollout.materialise(place, NOW)
+    assert installation.answers() == before
 
 
 def test_what_is_fed_back_while_the_store_is_away_is_pushed_when_it_is_back(
