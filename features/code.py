@@ -18,6 +18,7 @@ SOURCE: Final = Path(__file__).resolve().parents[1]
 TELLING: Final = (
     "features/errors.py",
     "features/quiet.py",
+    "features/scratch.py",
     "features/redis_url.py",
     "features/settings.py",
     "features/stage.py",

@@ -1,6 +1,5 @@
 """The event log as DuckDB tables: one connection, one thread, so that outputs are byte-stable."""
 
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from features.errors import InputError
 from features.schema import EVENT, ITEM
+from features.scratch import scratch
 
 
 class LogError(InputError):
@@ -22,7 +22,7 @@ MEMORY: Final = "2GB"
 
 def connect() -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB: one thread, UTC, no downloads. Float sums depend on thread count."""
-    spill = Path(tempfile.gettempdir()) / f"rondo-duckdb-{uuid.uuid4().hex}"
+    spill = scratch() / uuid.uuid4().hex
     connection = duckdb.connect(
         ":memory:",
         config={

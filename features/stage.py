@@ -72,7 +72,11 @@ def _watch(parent: int, time_limit: float) -> None:
     deadline = time.monotonic() + time_limit
     while os.getppid() == parent:
         if time.monotonic() > deadline:
-            print(f"stage stopped: over its time limit of {time_limit:.0f} s", file=sys.stderr)
+            print(
+                f"stage stopped: over its time limit of {time_limit:.0f} s, which "
+                f"{TIME_LIMIT_VARIABLE} sets",
+                file=sys.stderr,
+            )
             break
         time.sleep(0.5)
     os._exit(1)

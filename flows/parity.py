@@ -28,6 +28,7 @@ from features.parity import offline_requests, user_parts
 from features.ragged import Ragged
 from features.requests import Requests
 from features.schema import DAY, ITEM_FEATURES
+from features.scratch import scratch
 from features.snapshots import Snapshots
 from features.training_set import load_catalogue
 from features.windowing import Rules
@@ -159,7 +160,7 @@ def features_since(first: int, split: Path, features: Path) -> Iterator[Path]:
     if first >= snapshots.first:
         yield features
         return
-    with tempfile.TemporaryDirectory(prefix="rondo-parity-") as folder:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         whole = replace(snapshots, first=first)
         whole.write(Path(folder))
         write_activity(split, Path(folder), whole)

@@ -90,12 +90,15 @@ def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]
     """
     root = rollout.settings.root / "workspace"
     place = Workspace(root, CHECKOUT) if (root / ".git").exists() else rollout.workspace({})
-    records = verdicts.latest(rollout.engine, None)
-    wanted = {r.release: r.lineage.get("feature_fingerprint") for r in records}.get(champion)
+    known = verdicts.read(rollout.engine, champion)
+    wanted = known.lineage.get("feature_fingerprint") if known is not None else None
     folder = rollout.settings.root / "cache" / "features"
-    for record in records:
+    for identity in verdicts.identities(rollout.engine):
+        record = verdicts.read(rollout.engine, identity)
+        if record is None:
+            continue
         same = record.lineage.get("feature_fingerprint") == wanted
-        if (record.release == champion or (wanted and same)) and checked_out(
+        if (identity == champion or (wanted and same)) and checked_out(
             place, experiment(record.release), folder
         ):
             return record, folder

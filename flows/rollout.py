@@ -140,7 +140,7 @@ class Rollout:
         from serving import release
 
         champions = channels.past(self.engine, CHANNEL)
-        own = [record.release for record in verdicts.latest(self.engine, None)]
+        own = verdicts.identities(self.engine)
         stored = release.begun(self.settings.releases)
         doomed = sorted(set(stored) & set(own[keep:]) - champions)
         for identity in doomed:

@@ -77,8 +77,16 @@ def read(engine: sa.Engine, release: str) -> Record | None:
     return _record(row) if row is not None else None
 
 
-def latest(engine: sa.Engine, limit: int | None = 10) -> list[Record]:
-    """The newest `limit` releases, newest first; None: all."""
+def identities(engine: sa.Engine) -> list[str]:
+    """Every release, newest first, by id alone: evidence is long, and there is ever more of it."""
+    table = tables.releases
+    query = sa.select(table.c.release).order_by(table.c.created_at.desc(), table.c.release)
+    with reading(engine) as connection:
+        return list(connection.execute(query).scalars())
+
+
+def latest(engine: sa.Engine, limit: int = 10) -> list[Record]:
+    """The newest `limit` releases, newest first."""
     table = tables.releases
     query = sa.select(table).order_by(table.c.created_at.desc(), table.c.release).limit(limit)
     with reading(engine) as connection:

@@ -21,6 +21,7 @@ TESTED = {
     "RONDO_REMOTE_URL": "test_settings.py::test_the_dvc_remote_of_the_environment_is_that_of_the_workspace",
     "RONDO_REPEAT_MINUTES": "test_settings.py::test_minutes_of_repeats_come_from_the_environment",
     "RONDO_SECRET": "test_settings.py::test_replicas_with_the_same_secret_sign_alike",
+    "RONDO_STAGE_TIME_LIMIT": "features/test_stage.py::test_a_stage_stops_at_its_time_limit",
     "PREFECT_API_URL": "flows/test_deploy.py::test_deployments_run_through_a_real_worker",
     "AWS_ENDPOINT_URL": "serving/test_store.py::test_a_release_in_s3_is_published_once_listed_fetched_and_verified",
     "AWS_DEFAULT_REGION": "serving/test_store.py::test_a_release_in_s3_is_published_once_listed_fetched_and_verified",

@@ -102,7 +102,7 @@ def test_sigterm_ends_a_stage_that_holds_the_interpreter(workspace: Path) -> Non
 def test_a_stage_stops_at_its_time_limit() -> None:
     result = run(60, RONDO_STAGE_TIME_LIMIT="0.5")
     assert result.returncode == 1
-    assert "over its time limit" in result.stderr
+    assert "over its time limit of 0 s, which RONDO_STAGE_TIME_LIMIT sets" in result.stderr
 
 
 def test_a_stage_waits_for_the_same_one_that_still_runs(workspace: Path) -> None:
