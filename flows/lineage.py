@@ -7,6 +7,7 @@ Recorded when a release is published, beside its verdict. Uncommitted edits are 
 patch named by its hash in `patches/` beside the releases: `rondo rebuild` needs them.
 """
 
+import json
 import platform
 import re
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 
 from features.errors import InputError
 from flows.consumers import EVENTS, ITEMS
+from flows.learning_curve import METRICS
 from flows.workspace import Workspace
 from serving import offsets, verdicts
 from serving.log import FeedbackLog
@@ -71,11 +73,9 @@ def recorded(workspace: Workspace, engine: sa.Engine, releases_url: str) -> dict
     """What the record of a release says beside its own `lineage.json`; keeps the patch.
 
     Keys: commit, patch (hash, empty where the checkout was clean), data_version, offsets of the
-    feedback log and the catalogue feed that were ingested, checkout, training (`RONDO_TRAIN_…`),
-    python, machine, libraries.
+    feedback log and the catalogue feed that were ingested, checkout, training (`RONDO_TRAIN_…` of
+    the fit); python, machine, libraries of this process.
     """
-    from training.transformer.config import RunOptions
-
     origin = workspace.origin()
     return {
         "commit": origin.commit,
@@ -83,11 +83,20 @@ def recorded(workspace: Workspace, engine: sa.Engine, releases_url: str) -> dict
         "data_version": workspace.data_version(),
         "offsets": {name: offsets.read(engine, name) for name in (EVENTS, ITEMS)},
         "checkout": str(workspace.checkout),
-        "training": RunOptions().model_dump(mode="json"),
+        "training": _options(workspace),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
     }
+
+
+def _options(workspace: Workspace) -> dict[str, Any]:
+    """The `RONDO_TRAIN_…` of the fit; those of this process where it did not note them."""
+    from training.transformer.config import RunOptions
+
+    path = workspace.root / METRICS
+    noted = json.loads(path.read_text()).get("options") if path.exists() else None
+    return noted or RunOptions().model_dump(mode="json")
 
 
 def keep_patch(patch: bytes, releases_url: str) -> str:

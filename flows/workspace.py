@@ -33,8 +33,9 @@ STATE, PATCH = "rondo-state", "rondo-patch"
 LOCK_SECONDS = 60.0
 #: Files of the workspace's own that git does not know: they outlive a change of the checkout.
 OWN_FILES = (f"{LOG}.dvc", "dvc.lock")
-#: Where new files are source. Anything else that lies untracked in a checkout may be data.
-SOURCE = ("features", "training", "serving", "flows", "simulation", "tests", "*.yaml", "*.toml")
+#: Where new files are source. Anything else that lies untracked in a checkout may be data, or
+#: somebody's secret, which a patch would carry to where releases are kept.
+SOURCE = ("features", "training", "serving", "flows", "simulation", "tests")
 CONFIG = """\
 [core]
     analytics = false

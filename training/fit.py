@@ -121,7 +121,9 @@ def fit(
     }
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     curves = {"epoch_loss": fitted.losses, "epoch_ndcg@10": fitted.ndcg}
-    content = {**metrics, **counts, **curves, "recipe": fitted.recipe.derived}
+    # With what computed it: a retrain may find this fit done, under other settings than its own.
+    computed = {"options": options.model_dump(mode="json", exclude={"logger"})}
+    content = {**metrics, **counts, **curves, "recipe": fitted.recipe.derived, **computed}
     metrics_path.write_text(json.dumps(content, indent=2) + "\n")
     shutil.rmtree(own)
     print(

@@ -65,6 +65,17 @@ def test_the_commit_the_edits_and_the_data_are_recorded(
     json.dumps(dirty)  # it is stored as JSON
 
 
+def test_the_options_of_training_are_those_of_the_fit_not_of_who_publishes_it(
+    workspace: Workspace, sqlite: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retrain with new parameters of the trees finds the transformer done."""
+    metrics = workspace.root / "data" / "metrics" / "fit.json"
+    metrics.parent.mkdir(parents=True)
+    metrics.write_text('{"options": {"threads": 7}}')
+    monkeypatch.setenv("RONDO_TRAIN_THREADS", "3")
+    assert recorded(workspace, sqlite, str(tmp_path))["training"] == {"threads": 7}
+
+
 def test_a_patch_that_was_changed_or_removed_is_an_error(tmp_path: Path) -> None:
     url = str(tmp_path / "releases")
     identity = keep_patch(b"\xff\r\n+1\n", url)

@@ -38,8 +38,11 @@ def contents(store: Path) -> set[str]:
 def test_data_that_lies_in_the_checkout_stays_out_of_the_workspace(small_checkout: Path) -> None:
     (small_checkout / "ml-100k").mkdir()
     (small_checkout / "ml-100k" / "u.item").write_bytes(b"\xe9")
+    (small_checkout / "compose.yaml").write_text("password: sesame\n")
     workspace = open_workspace(small_checkout)
     assert not (workspace.root / "ml-100k").exists()
+    assert not (workspace.root / "compose.yaml").exists()
+    assert workspace.origin().patch == b""  # which lies beside the releases
 
 
 def test_its_log_outlives_a_change_of_the_checkout(small_checkout: Path) -> None:
