@@ -18,7 +18,7 @@ from features.schema import MINUTE
 from serving import catalogue_feed, context, tables
 from serving.channels import Channel
 from serving.engine import Engine
-from serving.live import with_feed, with_release
+from serving.live import Live, with_feed, with_release
 from serving.log import FeedbackLog
 from serving.metrics import Metrics
 from serving.models import FeedbackInput, HistoryEntry, RecommendInput, RecommendOutput
@@ -187,9 +187,10 @@ def test_another_release_or_generation_draws_anew(
 
 
 def test_workers_that_answer_one_question_at_once_log_one_slate(
-    kit: Kit, online: OnlineStore
+    live: Live, online: OnlineStore, engine: sa.Engine
 ) -> None:
     """Two writers of one database, eight requests at a time: nobody waits for anybody's answer."""
+    kit = Kit(live, online, engine)
     log, metrics = FeedbackLog(kit.log.engine), Metrics(CollectorRegistry())
     writer = Writer(log, lambda _: None, metrics)
     other = Engine(
@@ -206,6 +207,7 @@ def test_workers_that_answer_one_question_at_once_log_one_slate(
 
     answers = asyncio.run(both())
     writer.close()
+    kit.writer.close()
     longest = max((answer.items for answer in answers), key=len)
     assert all(answer.items == longest[: len(answer.items)] for answer in answers)
     assert kit.log.last_offset() == 7  # impressions: each slot of the longest slate once
