@@ -164,7 +164,7 @@ def _time(
     """The relation with what is computed once of a time, SQL of it in µs, and of what is wrong."""
     column, kind = f"c{place}", raw.table.schema.field(place).type
     if pa.types.is_temporal(kind):
-        return relation, f"epoch_us({column}::TIMESTAMPTZ)", None
+        return relation, f"epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))", None
     text, found, read = f"trim({column}::VARCHAR)", f"unit_{ours}", f"time_{ours}"
     unit = mapping.timestamp
     if unit != "auto":
@@ -200,9 +200,14 @@ def _shifted(expression: str, mapping: TableMapping) -> str:
 
 def _value(raw: Raw, place: int, ours: str, kind: pa.DataType, mapping: TableMapping) -> str:
     column, given = f"c{place}", raw.table.schema.field(place).type
+    if pa.types.is_nested(given) and not (pa.types.is_list(kind) and _of_texts(given)):
+        return f"to_json({column})::VARCHAR"
     if ours in _IDS:
         if pa.types.is_floating(given):
-            return f"coalesce(TRY_CAST({column} AS HUGEINT)::VARCHAR, {column}::VARCHAR)"
+            # The software that wrote them knows missing values among decimals only.
+            whole = f"CASE WHEN {column} = trunc({column}) THEN TRY_CAST({column} AS HUGEINT) END"
+            text = f"coalesce(({whole})::VARCHAR, {column}::VARCHAR)"
+            return f"CASE WHEN NOT isnan({column}) THEN {text} END"
         if pa.types.is_integer(given):
             return f"{column}::VARCHAR"
         return whole_id(f"{column}::VARCHAR")
@@ -257,6 +262,11 @@ def _with_lists(table: pa.Table, ours: str, separator: str) -> pa.Table:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return table
     return table.set_column(place, ours, parse_lists(table[ours], separator))
+
+
+def _of_texts(kind: pa.DataType) -> bool:
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return listed and not pa.types.is_nested(kind.value_type)
 
 
 def _is_number(kind: pa.DataType) -> bool:

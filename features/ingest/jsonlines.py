@@ -2,6 +2,8 @@
 
 import ast
 import json
+import re
+import warnings
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
@@ -14,6 +16,7 @@ from features.ingest.raw import Raw, named
 from features.ingest.values import text as text_of
 
 _BATCH: Final = 100_000
+_LONG: Final = re.compile(r"[0-9]{19}")
 NOT_AN_OBJECT: Final = "the line is not a JSON object"
 
 
@@ -50,9 +53,15 @@ def read_json_lines(stream: BinaryIO, explode: str | None, encoding: str, where:
         if rows >= _BATCH:
             flush()
     flush()
-    if not batches and not rejected:
-        raise IngestError(f"{where}: the file holds no rows")
-    table = pa.concat_tables(batches, promote_options="default") if batches else pa.table({})
+    if not batches:
+        if not rejected:
+            raise IngestError(f"{where}: the file holds no rows")
+        line, text, _ = rejected[0]
+        raise IngestError(
+            f"{where}: no line is a JSON object; line {line} is '{text[:60]}'. Bring one object a "
+            "line, or one list of objects"
+        )
+    table = pa.concat_tables(batches, promote_options="default")
     return named(table, rejected)
 
 
@@ -79,18 +88,26 @@ def _objects(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[int,
 
 
 def _value(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return json.loads(text)  # NaN and huge numbers
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(text.strip())  # old dumps of Amazon and Steam
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+    """None for what is no JSON, nor a literal of Python as in old dumps of Amazon and Steam."""
+    if not _LONG.search(text):  # which orjson rounds
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+    for read in (json.loads, _literal):  # the first takes NaN and huge numbers, too
+        try:
+            value = read(text.strip().rstrip(","))  # a line of a list that was taken apart
+            json.dumps(value, ensure_ascii=False, default=str).encode()  # no half characters
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return value
+    return None
+
+
+def _literal(text: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.literal_eval(text)
 
 
 def _exploded(value: dict[str, Any], explode: str | None) -> Iterator[dict[str, str | None]]:

@@ -8,7 +8,8 @@ from features.ingest.errors import IngestError
 from features.ingest.lists import parse_lists
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import ERROR, RAW, REJECTED
-from features.ingest.sql import literal, with_point
+from features.ingest.refusals import FLAG, PRICE
+from features.ingest.sql import flag, literal, with_point
 from features.log import connect
 from features.schema import ITEM
 
@@ -35,7 +36,12 @@ def fold(table: pa.Table, mapping: TableMapping) -> pa.Table:
     """
     connection = connect()
     time = "received_at" if "received_at" in table.column_names else "NULL::BIGINT"
-    connection.register("properties", table)
+    connection.register("given", table)
+    # A value that cannot be read is its own fault, and not that of every version after it.
+    connection.execute(
+        f"CREATE VIEW properties AS SELECT * REPLACE (coalesce({ERROR}, {_wrong(mapping)}) "
+        f"AS {ERROR}) FROM given"
+    )
     names = ", ".join(literal(name) for name in mapping.properties.values())
     said = ", ".join(
         f"arg_max(nullif(trim({VALUE}), ''), place) FILTER ({PROPERTY} = {literal(name)}) AS {ours}"
@@ -44,7 +50,7 @@ def fold(table: pa.Table, mapping: TableMapping) -> pa.Table:
     carried = ", ".join(
         f"last_value({ours} IGNORE NULLS) OVER until AS {ours}" for ours in mapping.properties
     )
-    read = ", ".join(_read(ours, mapping) for ours in mapping.properties)
+    read = ", ".join(f"{_read(ours, ours, mapping)} AS {ours}" for ours in mapping.properties)
     raw = ", ".join(f"{literal(ours)}, {ours}" for ours in ("item_id", *mapping.properties))
     constants = ", ".join(
         f"{literal(value)} AS {ours}"
@@ -84,9 +90,25 @@ def fold(table: pa.Table, mapping: TableMapping) -> pa.Table:
     return pa.concat_tables([versions, left.cast(REJECTED)], promote_options="default")
 
 
-def _read(ours: str, mapping: TableMapping) -> str:
+def _read(text: str, ours: str, mapping: TableMapping) -> str:
     if not pa.types.is_floating(ITEM.field(ours).type):
-        return ours
+        return text
     # RetailRocket writes a number as n277200.000.
-    number = rf"regexp_replace({ours}, '^n(-?[0-9])', '\1')"
-    return f"{with_point(number) if mapping.decimal == ',' else number} AS {ours}"
+    number = rf"regexp_replace({text}, '^n(-?[0-9])', '\1')"
+    return with_point(number) if mapping.decimal == "," else number
+
+
+def _wrong(mapping: TableMapping) -> str:
+    """SQL: why a row's value cannot be that of the property it names."""
+    price = f"TRY_CAST({_read(VALUE, 'price', mapping)} AS DOUBLE)"
+    bad = {
+        "price": (f"{price} IS NULL OR NOT isfinite({price}) OR {price} < 0", PRICE),
+        "available": (f"{flag(VALUE)} IS NULL", FLAG),
+    }
+    cases = " ".join(
+        f"WHEN {PROPERTY} = {literal(mapping.properties[ours])} AND trim({VALUE}) <> '' "
+        f"AND ({wrong}) THEN '{why}'"
+        for ours, (wrong, why) in bad.items()
+        if ours in mapping.properties
+    )
+    return f"CASE {cases} END" if cases else "NULL"

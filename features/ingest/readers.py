@@ -59,7 +59,7 @@ def read_sql(url: str, mapping: TableMapping) -> Raw:
     if not rows:
         raise IngestError(f"{_without_password(url)}: {mapping.path} holds no rows")
     columns = [_column([row[place] for row in rows]) for place in range(len(names))]
-    return named(pa.table(columns, names=names))
+    return named(_known(pa.table(columns, names=names)))
 
 
 def _column(values: list[object]) -> pa.Array:
@@ -72,10 +72,31 @@ def _column(values: list[object]) -> pa.Array:
 
 def _read_parquet(path: Path) -> Raw:
     try:
-        return named(pq.read_table(path))
+        return named(_known(pq.read_table(path)))
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise IngestError(f"{path}: not a readable Parquet file ({reason})") from None
+
+
+def _known(table: pa.Table) -> pa.Table:
+    """Columns of types that the rules know: of bytes the text, of others the text of each value."""
+    names, columns = table.column_names, [_as_text(column) for column in table.columns]
+    return pa.Table.from_arrays(columns, names=names)
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind, types = column.type, pa.types
+    binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    if any(is_kind(kind) for is_kind in binary):
+        try:
+            return column.cast(pa.binary()).cast(pa.string())
+        except pa.ArrowInvalid:
+            return column
+    unknown = (types.is_decimal256, types.is_float16, types.is_time, types.is_duration)
+    if not any(is_kind(kind) for is_kind in unknown):
+        return column
+    values = [None if value is None else str(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(values, pa.string())])
 
 
 def _without_password(url: str) -> str:

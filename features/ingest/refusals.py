@@ -30,6 +30,9 @@ EARLIEST: Final = 365 * DAY
 #: Event types that say nothing without a value.
 VALUED: Final = (EventType.RATING, EventType.WATCH)
 
+#: Of two rows of an item at one time, the later one where it says something else.
+SECOND: Final = "another row of the item at the same time"
+
 #: Why a row is set aside that repeats one which is stored. That is no fault: an export that holds
 #: all of history brings its old rows every time.
 DUPLICATE: Final = "duplicate"
@@ -51,7 +54,8 @@ _NO_ID: Final = {
 }
 _ANY: Final = "|".join(f"({pattern})" for pattern in _NO_ID.values())
 _TEXTS: Final = ("title", "description", "image", "audio", "attributes")
-_PRICE: Final = "price is not a number of at least 0"
+FLAG: Final = "available is neither true nor false"
+PRICE: Final = "price is not a number of at least 0"
 _UNSET: Final = "timestamp is before 1971, as one that is unset or in another unit"
 
 
@@ -170,9 +174,9 @@ def item_refusal(item: Mapping[str, Any], now: int) -> str | None:
     if any(_long(item.get(name)) for name in _TEXTS):
         return _LONG_TEXT
     if price is not None and not (math.isfinite(price) and price >= 0):
-        return _PRICE
+        return PRICE
     if available is not None and not isinstance(available, bool):
-        return "available is neither true nor false"
+        return FLAG
     if created is not None and not (
         isinstance(created, int) and FIRST_MOMENT <= created <= LAST_MOMENT
     ):
@@ -191,8 +195,8 @@ ITEM_RULES: Final = f"""CASE
     {_id_rules("item_id")}
     {_text_rules(*_TEXTS)}
     WHEN raw_price IS NOT NULL AND (price IS NULL OR NOT isfinite(price) OR price < 0)
-        THEN '{_PRICE}'
-    WHEN bad_flag THEN 'available is neither true nor false'
+        THEN '{PRICE}'
+    WHEN bad_flag THEN '{FLAG}'
     WHEN raw_created IS NOT NULL AND (created_at IS NULL
         OR created_at NOT BETWEEN {FIRST_MOMENT} AND {LAST_MOMENT}) THEN 'created_at is not a time'
     WHEN received_at IS NULL THEN 'received_at is not a time'

@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from features.ingest.raw import ERROR, RAW, REPEATS
-from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, USER_RULES
+from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, SECOND, USER_RULES
 from features.ingest.sql import flag
 from features.log import connect
 from features.schema import EVENT, ITEM, USER
@@ -105,11 +105,11 @@ def validate_items(
     """Item versions that can be used, and the others with the reason; see `validate_events`.
 
     earlier: the versions that the log has already. An item without `received_at` was known when it
-    was created, or at `now`. Two versions of an item at one time are duplicates, and so is one that
-    the log has. since, µs: the source does not say when it knew what. Then an item that the log has
-    not described yet was known since then; what repeats the newest description that the log has is
-    a duplicate, as are older ones beside it; any other one is known from `now` on, and so is one
-    that is to be created later.
+    was created, or at `now`. Of two rows of an item at one time the first is the version, whenever
+    they are brought again; one that the log has is a duplicate. since, µs: the source does not say
+    when it knew what. Then an item that the log has not described yet was known since then; what
+    repeats the newest description that the log has is a duplicate, as are older ones beside it;
+    any other one is known from `now` on, and so is one that is to be created later.
     """
     connection = connect()
     _register(connection, table, ITEM)
@@ -145,7 +145,7 @@ def validate_items(
             SELECT * REPLACE (CASE
                 WHEN {since is not None} AND item_id IN (SELECT item_id FROM earlier) THEN {now}
                 WHEN {since is not None} THEN least(received_at, {now})
-                ELSE received_at END AS received_at)
+                ELSE received_at END AS received_at), received_at AS given_at
             FROM described
         ),
         repeated AS (
@@ -153,16 +153,20 @@ def validate_items(
                 SELECT item_id, arg_max(content, received_at) AS content FROM earlier
                 GROUP BY item_id
             ) USING (item_id, content)
-        )
-        SELECT *, item_id || ' ' || received_at AS version_id, coalesce(
-            {ITEM_RULES.format(now=now)},
-            CASE WHEN {since is not None}
+        ),
+        ruled AS (SELECT *, {ITEM_RULES.format(now=now)} AS rule FROM dated)
+        SELECT *, item_id || ' ' || received_at AS version_id, CASE
+            WHEN rule IS NOT NULL THEN rule
+            WHEN {since is not None}
                  AND item_id IN (SELECT item_id FROM repeated)
                  AND (item_id, content) IN (SELECT (item_id, content) FROM earlier)
                  OR (item_id, content, received_at)
                  IN (SELECT (item_id, content, received_at) FROM earlier)
-            THEN '{DUPLICATE}' END) AS reason
-        FROM dated
+            THEN '{DUPLICATE}'
+            WHEN content <> first_value(content) OVER (
+                PARTITION BY item_id, given_at, rule IS NULL ORDER BY place)
+            THEN '{SECOND}' END AS reason
+        FROM ruled
         """
     )
     return _outcome(connection, ITEM, "version_id", "received_at, item_id", first_offset, None)

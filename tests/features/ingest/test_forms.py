@@ -1,8 +1,11 @@
 """Forms in which people have data beside one clean table: lists, JSON, properties, repeats."""
 
 import json
+import warnings
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -36,6 +39,27 @@ def test_a_later_catalogue_does_not_rewrite_what_was_known(tmp_path: Path) -> No
     assert bring(catalogue, tmp_path / "log", first=20)[1].reasons == {"duplicate": 3}
 
 
+def test_two_rows_of_an_item_are_told_and_bringing_them_again_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "items.csv", "item_id,title", "a,A", "a,A", "a,B", "b,B")
+    told = {"duplicate": 1, "another row of the item at the same time": 1}
+    assert bring(path, tmp_path / "log")[1].reasons == told
+    again = bring(path, tmp_path / "log", first=10)[1]
+    assert (again.stored, again.reasons) == (0, told | {"duplicate": 3})
+    assert {row["title"] for row in stored(tmp_path / "log", "items")} == {"A", "B"}
+
+
+def test_items_are_known_since_the_first_event_that_can_be_used(tmp_path: Path) -> None:
+    write(tmp_path / "movies.csv", "movieId,title,genres", "1,One,Drama")
+    for time, known in ((S, S), (S * 1000, NOW / 10**6)):
+        rows = ["1,1,4.0,0", f"1,2,4.0,{time}"]
+        write(tmp_path / "ratings.csv", "userId,movieId,rating,timestamp", *rows)
+        bring(tmp_path, tmp_path / str(time))
+        (item,) = stored(tmp_path / str(time), "items")
+        assert item["received_at"].timestamp() == known
+
+
 def test_a_catalogue_comes_without_events(tmp_path: Path) -> None:
     path = write(tmp_path / "products.csv", "sku,name", "a,A", "b,B")
     mapping = {"items": {"path": "products.csv", "columns": {"item_id": "sku", "title": "name"}}}
@@ -54,6 +78,8 @@ def test_a_catalogue_comes_without_events(tmp_path: Path) -> None:
         ("[x, y]", ["x", "y"]),
         ('[["x", "y"], ["x", "z"]]', ["x", "y", "z"]),
         ('[{"id": 1, "name": "x"}, {"id": 2, "name": "y"}]', ["x", "y"]),
+        ('{"z", "y", "x"}', ["z", "y", "x"]),
+        ("{y,x}", ["y", "x"]),
         ("[]", []),
         ("", []),
         ("[broken", ["[broken"]),
@@ -163,6 +189,109 @@ def test_properties_one_a_row_become_versions(tmp_path: Path) -> None:
         (r["categories"], r["available"], r["price"]) for r in stored(tmp_path / "log", "items")
     ]
     assert versions == [(["10"], True, 1200.0), (["10"], False, 1200.0)]
+
+
+def test_a_property_that_cannot_be_read_is_its_own_fault(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "p.csv",
+        "t,i,p,v",
+        f"{S},a,cost,much",
+        f"{S},a,cat,x",
+        f"{S + 5},a,there,maybe",
+        f"{S + 9},a,cat,y",
+    )
+    layout = {
+        "columns": {"item_id": "i", "received_at": "t"},
+        "property": "p",
+        "property_value": "v",
+        "properties": {"categories": "cat", "available": "there", "price": "cost"},
+    }
+    _, items = bring(path, tmp_path / "log", {"items": layout})
+    assert (items.stored, items.reasons) == (
+        2,
+        {"price is not a number of at least 0": 1, "available is neither true nor false": 1},
+    )
+
+
+def test_columns_of_any_type_are_read(tmp_path: Path) -> None:
+    names = {"user_id": ["u", "v"], "item_id": ["i", "j"], "event_type": ["click", "view"]}
+    times = pa.array([S, S + 1], pa.int64())
+    odd = {
+        "bytes": pa.array([b"\xff\x00", None]),
+        "wide": pa.array([Decimal(1), None], pa.decimal256(60, 2)),
+        "half": pa.array(np.array([1, 2], np.float16)),
+        "clock": pa.array([1, None], pa.time32("s")),
+        "span": pa.array([1, None], pa.duration("s")),
+        "deep": pa.array([[{"a": [1]}], None]),
+        "map": pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64())),
+        "nothing": pa.nulls(2),
+    }
+    mapping = {"events": {"columns": {name: name for name in (*names, "timestamp")}}}
+    path = tmp_path / "events.parquet"
+    pq.write_table(pa.table(names | {"timestamp": times} | odd), path)
+    assert bring(path, tmp_path / "log", mapping)[0].stored == 2
+    for name in ("bytes", "clock", "span", "map", "nothing"):
+        for ours in ("user_id", "timestamp"):
+            pq.write_table(pa.table(names | {"timestamp": times} | {ours: odd[name]}), path)
+            report, _ = bring(path, tmp_path / f"{name}-{ours}")
+            assert report.rows == 2
+
+
+def test_ids_are_the_same_whatever_type_their_column_has(tmp_path: Path) -> None:
+    ids: dict[str, tuple[pa.Array, list[str]]] = {
+        "bytes": (pa.array([b"a", "é".encode()]), ["a", "é"]),
+        "decimals": (pa.array([1.5, 2.5, 7.0, float("nan")]), ["1.5", "2.5", "7"]),
+        "lists": (pa.array([["a", "b"], []]), []),
+        "flags": (pa.array([True, False]), []),
+    }
+    for name, (column, expected) in ids.items():
+        size = len(column)
+        rest = {"user_id": ["u"] * size, "event_type": ["view"] * size, "timestamp": [S] * size}
+        pq.write_table(pa.table(rest | {"item_id": column}), tmp_path / "events.parquet")
+        report, _ = bring(tmp_path / "events.parquet", tmp_path / name)
+        assert report.rows == size
+        assert sorted(row["item_id"] for row in stored(tmp_path / name)) == expected
+
+
+def test_categories_of_any_type_are_read(tmp_path: Path) -> None:
+    for place, column in enumerate(
+        [
+            pa.array([["x", "y"]], pa.list_(pa.string(), 2)),
+            pa.array([[{"id": 1, "name": "x"}, {"id": 2, "name": "y"}]]),
+            pa.array([[["x"], ["y", "x"]]]),
+            pa.array(["x|y"]).dictionary_encode(),
+        ]
+    ):
+        pq.write_table(pa.table({"item_id": ["a"], "categories": column}), tmp_path / "i.parquet")
+        bring(tmp_path / "i.parquet", tmp_path / str(place))
+        assert stored(tmp_path / str(place), "items")[0]["categories"] == ["x", "y"]
+
+
+def test_json_lines_of_odd_software_lose_nothing(tmp_path: Path) -> None:
+    row = {"user_id": 10**20 + 1, "item_id": "i", "event_type": "click", "timestamp": S}
+    path = write(
+        tmp_path / "events.jsonl",
+        json.dumps(row) + ",",
+        json.dumps(row | {"user_id": 10**20 + 2}),
+        json.dumps(row | {"user_id": "\ud800"}),
+        json.dumps(row | {"user_id": float("nan")}),
+        "{'user_id': '\\d', 'item_id': 'i', 'event_type': 'click', 'timestamp': 1735689600}",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report, _ = bring(path, tmp_path / "log")
+    assert (report.rows, report.stored) == (5, 3)
+    assert {row["user_id"] for row in stored(tmp_path / "log")} == {
+        "100000000000000000001",
+        "100000000000000000002",
+        "\\d",
+    }
+
+
+@pytest.mark.parametrize("lines", [["{", '"a": 1', "}"], ["user_id,item_id", "u,i"], ["[1]x"]])
+def test_a_file_without_any_object_is_one_error(tmp_path: Path, lines: list[str]) -> None:
+    said = refused(write(tmp_path / "events.json", *lines))
+    assert "no line is a JSON object" in said or "begins like a JSON list" in said
 
 
 def test_json_lines_are_read_with_lists_numbers_and_what_lies_within(tmp_path: Path) -> None:
