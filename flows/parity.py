@@ -127,8 +127,8 @@ def measure(
 
     challenger: the release that was made of them. Batch features and scores of a release with
     another definition of the features, and histories of one with another rule for ratings, are not
-    compared, nor what was served without the online store. Raises ReleaseError where a release that
-    served is not to be had.
+    compared, nor scores of requests before the windows, nor what was served without the online
+    store. Raises ReleaseError where a release that served is not to be had.
     """
     known = set(pq.read_table(split / "users.parquet")["user_id"].to_pylist())
     by_release: dict[str | None, list[tuple[str, Context]]] = {}
@@ -244,7 +244,10 @@ def _parts(
         yield part, fair[part], differs, says[part]
     if release is not None:
         whole = release.history_length <= rules.history_length
-        yield _scores(log, release, contexts, offline, batch & own & whole)
+        # What items were before the windows is not kept in the split.
+        fit_end = Windows.read(log.split / "windows.json").fit_end
+        lately = np.array([logged.timestamp >= fit_end for logged in contexts])
+        yield _scores(log, release, contexts, offline, batch & own & whole & lately)
 
 
 def _scores(
