@@ -138,8 +138,10 @@ def ingest(
         else:
             where = source if "://" in source else Path(source)
             stored = consumer.ingest_source(rollout.engine, place, where, wall_clock(), held.fence)
+    kinds = [f"{stored.events} events", f"{stored.items} items"]
+    kinds += [f"{stored.users} users"] if stored.users else []
     print(
-        f"{stored.events} events and {stored.items} items stored, {stored.quarantined} rows "
+        f"{', '.join(kinds[:-1])} and {kinds[-1]} stored, {stored.quarantined} rows "
         f"quarantined; data version {stored.version}"
     )
     for line in reasons.lines(stored.reasons):

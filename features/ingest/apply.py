@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from features.ingest.errors import IngestError
+from features.ingest.errors import IngestError, in_one_line
 from features.ingest.impressions import check_not_lists, expand
 from features.ingest.lists import parse_list, parse_lists
 from features.ingest.mapping import TableMapping
@@ -27,6 +27,7 @@ _NEEDED = {
 _IDS = ("user_id", "item_id", "event_id", "request_id", "placement")
 
 
+@in_one_line
 def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> pa.Table:
     """`raw` with our column names: those of `schema` that the mapping or the source gives.
 
@@ -71,6 +72,7 @@ def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> pa
     return table
 
 
+@in_one_line
 def whole(
     tables: list[pa.Table], mapping: TableMapping, schema: pa.Schema, source: str
 ) -> pa.Table:

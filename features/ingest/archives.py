@@ -142,5 +142,5 @@ def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
         for member in archive.infolist()
         if not member.is_dir()
         and not member.filename.startswith("__MACOSX/")
-        and Path(member.filename).name != ".DS_Store"
+        and not Path(member.filename).name.startswith((".DS_Store", "._"))
     ]

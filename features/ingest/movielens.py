@@ -6,6 +6,7 @@ of its tags was.
 """
 
 import json
+from codecs import BOM_UTF8
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -56,7 +57,8 @@ def detect(folder: Path) -> str | None:
     ratings = folder / "ratings.csv"
     if ratings.is_file():
         with ratings.open("rb") as file:
-            alone = file.readline(100).strip() == b"userId,movieId,rating,timestamp"
+            first = file.readline(100).removeprefix(BOM_UTF8).replace(b'"', b"").strip()
+        alone = first == b"userId,movieId,rating,timestamp"
         return "csv" if alone or (folder / "movies.csv").is_file() else None
     return None
 

@@ -130,7 +130,8 @@ def _files(path: Path, name: str, mapping: Mapping) -> list[Path]:
     if pattern is not None:
         if Path(pattern).is_absolute():
             raise IngestError(f"{path}: '{pattern}' of the mapping: name it relative to the folder")
-        found = sorted(file for file in path.glob(pattern) if file.is_file())
+        files = (file for file in path.glob(pattern) if file.is_file())
+        found = sorted(file for file in files if not file.name.startswith("."))
         if not found:
             raise IngestError(f"{path}: no file matches '{pattern}' of the mapping's {name}")
         return found

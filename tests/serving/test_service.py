@@ -29,6 +29,7 @@ class Service:
     """A running service, its database and two releases; the first one is the champion."""
 
     client: httpx.Client
+    home: Path
     log: FeedbackLog
     releases: tuple[str, str]
 
@@ -52,7 +53,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Iterato
     engine = connect(f"sqlite:///{home / 'rondo.db'}")
     channels.move(engine, "champion", ids[0], 0, None, now=NOW)
     with serving(from_checkout(), checkout, home, {"RONDO_CLOCK": "request"}) as client:
-        yield Service(client, FeedbackLog(engine), (ids[0], ids[1]))
+        yield Service(client, home, FeedbackLog(engine), (ids[0], ids[1]))
     engine.dispose()
 
 
@@ -126,6 +127,15 @@ def test_a_bad_question_is_answered_with_what_is_wrong(
 def test_text_that_is_no_json_is_a_client_error(service: Service) -> None:
     response = service.client.post("/recommend", content=b"\xff{", headers=HEADERS)
     assert response.status_code == 400
+
+
+def test_a_bad_question_is_one_line_in_the_log_without_what_was_sent(service: Service) -> None:
+    service.post("/recommend", {"user_id": ["my secret"]})
+    said = (service.home / "service.log").read_text()
+    assert "refused: " in said
+    assert "/recommend" in said
+    assert "Traceback" not in said
+    assert "my secret" not in said
 
 
 def test_virtual_time_must_be_given_where_it_is_asked_for(service: Service) -> None:

@@ -152,6 +152,23 @@ def test_a_column_and_a_constant_for_one_thing_are_one_line(tmp_path: Path) -> N
     )
 
 
+def test_movielens_ratings_with_a_mark_are_recognised_alone(tmp_path: Path) -> None:
+    text = f'"userId","movieId","rating","timestamp"\n1,2,4.5,{S}\n'
+    (tmp_path / "ratings.csv").write_bytes(text.encode("utf-8-sig"))
+    assert bring(tmp_path, tmp_path / "log")[0].stored == 1
+
+
+def test_what_a_mac_puts_beside_a_file_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "one.csv", "uid,iid,action,at", f"u,i,click,{S}")
+    (tmp_path / "._one.csv").write_bytes(b"\0\5\x16\7")
+    mapping = {"events": EVENTS | {"path": "*.csv"}}
+    assert bring(tmp_path, tmp_path / "log", mapping)[0].stored == 1
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        for name in ("one.csv", "._one.csv"):
+            archive.write(tmp_path / name, name)
+    assert bring(tmp_path / "both.zip", tmp_path / "two", {"events": EVENTS})[0].stored == 1
+
+
 def test_movielens_titles_keep_their_accents_in_either_encoding(tmp_path: Path) -> None:
     write(tmp_path / "ratings.dat", f"1::1::0.5::{S}")
     for encoding in ("utf-8", "latin-1"):

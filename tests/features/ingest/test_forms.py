@@ -237,6 +237,13 @@ def test_columns_of_any_type_are_read(tmp_path: Path) -> None:
             assert report.rows == 2
 
 
+def test_a_type_that_nothing_here_reads_is_one_line(tmp_path: Path) -> None:
+    names = {"user_id": ["u"], "item_id": ["i"], "event_type": ["click"], "timestamp": [S]}
+    wide = pa.array([[Decimal(1)]], pa.list_(pa.decimal256(60, 2)))
+    pq.write_table(pa.table(names | {"query": wide}), tmp_path / "events.parquet")
+    assert "events.parquet: cannot be read (" in refused(tmp_path / "events.parquet")
+
+
 def test_ids_are_the_same_whatever_type_their_column_has(tmp_path: Path) -> None:
     ids: dict[str, tuple[pa.Array, list[str]]] = {
         "bytes": (pa.array([b"a", "é".encode()]), ["a", "é"]),
