@@ -12,6 +12,7 @@ import yaml
 from typer.main import get_command
 
 from features.settings import Settings
+from features.stage import TIME_LIMIT_VARIABLE
 from training.transformer.config import RunOptions
 
 TOOLS = ("make", "rondo", "dvc", "prefect", "bentoml")
@@ -135,6 +136,7 @@ def test_relative_links_lead_somewhere(checkout: Path) -> None:
 def test_every_rondo_setting_in_the_documents_is_a_setting(checkout: Path) -> None:
     known = {f"RONDO_{name.upper()}" for name in Settings.model_fields}
     known |= {f"RONDO_TRAIN_{name.upper()}" for name in RunOptions.model_fields}
+    known.add(TIME_LIMIT_VARIABLE)
     for document in documents(checkout):
         found = set(re.findall(r"\b(RONDO_[A-Z_]*[A-Z])\b", document.read_text()))
         assert found <= known, document
