@@ -18,7 +18,8 @@ import psutil  # type: ignore[import-untyped]
 def serving(
     command: list[str], cwd: Path, home: Path, settings: Mapping[str, str], seconds: float = 120
 ) -> Iterator[httpx.Client]:
-    """A client of `command --port …`, once it is ready; the process group ends with the block."""
+    """A client of `command`, once it is ready, on a port that the environment tells it; the process
+    group ends with the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -28,11 +29,12 @@ def serving(
         "RONDO_HOME": str(home),
         "BENTOML_HOME": str(home / "bentoml"),
         "OMP_NUM_THREADS": "1",
+        "BENTOML_PORT": str(port),
         **settings,
     }
     with (home / "service.log").open("w") as output:
         process = subprocess.Popen(
-            [*command, "--port", str(port)],
+            command,
             cwd=cwd,
             env=environment,
             stdout=output,

@@ -1,6 +1,7 @@
 """A Bento serves its release from an environment that holds nothing else."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -47,13 +48,23 @@ def test_a_bento_needs_nothing_that_trains_or_orchestrates(checkout: Path) -> No
 def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel_to_s3(
     checkout: Path, tmp_path: Path, s3: S3
 ) -> None:
-    """Its own release first; then one that is only in S3, as its local cache is empty."""
+    """Its own release first, the champion in S3 of when it was built; then another one that is only
+    there, as its local cache is empty."""
     releases = s3.bucket("followed") + "/releases"
-    first = make_release(tmp_path / "first")
+    make_release(tmp_path / "first")
     second = make_release(tmp_path / "second", seed=2)
-    store = {"BENTOML_HOME": str(tmp_path / "bentoml")}
-    command = [sys.executable, "-m", "serving.bento", str(tmp_path / "first")]
-    assert "built rondo:" in run(["env", "-C", str(checkout), *command], **store)
+    first = release.publish(tmp_path / "first", releases)
+    shutil.rmtree(tmp_path / "first")
+    builder = {
+        "BENTOML_HOME": str(tmp_path / "bentoml"),
+        "RONDO_HOME": str(tmp_path / "builder"),
+        "RONDO_RELEASES_URL": releases,
+    }
+    engine = connect(f"sqlite:///{tmp_path / 'builder' / 'rondo.db'}")
+    channels.move(engine, "champion", first, 0, None, now=NOW)
+    engine.dispose()
+    command = [sys.executable, "-m", "serving.bento"]
+    assert "built rondo:" in run(["env", "-C", str(checkout), *command], **builder)
     (bento,) = (path for path in (tmp_path / "bentoml/bentos/rondo").iterdir() if path.is_dir())
 
     python = tmp_path / "venv/bin/python"

@@ -255,3 +255,21 @@ def test_the_champion_changes_without_a_failed_request(service: Service) -> None
     assert {status for status, _, _ in seen} == {200}
     assert {which for _, which, _ in seen} == set(service.releases)
     channels.rollback(engine, "champion", now=NOW)
+
+
+def test_the_environment_says_what_is_followed_where_to_listen_and_how_long_to_repeat(
+    checkout: Path, tmp_path: Path
+) -> None:
+    make_release(tmp_path / "made")
+    identity = release.publish(tmp_path / "made", str(tmp_path / "releases"))
+    engine = connect(f"sqlite:///{tmp_path / 'rondo.db'}")
+    channels.move(engine, "canary", identity, 0, None, now=NOW)
+    engine.dispose()
+    settings = {"BENTOML_HOST": "0.0.0.0", "RONDO_REPEAT_MINUTES": "0"}
+    for channel, followed in (("canary", identity), ("", None)):
+        own = settings | {"RONDO_CHANNEL": channel}
+        with serving(from_checkout(), checkout, tmp_path, own) as client:
+            assert addresses(client.base_url.port or 0) == {"0.0.0.0"}
+            answers = [client.post("/recommend", json={"user_id": "u"}).json() for _ in range(2)]
+            assert {answer["release"] for answer in answers} == {followed}
+            assert not any(answer["repeat"] for answer in answers)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from features.settings import Settings
@@ -67,6 +68,7 @@ def test_a_run_killed_between_epochs_resumes_to_the_same_weights(workspace: Path
 
     output = finish(start(workspace, "killed"))
     assert "12 epochs" in output
+    assert json.loads((workspace / "out/fit.json").read_text())["options"]["threads"] == 1
     assert digest(workspace) == unbroken
     assert not list(checkpoints.iterdir())
 
@@ -158,3 +160,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_without_output(tmp_path: Path) 
     with pytest.raises(FitError, match=r"not finite.*fit.learning_rate \(now 1e\+30\)"):
         run(tmp_path, dataclasses.replace(PARAMS, learning_rate=1e30))
     assert not (tmp_path / "transformer").exists()
+
+
+def test_a_gpu_is_used_where_it_is_asked_for_or_said_to_be_missing(workspace: Path) -> None:
+    process = start(workspace, "home", accelerator="gpu")
+    output, _ = process.communicate(timeout=280)
+    assert (process.returncode == 0) == torch.cuda.is_available()
+    assert process.returncode == 0 or "No supported gpu backend found" in output.splitlines()[-1]
