@@ -1,7 +1,7 @@
 """Do the values that were served equal those that training would compute for the same moment?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,6 @@ from features.ragged import Ints
 from features.requests import Requests
 from features.snapshots import Snapshots
 from features.training_set import queries_at
-
-
-@dataclass(frozen=True)
-class Parity:
-    """requests: how many were compared; mismatches: by part, how many requests differ in it."""
-
-    requests: int
-    mismatches: dict[str, int]
-
-    @property
-    def share(self) -> float:
-        """Share of requests that differ in the worst part; NaN without requests."""
-        if self.requests == 0:
-            return float("nan")
-        return max(self.mismatches.values()) / self.requests
 
 
 def offline_requests(
@@ -82,22 +67,14 @@ def offline_requests(
     )
 
 
-def compare(served: Requests, offline: Requests, tolerance: float = 1e-5) -> Parity:
-    """Compare two views of the same requests over the same catalogue, row by row.
-
-    Parts: user_features and item_features (relative tolerance, NaN equals NaN), impressed, history
-    (items, event types and times; events of one moment in any order), hidden (as a set).
-    """
-    different = user_parts(served, offline, tolerance) | {
-        "item_features": _item_differs(served, offline, tolerance)
-    }
-    return Parity(len(served), {name: int(rows.sum()) for name, rows in different.items()})
-
-
 def user_parts(
     served: Requests, offline: Requests, tolerance: float = 1e-5
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """The parts of `compare` that are the user's own: which requests differ, bool [n] each."""
+    """In which requests two views of the same ones, over the same catalogue, differ: bool [n] each.
+
+    user_features (relative tolerance, NaN equals NaN), impressed, history (items, event types and
+    times; events of one moment in any order), hidden (as a set).
+    """
     return {
         "user_features": _differs(served.user_features, offline.user_features, tolerance),
         "impressed": _rows_differ(_impressed(served), _impressed(offline)),
@@ -112,18 +89,6 @@ def _differs(
     equal = np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
     rows: npt.NDArray[np.bool_] = np.all(equal.reshape(len(a), -1), axis=1)
     return np.logical_not(rows)
-
-
-def _item_differs(served: Requests, offline: Requests, tolerance: float) -> npt.NDArray[np.bool_]:
-    pairs, rows = np.unique(
-        np.stack([served.snapshot, offline.snapshot]), axis=1, return_inverse=True
-    )
-    differs = [
-        _differs(served.item_features[a][None], offline.item_features[b][None], tolerance)[0]
-        for a, b in pairs.T
-    ]
-    result: npt.NDArray[np.bool_] = np.array(differs, dtype=np.bool_)[rows.reshape(-1)]
-    return result
 
 
 def _rows_differ(a: list[list[Any]], b: list[list[Any]]) -> npt.NDArray[np.bool_]:

@@ -227,11 +227,6 @@ class FeedbackLog:
         with reading(self.engine) as connection:
             return int(connection.execute(query).scalar_one())
 
-    def dead_letter(self, event_id: str | None, reason: str, payload: Any, now: int) -> None:
-        """Store one invalid event with the reason. `now` in µs."""
-        row = {"event_id": event_id, "reason": reason, "payload": payload, "received_at": now}
-        self.append(dead=[row])
-
     def dead_letters(self, limit: int = 1000) -> list[dict[str, Any]]:
         """The newest dead letters, newest first; `payload` decoded."""
         table = tables.dead_letters

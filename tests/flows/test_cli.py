@@ -49,7 +49,8 @@ def test_an_empty_installation_says_what_to_do(tmp_path: Path) -> None:
 def test_status_tells_refused_feedback_by_reason(rollout: Rollout) -> None:
     log = FeedbackLog(rollout.engine)
     for number, reason in enumerate(["item_id is missing", "a rating has no value"] * 2 + ["late"]):
-        log.dead_letter(f"e{number}", reason, {}, number)
+        row = {"event_id": f"e{number}", "reason": reason, "payload": {}, "received_at": number}
+        log.append(dead=[row])
     told = rondo(rollout.settings.root, "status").stdout.splitlines()
     first = told.index("refused     5 events kept as dead letters")
     assert told[first + 1 : first + 4] == [

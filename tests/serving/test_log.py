@@ -233,7 +233,17 @@ def test_users_after_names_those_whose_history_has_changed(engine: sa.Engine) ->
 
 def test_dead_letters_keep_the_reason_and_whatever_was_sent(engine: sa.Engine) -> None:
     log = FeedbackLog(engine)
-    log.dead_letter("bad\0id" + "x" * 500, "why \0\ud800", {"event_id": "\ud800\0", "n": 1}, T0)
+    event_id, payload = "bad\0id" + "x" * 500, {"event_id": "\ud800\0", "n": 1}
+    log.append(
+        dead=[
+            {
+                "event_id": event_id,
+                "reason": "why \0\ud800",
+                "payload": payload,
+                "received_at": T0,
+            }
+        ]
+    )
     (letter,) = log.dead_letters()
     assert letter["reason"] == "why ??"
     assert letter["payload"] == {"event_id": "\ud800\0", "n": 1}

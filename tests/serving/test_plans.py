@@ -57,7 +57,7 @@ def test_no_write_and_no_request_reads_a_table_that_grows_from_end_to_end(
     log = FeedbackLog(full)
     with recorded(full) as plans:
         last = log.append(slates=[rolled(5_000)], events=[event("new")]).last_offset
-        log.dead_letter("bad", "why", {}, T0)
+        log.append(dead=[{"event_id": "x", "reason": "bad", "payload": {}, "received_at": T0}])
         assert log.users_after(last - 1) == {"u1"}
         log.recent(["u1", "u2"], 200, 3.0)
         log.slots_of(["r1", "r5000"])
