@@ -32,15 +32,18 @@ class Golden:
 
 
 def choose(requests: Requests, count: int = COUNT) -> Requests:
-    """At most `count` evenly spaced requests of the newest snapshot of item features."""
-    rows = np.flatnonzero(requests.snapshot == requests.snapshot.max(initial=0))
+    """At most `count` evenly spaced requests of one snapshot of item features, which is kept with
+    them: the one that most requests have read, the newest of equals."""
+    read = np.bincount(requests.snapshot, minlength=1)
+    snapshot = len(read) - 1 - int(read[::-1].argmax())
+    rows = np.flatnonzero(requests.snapshot == snapshot)
     places = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)
     chosen = requests.select(rows[places].astype(np.int64))
-    newest = requests.item_features[requests.snapshot.max(initial=0)][None]
+    features = requests.item_features[snapshot][None]
     return Requests(
         **{
             **chosen.__dict__,
-            "item_features": np.ascontiguousarray(newest),
+            "item_features": np.ascontiguousarray(features),
             "snapshot": np.zeros(len(chosen), dtype=np.int32),
         }
     )

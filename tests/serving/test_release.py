@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -142,6 +144,19 @@ def test_other_weights_under_the_same_golden_scores_are_found(copy: Path, tmp_pa
 def test_a_broken_release_has_no_number_but_that_it_does_not_load(copy: Path) -> None:
     (copy / "items.parquet").unlink()
     assert release_checks.release_checks(copy) == {"loads": 0.0}
+
+
+def test_golden_requests_are_of_the_snapshot_that_most_requests_have_read() -> None:
+    """A judge window that ends soon after midnight has hardly any of its newest snapshot."""
+    requests = market.requests(market.random_lists(12))
+    first = requests.item_features[0]
+    features, places = np.stack([first, first + 1]), np.arange(12, dtype=np.int32)
+    of_both = replace(requests, item_features=features, snapshot=places // 11)
+    chosen = golden.choose(of_both)
+    assert chosen.user_ids.tolist() == requests.user_ids[:11].tolist()
+    assert np.array_equal(chosen.item_features[0], first, equal_nan=True)
+    newest = golden.choose(replace(of_both, snapshot=places // 6))
+    assert newest.user_ids.tolist() == requests.user_ids[6:].tolist()
 
 
 def test_golden_requests_saw_what_items_said_before_and_are_reproduced(tmp_path: Path) -> None:
