@@ -128,6 +128,8 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path, path
         raise IngestError(
             f"{path}: {member.filename} grows to {member.file_size:,} bytes; unpack it"
         )
+    if target.exists():
+        raise IngestError(f"{path}: the archive holds {member.filename} twice")
     target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(member) as source, target.open("wb") as file:
         shutil.copyfileobj(source, file)

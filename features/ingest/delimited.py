@@ -80,7 +80,7 @@ def _names(first: str, mapping: TableMapping, separator: str, where: str) -> lis
     _check_separated(first, len(found), mapping, where)
     if not mapping.header:
         return [str(place) for place in range(len(found))]
-    return [name.strip() for name in found]
+    return [name.strip().strip("\ufeff") for name in found]  # a mark that was put before a mark
 
 
 def _check_separated(first: str, width: int, mapping: TableMapping, where: str) -> None:

@@ -1,19 +1,25 @@
 """Lists of what was shown, in one field of an event: each entry becomes events of its own."""
 
+from typing import Final
+
 import pyarrow as pa
 
 from features.ingest.errors import IngestError
 from features.ingest.raw import ERROR
-from features.ingest.sql import literal
+from features.ingest.sql import literal, whole_id
 from features.log import connect
 from features.schema import EventType
+
+#: An entry in the text of a list, as JSON, Python or NumPy write it.
+_WITHIN: Final = r"[^\[\]\x22\x27, ]+"
 
 
 def expand(table: pa.Table, separator: str, outcomes: dict[str, str]) -> pa.Table:
     """An `impression` with its `position` for each entry of `item_id`, and what came of it.
 
     outcomes: what follows an entry's last hyphen to the event it tells (see the mapping); without
-    any the entries are ids as they are. A row whose list is empty stays one row.
+    any the entries are ids as they are. The text of a list is read as that; a row whose list is
+    empty stays one row.
     """
     connection = connect()
     connection.register("lists", table)
@@ -22,12 +28,14 @@ def expand(table: pa.Table, separator: str, outcomes: dict[str, str]) -> pa.Tabl
     cases = " ".join(f"WHEN {literal(mark)} THEN {literal(told)}" for mark, told in known.items())
     told = f"CASE mark {cases} END" if known else f"'{EventType.IMPRESSION}'"
     item = "regexp_replace(entry, '-[^-]*$', '')" if known else "entry"
+    listed = r"regexp_full_match(trim(item_id), '\[.*\]')"
     wrong = "'the entry ends in none of the mapping''s outcomes'"
     found: pa.Table = connection.execute(
         f"""
         WITH split AS (
             SELECT *, row_number() OVER () AS place,
-                   list_filter(string_split(trim(item_id), {literal(separator)}), x -> x <> '')
+                   list_filter(CASE WHEN {listed} THEN regexp_extract_all(item_id, '{_WITHIN}')
+                       ELSE string_split(trim(item_id), {literal(separator)}) END, x -> x <> '')
                        AS entries
             FROM lists
         ),
@@ -37,7 +45,8 @@ def expand(table: pa.Table, separator: str, outcomes: dict[str, str]) -> pa.Tabl
             FROM split
         ),
         said AS (
-            SELECT *, {item} AS item, regexp_extract(entry, '-([^-]*)$', 1) AS mark FROM each
+            SELECT *, {whole_id(item)} AS item, regexp_extract(entry, '-([^-]*)$', 1) AS mark
+            FROM each
         ),
         read AS (SELECT *, {told} AS told FROM said),
         rows AS (

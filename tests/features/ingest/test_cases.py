@@ -254,6 +254,13 @@ def test_a_zip_that_writes_outside_itself_is_refused(tmp_path: Path) -> None:
     assert "a path outside itself" in refused(tmp_path / "evil.zip")
 
 
+def test_a_zip_that_holds_a_file_twice_loses_neither_unseen(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
+        archive.writestr("events.csv", "x")
+        archive.writestr("./events.csv", "y")
+    assert "holds ./events.csv twice" in refused(tmp_path / "twice.zip")
+
+
 def test_a_spreadsheet_or_another_archive_says_what_to_do(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "orders.xlsx", "w") as archive:
         archive.writestr("[Content_Types].xml", "x")

@@ -160,6 +160,17 @@ def test_lists_of_what_was_shown_are_no_ids(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "slate", ["100.0 200 300", '["100", "200", "300"]', "['100' '200' '300']", "[100.0, 200, 300]"]
+)
+def test_a_slate_is_read_in_every_form(tmp_path: Path, slate: str) -> None:
+    row = {"uid": "u", "iid": slate, "action": "impression", "at": S}
+    path = write(tmp_path / "e.jsonl", json.dumps(row))
+    bring(path, tmp_path / "log", {"events": EVENTS | {"impressions": " "}})
+    shown = {row["position"]: row["item_id"] for row in stored(tmp_path / "log")}
+    assert shown == {0: "100", 1: "200", 2: "300"}
+
+
 def test_properties_one_a_row_become_versions(tmp_path: Path) -> None:
     path = write(
         tmp_path / "item_properties.csv",
