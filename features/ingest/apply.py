@@ -13,6 +13,7 @@ from features.ingest.mapping import TableMapping
 from features.ingest.properties import PROPERTY, VALUE, fold
 from features.ingest.properties import check as check_properties
 from features.ingest.raw import ERROR, RAW, REPEATS, Raw
+from features.ingest.spool import Spool, batches, register
 from features.ingest.sql import literal, whole_id, with_point
 from features.ingest.times import NAMES, column_unit, iso_reading, microseconds, reading, unit_of
 from features.log import connect
@@ -28,7 +29,7 @@ _IDS = ("user_id", "item_id", "event_id", "request_id", "placement")
 
 
 @in_one_line
-def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> pa.Table:
+def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> Spool:
     """`raw` with our column names: those of `schema` that the mapping or the source gives.
 
     Times become int64 µs. Adds ERROR (a time that cannot be read, or the reader's own) and RAW,
@@ -38,7 +39,7 @@ def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> pa
     """
     columns = _columns(raw, mapping, schema, source)
     connection = connect()
-    connection.register("source", raw.table)
+    register(connection, "source", raw.table)
     relation = "source"
     selected: list[str] = []
     errors: list[str] = []
@@ -61,23 +62,23 @@ def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> pa
     fields = ", ".join(f"{literal(name)}, c{place}" for place, name in enumerate(raw.names))
     selected.append(f"coalesce({', '.join([*errors, 'NULL', 'NULL'])})::VARCHAR AS {ERROR}")
     selected.append(f"json_object({fields})::VARCHAR AS {RAW}")
-    table: pa.Table = connection.execute(
-        f"SELECT {', '.join(selected)} FROM {relation}"
-    ).to_arrow_table()
-    for ours in columns:
-        if ours in schema.names and pa.types.is_list(schema.field(ours).type):
+    lists = [
+        ours
+        for ours in columns
+        if ours in schema.names and pa.types.is_list(schema.field(ours).type)
+    ]
+    mapped = Spool()
+    for table in batches(connection, f"SELECT {', '.join(selected)} FROM {relation}"):
+        for ours in lists:
             table = _with_lists(table, ours, mapping.list_separator)
-    if raw.rejected.num_rows:
-        table = pa.concat_tables([table, raw.rejected], promote_options="default")
-    return table
+        mapped.add(table)
+    return Spool.joined([mapped, raw.rejected]) if raw.rejected.num_rows else mapped
 
 
 @in_one_line
-def whole(
-    tables: list[pa.Table], mapping: TableMapping, schema: pa.Schema, source: str
-) -> pa.Table:
+def whole(parts: list[Spool], mapping: TableMapping, schema: pa.Schema, source: str) -> Spool:
     """What only all files of a table together say: properties folded, lists shown expanded."""
-    table = pa.concat_tables(tables, promote_options="default")
+    table = Spool.joined(parts)
     if schema == ITEM and mapping.property is not None:
         return fold(table, mapping)
     if schema == EVENT and mapping.impressions is not None:
@@ -85,7 +86,7 @@ def whole(
     if schema == EVENT:
         check_not_lists(table, source)
     if schema == EVENT and mapping.repeats == "keep":
-        return table.append_column(REPEATS, pa.array([True] * table.num_rows))
+        table.add(pa.table({REPEATS: pa.array([], pa.bool_())}))
     return table
 
 
@@ -175,11 +176,10 @@ def _time(
     else:
         # Once a row and kept: the unit needs all rows before any can be read, and both are dear.
         iso, table = f"iso_{ours}", f"times_{ours}"
-        times: pa.Table = connection.execute(
-            f"SELECT {unit_of(text, iso)} AS {found}, {iso} "
+        connection.execute(
+            f"CREATE TABLE {table} AS SELECT {unit_of(text, iso)} AS {found}, {iso} "
             f"FROM (SELECT *, {iso_reading(text)} AS {iso} FROM source)"
-        ).to_arrow_table()
-        connection.register(table, times)
+        )
         relation = f"({relation} POSITIONAL JOIN {table})"
         unit = column_unit(connection, relation, text, found, where)
         known = iso if unit == "iso" else reading(text, unit)

@@ -10,7 +10,8 @@ import pyarrow.csv as csv
 from features.ingest.errors import IngestError
 from features.ingest.lines import LINE, Rows, blocks
 from features.ingest.mapping import TableMapping
-from features.ingest.raw import Raw, named
+from features.ingest.raw import Raw, rejects
+from features.ingest.spool import Spool
 
 #: Stands for a separator of several characters, or outside ASCII.
 UNIT: Final = "\x1f"
@@ -29,8 +30,7 @@ def read_delimited(stream: BinaryIO, mapping: TableMapping, where: str) -> Raw:
     """
     single = len(mapping.separator) == 1 and mapping.separator.isascii()
     separator = mapping.separator if single else UNIT
-    tables: list[pa.Table] = []
-    rejected: list[tuple[int, str, str]] = []
+    table, uneven, unclosed = Spool(), Spool(), Spool()
     names: list[str] = []
     rows, rest = None, ""
     for text, last in blocks(stream, mapping.encoding, where):
@@ -59,15 +59,17 @@ def read_delimited(stream: BinaryIO, mapping: TableMapping, where: str) -> Raw:
         good, count, rest = rows.take(text, last)
         rest += tail
         if count:
-            tables.append(_parsed(good, count, names, separator, mapping, rejected, where))
+            rejected: list[tuple[int, str, str]] = []
+            table.add(_parsed(good, count, names, separator, mapping, rejected, where))
+            uneven.add(rejects(rejected))
+        unclosed.add(
+            rejects([(n, t.replace(UNIT, mapping.separator), r) for n, t, r in rows.rejected])
+        )
+        rows.rejected.clear()
     if rows is None:
         raise IngestError(f"{where}: the file holds no rows")
-    table = pa.concat_tables(tables) if tables else _empty(names)
-    rejected += [
-        (number, text.replace(UNIT, mapping.separator), reason)
-        for number, text, reason in rows.rejected
-    ]
-    return Raw(table, tuple(names), named(_empty([]), rejected).rejected)
+    table.add(_empty(names))
+    return Raw(table, tuple(names), Spool.joined([uneven, unclosed]))
 
 
 def _names(first: str, mapping: TableMapping, separator: str, where: str) -> list[str]:

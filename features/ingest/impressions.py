@@ -2,10 +2,9 @@
 
 from typing import Final
 
-import pyarrow as pa
-
 from features.ingest.errors import IngestError
 from features.ingest.raw import ERROR
+from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import literal, whole_id
 from features.log import connect
 from features.schema import EventType
@@ -14,7 +13,7 @@ from features.schema import EventType
 _WITHIN: Final = r"[^\[\]\x22\x27, ]+"
 
 
-def expand(table: pa.Table, separator: str, outcomes: dict[str, str]) -> pa.Table:
+def expand(table: Rows, separator: str, outcomes: dict[str, str]) -> Spool:
     """An `impression` with its `position` for each entry of `item_id`, and what came of it.
 
     outcomes: what follows an entry's last hyphen to the event it tells (see the mapping); without
@@ -22,7 +21,7 @@ def expand(table: pa.Table, separator: str, outcomes: dict[str, str]) -> pa.Tabl
     empty stays one row.
     """
     connection = connect()
-    connection.register("lists", table)
+    register(connection, "lists", table)
     kept = [n for n in table.column_names if n not in ("item_id", "event_type", "position", ERROR)]
     known = {str(mark): event_type for mark, event_type in outcomes.items()}
     cases = " ".join(f"WHEN {literal(mark)} THEN {literal(told)}" for mark, told in known.items())
@@ -30,8 +29,7 @@ def expand(table: pa.Table, separator: str, outcomes: dict[str, str]) -> pa.Tabl
     item = "regexp_replace(entry, '-[^-]*$', '')" if known else "entry"
     listed = r"regexp_full_match(trim(item_id), '\[.*\]')"
     wrong = "'the entry ends in none of the mapping''s outcomes'"
-    found: pa.Table = connection.execute(
-        f"""
+    query = f"""
         WITH split AS (
             SELECT *, row_number() OVER () AS place,
                    list_filter(CASE WHEN {listed} THEN regexp_extract_all(item_id, '{_WITHIN}')
@@ -61,16 +59,15 @@ def expand(table: pa.Table, separator: str, outcomes: dict[str, str]) -> pa.Tabl
                    AS {ERROR}
         FROM rows ORDER BY place, slot, part
         """
-    ).to_arrow_table()
-    return found
+    return Spool.of(batches(connection, query))
 
 
-def check_not_lists(table: pa.Table, source: str) -> None:
+def check_not_lists(table: Rows, source: str) -> None:
     """Raises IngestError where `item_id` holds lists of what was shown rather than ids."""
     if "item_id" not in table.column_names:
         return
     connection = connect()
-    connection.register("events", table)
+    register(connection, "events", table)
     lists, count, example = connection.execute(
         r"""
         SELECT count(*) FILTER (regexp_full_match(item_id::VARCHAR, '\S+-[01]( \S+-[01])+')),

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from features.ingest.errors import IngestError
 from features.ingest.lines import blocks
-from features.ingest.raw import Raw, named
+from features.ingest.raw import Raw, rejects
+from features.ingest.spool import BATCH, Spool
 from features.ingest.values import text as text_of
 
-_BATCH: Final = 100_000
 _LONG: Final = re.compile(r"[0-9]{19}")
 NOT_AN_OBJECT: Final = "the line is not a JSON object"
 
@@ -26,20 +26,26 @@ def read_json_lines(stream: BinaryIO, explode: str | None, encoding: str, where:
     explode: a key whose list holds one row each, beside the other keys of its object; an object
     whose list is empty is one row without them.
     """
+    table, refused = Spool(), Spool()
     rejected: list[tuple[int, str, str]] = []
-    batches: list[pa.Table] = []
+    first: tuple[int, str] | None = None
+    #: Every key so far, to its values since the last batch.
     columns: dict[str, list[str | None]] = {}
     rows = 0
 
     def flush() -> None:
-        nonlocal columns, rows
-        if rows:
-            batches.append(pa.table({k: pa.array(v, pa.string()) for k, v in columns.items()}))
-        columns, rows = {}, 0
+        nonlocal columns, rows, rejected
+        values = (pa.array(values, pa.string()) for values in columns.values())
+        table.add(pa.table({f"c{place}": array for place, array in enumerate(values)}))
+        refused.add(rejects(rejected))
+        columns, rows, rejected = {name: [] for name in columns}, 0, []
 
     for number, text, value in _objects(stream, encoding, where):
         if not isinstance(value, dict):
+            first = first or (number, text)
             rejected.append((number, text, NOT_AN_OBJECT))
+            if len(rejected) >= BATCH:
+                flush()
             continue
         for row in _exploded(value, explode):
             for name, entry in row.items():
@@ -50,19 +56,18 @@ def read_json_lines(stream: BinaryIO, explode: str | None, encoding: str, where:
             for values in columns.values():
                 if len(values) < rows:
                     values.append(None)
-        if rows >= _BATCH:
+        if rows >= BATCH:
             flush()
     flush()
-    if not batches:
-        if not rejected:
+    if not table.num_rows:
+        if first is None:
             raise IngestError(f"{where}: the file holds no rows")
-        line, text, _ = rejected[0]
+        line, text = first
         raise IngestError(
             f"{where}: no line is a JSON object; line {line} is '{text[:60]}'. Bring one object a "
             "line, or one list of objects"
         )
-    table = pa.concat_tables(batches, promote_options="default")
-    return named(table, rejected)
+    return Raw(table, tuple(columns), refused)
 
 
 def _objects(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[int, str, Any]]:

@@ -18,6 +18,7 @@ from features.ingest.errors import IngestError
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import ERROR, RAW, REJECTED, Raw
 from features.ingest.readers import read_file
+from features.ingest.spool import Rows, Spool, register
 from features.log import connect
 from features.schema import EVENT, ITEM, USER
 
@@ -63,7 +64,7 @@ def detect(folder: Path) -> str | None:
     return None
 
 
-def read_movielens(folder: Path, kind: str) -> tuple[pa.Table, pa.Table, pa.Table]:
+def read_movielens(folder: Path, kind: str) -> tuple[Rows, Rows, Rows]:
     """Events, items and users of format `kind` (see `detect`), mapped but not validated.
 
     Raises IngestError that names the file and the column which is missing.
@@ -83,9 +84,7 @@ def read_movielens(folder: Path, kind: str) -> tuple[pa.Table, pa.Table, pa.Tabl
     ratings = _ratings(folder / "ratings.csv", TableMapping(), names)
     items = _items(folder / "movies.csv", TableMapping(), ("movieId", "title", "genres"))
     if (folder / "tags.csv").is_file():
-        items = pa.concat_tables(
-            [items, _tagged(items, folder / "tags.csv")], promote_options="default"
-        )
+        items = Spool.of([items, _tagged(items, folder / "tags.csv")])
     return ratings, items, USER.empty_table()
 
 
@@ -94,7 +93,7 @@ _USER_100K: Final = ("user_id", "age", "gender", "occupation", "zip")
 _USER_1M: Final = ("user_id", "gender", "age", "occupation", "zip")
 
 
-def _ratings(path: Path, layout: TableMapping, columns: dict[str, str]) -> pa.Table:
+def _ratings(path: Path, layout: TableMapping, columns: dict[str, str]) -> Spool:
     mapping = TableMapping(columns=columns, constants={"event_type": "rating"}, timestamp="s")
     return apply(read_file(path, layout), mapping, EVENT, str(path))
 
@@ -139,8 +138,8 @@ def _is_utf8(path: Path) -> bool:
 def _catalogue(raw: Raw, names: tuple[str, str, str], path: Path) -> pa.Table:
     columns = dict(zip(("item_id", "title", "categories"), names, strict=True))
     mapping = TableMapping(columns=columns, constants={"available": True})
-    connection = connect()
-    connection.register("items", apply(raw, mapping, ITEM, str(path)))
+    connection, read = connect(), apply(raw, mapping, ITEM, str(path))
+    register(connection, "items", read)
     items: pa.Table = connection.execute(
         """
         SELECT * REPLACE (
@@ -157,7 +156,7 @@ def _tagged(items: pa.Table, path: Path) -> pa.Table:
     connection = connect()
     connection.register("items", items)
     read = apply(read_file(path, TableMapping()), TableMapping(columns=columns), ITEM, str(path))
-    connection.register("read", read)
+    register(connection, "read", read)
     connection.execute(
         f"""
         CREATE TABLE tags AS
@@ -187,7 +186,7 @@ def _tagged(items: pa.Table, path: Path) -> pa.Table:
     return pa.concat_tables([versions, wrong.cast(REJECTED)], promote_options="default")
 
 
-def _users(path: Path, layout: TableMapping, names: tuple[str, ...]) -> pa.Table:
+def _users(path: Path, layout: TableMapping, names: tuple[str, ...]) -> Rows:
     if not path.is_file():
         return USER.empty_table()
     raw = read_file(path, layout)
@@ -195,7 +194,8 @@ def _users(path: Path, layout: TableMapping, names: tuple[str, ...]) -> pa.Table
         raise IngestError(
             f"{path}: the columns {', '.join(names)} were expected, it has {len(raw.names)}"
         )
-    rows = raw.table.rename_columns(list(names)).to_pylist()
+    columns = [raw.table[f"c{place}"].to_pylist() for place in range(len(names))]
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     users = pa.table(
         {
             "user_id": [row["user_id"] for row in rows],
@@ -206,6 +206,4 @@ def _users(path: Path, layout: TableMapping, names: tuple[str, ...]) -> pa.Table
         },
         schema=USER,
     )
-    if raw.rejected.num_rows == 0:
-        return users
-    return pa.concat_tables([users, raw.rejected], promote_options="default")
+    return Spool.joined([Spool.of([users]), raw.rejected])

@@ -9,6 +9,7 @@ from features.ingest.lists import parse_lists
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import ERROR, RAW, REJECTED
 from features.ingest.refusals import FLAG, PRICE
+from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import flag, literal, with_point
 from features.log import connect
 from features.schema import ITEM
@@ -29,14 +30,14 @@ def check(mapping: TableMapping, source: str) -> None:
         )
 
 
-def fold(table: pa.Table, mapping: TableMapping) -> pa.Table:
+def fold(table: Rows, mapping: TableMapping) -> Spool:
     """Item versions: at each time of an item, the last value of every mapped property until then.
 
     Rows with ERROR, and those of properties that are not mapped, stay rows, for the quarantine.
     """
     connection = connect()
     time = "received_at" if "received_at" in table.column_names else "NULL::BIGINT"
-    connection.register("given", table)
+    register(connection, "given", table)
     # A value that cannot be read is its own fault, and not that of every version after it.
     connection.execute(
         f"CREATE VIEW properties AS SELECT * REPLACE (coalesce({ERROR}, {_wrong(mapping)}) "
@@ -57,8 +58,7 @@ def fold(table: pa.Table, mapping: TableMapping) -> pa.Table:
         for ours, value in mapping.constants.items()
         if ours not in ("received_at", "created_at")
     )
-    versions: pa.Table = connection.execute(
-        f"""
+    query = f"""
         WITH numbered AS (
             SELECT *, row_number() OVER () AS place, {time} AS known_at FROM properties
             WHERE {ERROR} IS NULL AND {PROPERTY} IN ({names})
@@ -75,19 +75,21 @@ def fold(table: pa.Table, mapping: TableMapping) -> pa.Table:
                NULL::VARCHAR AS {ERROR}, json_object({raw})::VARCHAR AS {RAW}
         FROM versions ORDER BY place
         """
-    ).to_arrow_table()
-    for ours in mapping.properties:
-        if pa.types.is_list(ITEM.field(ours).type):
+    lists = [ours for ours in mapping.properties if pa.types.is_list(ITEM.field(ours).type)]
+    found = Spool()
+    for versions in batches(connection, query):
+        for ours in lists:
             place = versions.column_names.index(ours)
-            lists = parse_lists(versions[ours], mapping.list_separator)
-            versions = versions.set_column(place, ours, lists)
-    left: pa.Table = connection.execute(
-        f"""
+            values = parse_lists(versions[ours], mapping.list_separator)
+            versions = versions.set_column(place, ours, values)
+        found.add(versions)
+    left = f"""
         SELECT coalesce({ERROR}, '{UNMAPPED}') AS {ERROR}, {RAW} FROM properties
         WHERE {ERROR} IS NOT NULL OR {PROPERTY} IS NULL OR {PROPERTY} NOT IN ({names})
         """
-    ).to_arrow_table()
-    return pa.concat_tables([versions, left.cast(REJECTED)], promote_options="default")
+    for rows in batches(connection, left):
+        found.add(rows.cast(REJECTED))
+    return found
 
 
 def _read(text: str, ours: str, mapping: TableMapping) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from features.ingest.spool import Rows, Spool
+
 #: Columns beside ours: why a row cannot be used, and the row as it was, for the quarantine.
 ERROR, RAW = "error", "raw"
 
@@ -22,29 +24,29 @@ class Raw:
     the source's own, in that order; rejected: ERROR and RAW of rows that have no fields.
     """
 
-    table: pa.Table
+    table: Rows
     names: tuple[str, ...]
-    rejected: pa.Table
+    rejected: Spool
 
     @property
     def rows(self) -> int:
         return int(self.table.num_rows + self.rejected.num_rows)
 
 
-def named(table: pa.Table, rejected: list[tuple[int, str, str]] | None = None) -> Raw:
-    """A table under names of its own; rejected: line (0 where unknown), text and reason of each."""
-    rejected = rejected or []
-    return Raw(
-        table.rename_columns([f"c{place}" for place in range(table.num_columns)]),
-        tuple(table.column_names),
-        pa.table(
-            {
-                ERROR: [reason for _, _, reason in rejected],
-                RAW: [
-                    json.dumps({"line": line, "text": text} if line else {"text": text})
-                    for line, text, _ in rejected
-                ],
-            },
-            schema=REJECTED,
-        ),
+def placed(table: pa.Table) -> pa.Table:
+    """A table with its columns named by their place."""
+    return table.rename_columns([f"c{place}" for place in range(table.num_columns)])
+
+
+def rejects(rows: list[tuple[int, str, str]]) -> pa.Table:
+    """Rows without fields: line (0 where unknown), text and reason of each."""
+    return pa.table(
+        {
+            ERROR: [reason for _, _, reason in rows],
+            RAW: [
+                json.dumps({"line": line, "text": text} if line else {"text": text})
+                for line, text, _ in rows
+            ],
+        },
+        schema=REJECTED,
     )

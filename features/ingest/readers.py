@@ -1,6 +1,9 @@
 """Files and databases as tables of raw values: nothing is converted, nothing is dropped."""
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +13,8 @@ from features.ingest.delimited import read_delimited
 from features.ingest.errors import IngestError
 from features.ingest.jsonlines import read_json_lines
 from features.ingest.mapping import TableMapping
-from features.ingest.raw import Raw, named
+from features.ingest.raw import Raw, placed
+from features.ingest.spool import BATCH, Spool, parts_of
 
 JSON = (".json", ".jsonl", ".ndjson")
 
@@ -50,29 +54,58 @@ def read_sql(url: str, mapping: TableMapping) -> Raw:
     try:
         # Without a pool no connection stays open at the source.
         with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
-            result = connection.execute(sa.text(query))
-            names = list(result.keys())
-            rows = [tuple(row) for row in result]
+            result = connection.execution_options(stream_results=True).execute(sa.text(query))
+            names = tuple(result.keys())
+            parts = [_part(rows, len(names)) for rows in result.partitions(BATCH)]
     except (sa.exc.SQLAlchemyError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise IngestError(f"{_without_password(url)}: {reason}") from None
-    if not rows:
+    if not parts:
         raise IngestError(f"{_without_password(url)}: {mapping.path} holds no rows")
-    columns = [_column([row[place] for row in rows]) for place in range(len(names))]
-    return named(_known(pa.table(columns, names=names)))
+    return Raw(_of_one_type(parts), names, Spool())
+
+
+def _part(rows: Sequence[Any], width: int) -> Spool:
+    columns = [_column([row[place] for row in rows]) for place in range(width)]
+    return Spool.of([placed(_known(pa.table(columns, names=[""] * width)))])
+
+
+def _of_one_type(parts: list[Spool]) -> Spool:
+    """All parts; a column whose parts differ in type is text, as it is within a part."""
+    names = parts[0].column_names
+    kinds = {name: {part.schema.field(name).type for part in parts} - {pa.null()} for name in names}
+    mixed = [place for place, name in enumerate(names) if len(kinds[name]) > 1]
+    if not mixed:
+        return Spool.joined(parts)
+    return Spool.of(_with_text(rows, mixed) for part in parts for rows in parts_of(part))
+
+
+def _with_text(rows: pa.Table, places: list[int]) -> pa.Table:
+    for place in places:
+        values = [None if value is None else str(value) for value in rows[place].to_pylist()]
+        rows = rows.set_column(place, rows.column_names[place], pa.array(values, pa.string()))
+    return rows
 
 
 def _column(values: list[object]) -> pa.Array:
     try:
-        return pa.array(values)
+        array = pa.array(values)
+        if "struct<>" not in str(array.type):  # an empty object has no place in Parquet
+            return array
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        # A column of mixed types (SQLite allows them): as text, to be judged row by row.
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
+        pass
+    # Mixed types, too (SQLite allows them): as text, to be judged row by row.
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
 def _read_parquet(path: Path) -> Raw:
     try:
-        return named(_known(pq.read_table(path)))
+        with pq.ParquetFile(path) as file:
+            names = tuple(file.schema_arrow.names)
+            read = (pa.Table.from_batches([batch]) for batch in file.iter_batches(BATCH))
+            parts = itertools.chain([file.schema_arrow.empty_table()], read)
+            table = Spool.of(placed(_known(part)) for part in parts)
+        return Raw(table, names, Spool())
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise IngestError(f"{path}: not a readable Parquet file ({reason})") from None

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.ingest.apply import apply, whole
@@ -15,7 +14,9 @@ from features.ingest.movielens import detect, read_movielens
 from features.ingest.raw import Raw
 from features.ingest.readers import read_file, read_sql
 from features.ingest.refusals import EARLIEST
-from features.schema import EVENT, ITEM, TIMESTAMP, USER
+from features.ingest.spool import Rows, Spool, batches, register
+from features.log import connect
+from features.schema import EVENT, ITEM, USER
 
 #: What a file of our own column names may be called, before `.gz`.
 SUFFIXES = ("csv", "parquet", "jsonl", "ndjson", "json")
@@ -31,9 +32,9 @@ class Source:
     several (lists of what was shown).
     """
 
-    events: pa.Table
-    items: pa.Table
-    users: pa.Table
+    events: Rows
+    items: Rows
+    users: Rows
     kind: str
     dated: bool = True
     folded: int = 0
@@ -75,7 +76,7 @@ def _read_path(path: Path, mapping: Mapping) -> Source:
 
 
 def _read(path: Path | str, mapping: Mapping, kind: str) -> Source:
-    found: dict[str, pa.Table] = {}
+    found: dict[str, Rows] = {}
     rows = 0
     for name, layout, schema in (
         ("events", mapping.events, EVENT),
@@ -97,7 +98,7 @@ def _read(path: Path | str, mapping: Mapping, kind: str) -> Source:
     items = found.get("items", ITEM.empty_table())
     return Source(
         events=events,
-        items=_known_since(items, events) if items.num_rows else items,
+        items=_known_since(items, events),
         users=found.get("users", USER.empty_table()),
         kind=kind,
         dated="received_at" in items.column_names,
@@ -169,17 +170,18 @@ def _holds_items(path: Path) -> bool:
     return "item_id" in names and "user_id" not in names
 
 
-def _known_since(items: pa.Table, events: pa.Table) -> pa.Table:
+def _known_since(items: Rows, events: Rows) -> Rows:
     """`received_at`, where there is none: the creation, else the first event of the source."""
-    start = pa.scalar(None, pa.int64())
-    if "timestamp" in events.column_names:
-        times = events["timestamp"].cast(pa.int64())
-        start = pc.min(times.filter(pc.greater_equal(times, EARLIEST)))  # of usable events
-    known = pa.nulls(items.num_rows, pa.int64())
-    for column in ("received_at", "created_at"):
-        if column in items.column_names:
-            known = pc.coalesce(known, items[column].cast(pa.int64()))
-    known = pc.coalesce(known, start).cast(TIMESTAMP)
-    if "received_at" in items.column_names:
-        return items.set_column(items.column_names.index("received_at"), "received_at", known)
-    return items.append_column("received_at", known)
+    if items.num_rows == 0:
+        return items
+    connection = connect()
+    register(connection, "items", items)
+    first = "NULL::BIGINT"
+    if events.num_rows and "timestamp" in events.column_names:
+        register(connection, "events", events)
+        # Of events that can be used.
+        first = f"(SELECT min(timestamp) FROM events WHERE timestamp >= {EARLIEST})"
+    given = [name for name in ("received_at", "created_at") if name in items.column_names]
+    kept = "* EXCLUDE (received_at)" if "received_at" in given else "*"
+    known = f"coalesce({', '.join([*given, first])}) AS received_at"
+    return Spool.of(batches(connection, f"SELECT {kept}, {known} FROM items"))

@@ -3,21 +3,29 @@
 Storing a range again writes the same bytes: duplicates are looked for in earlier ranges only.
 """
 
-import os
 import re
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 
-from features.ingest.validate import Validated, validate_events, validate_items, validate_users
+from features.ingest.parquet import whole_file
+from features.ingest.spool import Rows, register
+from features.ingest.validate import (
+    QUARANTINE,
+    Validated,
+    validate_events,
+    validate_items,
+    validate_users,
+)
 from features.log import connect
-from features.schema import DAY, ITEM
+from features.schema import DAY, ITEM, USER
 
 _RANGE = re.compile(r"part-(\d{12})-(\d{12})\.parquet$")
 
@@ -39,19 +47,19 @@ class Report:
     reasons: dict[str, int] = field(default_factory=dict)
 
 
-def store_events(table: pa.Table, folder: Path, first_offset: int, now: int) -> Report:
+def store_events(table: Rows, folder: Path, first_offset: int, now: int) -> Report:
     """Validate events (see `validate_events`) and add them to the log in `folder`.
 
     The table is the range [first_offset, first_offset + rows); an event goes to the partition of
     the day on which it was received. Events of earlier ranges are not stored again.
     """
-    known = known_ids(folder, first_offset)
+    known = _earlier(folder, "events", first_offset)
     validated = validate_events(table, now, first_offset, known)
     return _store(validated, folder, "events", first_offset, table.num_rows)
 
 
 def store_items(
-    table: pa.Table, folder: Path, first_offset: int, now: int, dated: bool = True
+    table: Rows, folder: Path, first_offset: int, now: int, dated: bool = True
 ) -> Report:
     """Validate item versions (see `validate_items`) and add them to the log in `folder`.
 
@@ -64,32 +72,25 @@ def store_items(
     return _store(validated, folder, "items", first_offset, table.num_rows)
 
 
-def store_users(table: pa.Table, folder: Path, first_offset: int = 0) -> Report:
+def store_users(table: Rows, folder: Path, first_offset: int = 0) -> Report:
     """Validate users (see `validate_users`) and add them to the log in `folder`."""
     validated = validate_users(table, first_offset)
-    partition = f"users/{_name(first_offset, table.num_rows)}"
-    if validated.valid.num_rows:
-        write_whole(validated.valid, folder / partition)
-    partitions = [partition] if validated.valid.num_rows else []
+    partitions = []
+    if validated.rows:
+        partitions = [f"users/{_name(first_offset, table.num_rows)}"]
+        with whole_file(folder / partitions[0], USER) as file:
+            for rows in validated.usable():
+                file.add(rows)
     return _report(validated, folder, "users", first_offset, table.num_rows, partitions)
 
 
-def known_ids(folder: Path, first_offset: int) -> pa.ChunkedArray:
-    """Event ids that ranges before `first_offset` have stored."""
-    files = _earlier(folder, "events", first_offset)
-    if not files:
-        return pa.chunked_array([], pa.string())
-    table: pa.Table = duckdb.read_parquet(files).select("event_id").to_arrow_table()
-    return table["event_id"]
-
-
-def known_versions(folder: Path, first_offset: int, items: pa.Table) -> pa.Table:
+def known_versions(folder: Path, first_offset: int, items: Rows) -> pa.Table:
     """Versions of `items` that ranges before `first_offset` have stored."""
     files = _earlier(folder, "items", first_offset)
     if not files or "item_id" not in items.column_names:
         return ITEM.empty_table()
     connection = connect()
-    connection.register("news", items.select(["item_id"]))
+    register(connection, "news", items)
     connection.register("stored", pads.dataset(files, schema=ITEM))
     table: pa.Table = connection.execute(
         f"SELECT {', '.join(ITEM.names)} FROM stored "
@@ -115,30 +116,26 @@ def _earlier(folder: Path, kind: str, first_offset: int) -> list[str]:
     ]
 
 
-def write_whole(table: pa.Table, path: Path, durable: bool = True) -> None:
-    """A Parquet file that is there completely or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        pq.write_table(table, file, compression="zstd")
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def _store(validated: Validated, folder: Path, kind: str, first_offset: int, rows: int) -> Report:
-    valid, name = validated.valid, _name(first_offset, rows)
-    days = valid["received_at"].cast(pa.int64()).to_numpy() // DAY
-    order = np.argsort(days, kind="stable")
-    by_day = valid.take(pa.array(order)).combine_chunks()
-    present, starts, counts = np.unique(days[order], return_index=True, return_counts=True)
-    partitions = [f"{kind}/dt={np.datetime64(int(day), 'D')}/{name}" for day in present]
-    for partition, start, count in zip(partitions, starts, counts, strict=True):
-        # A bulk import that a power cut interrupts is run again; nobody was told that it is in.
-        durable = len(partitions) <= BULK
-        write_whole(by_day.slice(start, count), folder / partition, durable)
-    return _report(validated, folder, kind, first_offset, rows, partitions)
+    name = _name(first_offset, rows)
+    days = validated.days()
+    partitions = {day: f"{kind}/dt={np.datetime64(day, 'D')}/{name}" for day in days}
+    # A bulk import that a power cut interrupts is run again; nobody was told that it is in.
+    durable = len(days) <= BULK
+    for day, tables in groupby(_by_day(validated), key=itemgetter(0)):
+        with whole_file(folder / partitions[day], validated.schema, durable) as file:
+            for _, table in tables:
+                file.add(table)
+    return _report(validated, folder, kind, first_offset, rows, list(partitions.values()))
+
+
+def _by_day(validated: Validated) -> Iterator[tuple[int, pa.Table]]:
+    """Good rows in pieces of one day of arrival each, in order."""
+    for rows in validated.usable(first=f"received_at // {DAY}"):
+        days = rows["received_at"].cast(pa.int64()).to_numpy() // DAY
+        present, starts, counts = np.unique(days, return_index=True, return_counts=True)
+        for day, start, count in zip(present, starts, counts, strict=True):
+            yield int(day), rows.slice(start, count)
 
 
 def _report(
@@ -150,16 +147,17 @@ def _report(
     partitions: list[str],
 ) -> Report:
     """What became of a range whose good rows are stored; its bad rows go to the quarantine now."""
-    quarantine = validated.quarantine
-    if quarantine.num_rows:
-        name = _name(first_offset, rows)
-        write_whole(quarantine, folder / "quarantine" / kind / name)
+    if validated.reasons:
+        path = folder / "quarantine" / kind / _name(first_offset, rows)
+        with whole_file(path, QUARANTINE) as file:
+            for refused in validated.refused():
+                file.add(refused)
     return Report(
         rows=rows,
-        stored=validated.valid.num_rows,
-        quarantined=quarantine.num_rows,
+        stored=validated.rows,
+        quarantined=sum(validated.reasons.values()),
         partitions=tuple(partitions),
-        reasons=dict(sorted(Counter(quarantine["reason"].to_pylist()).items())),
+        reasons=validated.reasons,
     )
 
 

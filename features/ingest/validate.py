@@ -1,15 +1,19 @@
 """Good rows and quarantined rows: every row in is one or the other, exactly."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from features.ingest.raw import ERROR, RAW, REPEATS
 from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, SECOND, USER_RULES
+from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import flag
-from features.log import connect
-from features.schema import EVENT, ITEM, USER
+from features.log import connect, numbers
+from features.schema import DAY, EVENT, ITEM, USER
 
 #: What an event without an id is known by.
 _CONTENT = (
@@ -36,28 +40,78 @@ QUARANTINE = pa.schema(
 
 @dataclass(frozen=True)
 class Validated:
-    """valid: rows of `schema.EVENT` or `schema.ITEM`, sorted; quarantine: rows of QUARANTINE, whose
-    `row` is first_offset + place in the input."""
+    """What a table was found to be, in DuckDB, read a batch after the other or whole.
 
-    valid: pa.Table
-    quarantine: pa.Table
+    held: what `connection` reads; schema: `schema.EVENT`, `schema.ITEM` or `schema.USER`; order:
+    SQL by which good rows are sorted; rows, reasons: how many of them there are, and the refused
+    ones by reason.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    held: tuple[Rows, ...]
+    schema: pa.Schema
+    order: str
+    first_offset: int
+    rows: int
+    reasons: dict[str, int]
+
+    @property
+    def valid(self) -> pa.Table:
+        """Rows of `schema`, sorted."""
+        return pa.concat_tables(self.usable()).combine_chunks()
+
+    @property
+    def quarantine(self) -> pa.Table:
+        """Rows of QUARANTINE, whose `row` is first_offset + place in the input."""
+        return pa.concat_tables(self.refused()).combine_chunks()
+
+    def days(self) -> list[int]:
+        """The days on which good rows were received, since 1970."""
+        found = self.connection.execute(
+            f"SELECT DISTINCT received_at // {DAY} FROM good ORDER BY 1"
+        ).fetchall()
+        return [int(day) for (day,) in found]
+
+    def moments(self) -> npt.NDArray[np.int64]:
+        """When good events happened, µs, sorted."""
+        query = "SELECT timestamp FROM good ORDER BY 1"
+        return np.asarray(self.connection.execute(query).fetchnumpy()["timestamp"], dtype=np.int64)
+
+    def usable(self, first: str = "") -> Iterator[pa.Table]:
+        """`valid` in batches. first: SQL to sort by before all else."""
+        columns = ", ".join(
+            f"make_timestamptz({field.name}) AS {field.name}"
+            if pa.types.is_timestamp(field.type)
+            else field.name
+            for field in self.schema
+        )
+        order = ", ".join(part for part in (first, self.order, "place") if part)
+        query = f"SELECT {columns} FROM good ORDER BY {order}"
+        return (rows.cast(self.schema) for rows in batches(self.connection, query))
+
+    def refused(self) -> Iterator[pa.Table]:
+        """`quarantine` in batches."""
+        fields = ", ".join(f"'{name}', input.{name}" for name in self.schema.names)
+        query = f"""
+            SELECT place + {self.first_offset} AS row, bad.reason,
+                   coalesce(input.{RAW}, json_object({fields})::VARCHAR) AS raw
+            FROM bad JOIN input USING (place) ORDER BY place
+            """
+        return (rows.cast(QUARANTINE) for rows in batches(self.connection, query))
 
 
 def validate_events(
-    table: pa.Table, now: int, first_offset: int = 0, known_ids: pa.ChunkedArray | None = None
+    table: Rows, now: int, first_offset: int = 0, known: Sequence[str] = ()
 ) -> Validated:
     """Events that can be used, and the others with the reason.
 
     table: columns of `schema.EVENT` of any type (times: timestamps, or µs), any of them missing,
-    perhaps ERROR and RAW; now: µs, nothing may be later; known_ids: event ids that are in the log
-    already. An event without `event_id` gets one from its content (and with REPEATS its count among
-    equal ones); one without `received_at` was known when it happened.
+    perhaps ERROR and RAW; now: µs, nothing may be later; known: Parquet files of events that are in
+    the log already. An event without `event_id` gets one from its content (and with REPEATS its
+    count among equal ones); one without `received_at` was known when it happened.
     """
     connection = connect()
     _register(connection, table, EVENT)
-    if known_ids is None:
-        known_ids = pa.chunked_array([], pa.string())
-    connection.register("known", pa.table({"event_id": known_ids}))
     identity = f"coalesce(nullif(event_id, ''), 'x' || {_CONTENT})"
     if REPEATS in table.column_names:
         # The second of equal rows is another event; brought again, it is the second again.
@@ -70,8 +124,8 @@ def validate_events(
     )
     connection.execute(
         f"""
-        CREATE TABLE typed AS
-        SELECT place, error, raw, {identity} AS event_id,
+        CREATE VIEW typed AS
+        SELECT place, error, {identity} AS event_id,
                nullif(trim(event_id), '') AS given_id,
                nullif(trim(user_id), '') AS user_id, nullif(trim(item_id), '') AS item_id,
                lower(trim(event_type)) AS event_type,
@@ -87,16 +141,18 @@ def validate_events(
     )
     connection.execute(
         f"""
-        CREATE TABLE judged AS
-        SELECT *, {EVENT_RULES.format(now=now)} AS reason
+        CREATE VIEW found AS
+        SELECT place, {", ".join(EVENT.names)}, {EVENT_RULES.format(now=now)} AS reason
         FROM typed
         """
     )
-    return _outcome(connection, EVENT, "event_id", "timestamp, event_id", first_offset, "known")
+    return _outcome(
+        connection, table, EVENT, "event_id", "timestamp, event_id", first_offset, known
+    )
 
 
 def validate_items(
-    table: pa.Table,
+    table: Rows,
     now: int,
     first_offset: int = 0,
     earlier: pa.Table | None = None,
@@ -126,9 +182,9 @@ def validate_items(
     first_known = now if since is None else since
     connection.execute(
         f"""
-        CREATE TABLE judged AS
+        CREATE VIEW found AS
         WITH typed AS (
-            SELECT place, error, raw, nullif(trim(item_id), '') AS item_id, title, description,
+            SELECT place, error, nullif(trim(item_id), '') AS item_id, title, description,
                    coalesce(categories, []) AS categories, TRY_CAST(price AS DOUBLE) AS price,
                    coalesce({flag("available")}, true) AS available,
                    TRY_CAST(created_at AS BIGINT) AS created_at, image, audio, attributes,
@@ -155,7 +211,7 @@ def validate_items(
             ) USING (item_id, content)
         ),
         ruled AS (SELECT *, {ITEM_RULES.format(now=now)} AS rule FROM dated)
-        SELECT *, item_id || ' ' || received_at AS version_id, CASE
+        SELECT place, {", ".join(ITEM.names)}, item_id || ' ' || received_at AS version_id, CASE
             WHEN rule IS NOT NULL THEN rule
             WHEN {since is not None}
                  AND item_id IN (SELECT item_id FROM repeated)
@@ -169,28 +225,28 @@ def validate_items(
         FROM ruled
         """
     )
-    return _outcome(connection, ITEM, "version_id", "received_at, item_id", first_offset, None)
+    return _outcome(connection, table, ITEM, "version_id", "received_at, item_id", first_offset)
 
 
-def validate_users(table: pa.Table, first_offset: int = 0) -> Validated:
+def validate_users(table: Rows, first_offset: int = 0) -> Validated:
     """Users that can be used, and the others with the reason; see `validate_events`."""
     connection = connect()
     _register(connection, table, USER)
     connection.execute(
         f"""
-        CREATE TABLE judged AS
+        CREATE VIEW found AS
         WITH typed AS (
-            SELECT place, error, raw, nullif(trim(user_id), '') AS user_id, attributes FROM input
+            SELECT place, error, nullif(trim(user_id), '') AS user_id, attributes FROM input
         )
-        SELECT *, {USER_RULES} AS reason FROM typed
+        SELECT place, user_id, attributes, {USER_RULES} AS reason FROM typed
         """
     )
-    return _outcome(connection, USER, "user_id", "user_id", first_offset, None)
+    return _outcome(connection, table, USER, "user_id", "user_id", first_offset)
 
 
-def _register(connection: duckdb.DuckDBPyConnection, table: pa.Table, schema: pa.Schema) -> None:
+def _register(connection: duckdb.DuckDBPyConnection, table: Rows, schema: pa.Schema) -> None:
     """View `input`: every column of `schema` as text (lists stay, times as µs), and `place`."""
-    connection.register("source", table)
+    register(connection, "source", table)
     columns = []
     for field in schema:
         if field.name not in table.column_names:
@@ -206,44 +262,45 @@ def _register(connection: duckdb.DuckDBPyConnection, table: pa.Table, schema: pa
         given = name if name in table.column_names else "NULL"
         columns.append(f"{given}::VARCHAR AS {name}")
     connection.execute(
-        f"CREATE TABLE input AS SELECT row_number() OVER () - 1 AS place, {', '.join(columns)} "
+        f"CREATE VIEW input AS SELECT row_number() OVER () - 1 AS place, {', '.join(columns)} "
         "FROM source"
     )
 
 
 def _outcome(
     connection: duckdb.DuckDBPyConnection,
+    table: Rows,
     schema: pa.Schema,
     identity: str,
     order: str,
     first_offset: int,
-    known: str | None,
+    known: Sequence[str] = (),
 ) -> Validated:
-    already = f"OR {identity} IN (SELECT event_id FROM {known})" if known else ""
+    """known: Parquet files whose rows are duplicates here, by their column `identity`."""
+    judged = Spool.of(batches(connection, "SELECT * FROM found"))
+    register(connection, "judged", judged)
+    # Joins, of which DuckDB keeps the smaller side, on disk where it must.
+    repeated = f"""
+        SELECT place FROM (
+            SELECT place, row_number() OVER (PARTITION BY {identity} ORDER BY place) AS occurrence
+            FROM judged WHERE reason IS NULL)
+        WHERE occurrence > 1
+        """
+    if known:
+        repeated += f"""
+        UNION SELECT place FROM judged
+        SEMI JOIN read_parquet([{numbers(list(known))}], hive_partitioning = false) AS stored
+        USING ({identity}) WHERE reason IS NULL
+        """
     connection.execute(
         f"""
-        CREATE TABLE outcome AS
-        SELECT * REPLACE (CASE
-            WHEN reason IS NULL AND (row_number() OVER (
-                PARTITION BY {identity}, reason IS NULL ORDER BY place) > 1 {already})
-            THEN '{DUPLICATE}' ELSE reason END AS reason)
-        FROM judged
+        CREATE TABLE bad AS
+        SELECT place, reason FROM judged WHERE reason IS NOT NULL
+        UNION ALL SELECT place, '{DUPLICATE}' FROM ({repeated});
+        CREATE VIEW good AS SELECT * FROM judged ANTI JOIN bad USING (place)
         """
     )
-    columns = ", ".join(
-        f"make_timestamptz({field.name}) AS {field.name}"
-        if pa.types.is_timestamp(field.type)
-        else field.name
-        for field in schema
-    )
-    valid = connection.execute(
-        f"SELECT {columns} FROM outcome WHERE reason IS NULL ORDER BY {order}, place"
-    ).to_arrow_table()
-    # Made of the rows that are refused only: text of every row would be most of the memory.
-    fields = ", ".join(f"'{name}', input.{name}" for name in schema.names)
-    quarantine = connection.execute(
-        f"SELECT place + {first_offset} AS row, outcome.reason, "
-        f"coalesce(input.{RAW}, json_object({fields})::VARCHAR) AS raw "
-        "FROM outcome JOIN input USING (place) WHERE outcome.reason IS NOT NULL ORDER BY place"
-    ).to_arrow_table()
-    return Validated(valid.cast(schema), quarantine.cast(QUARANTINE))
+    counted = connection.execute("SELECT reason, count(*) FROM bad GROUP BY 1 ORDER BY 1")
+    reasons = dict(counted.fetchall())
+    good = judged.num_rows - sum(reasons.values())
+    return Validated(connection, (table, judged), schema, order, first_offset, good, reasons)

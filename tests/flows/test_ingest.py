@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.ingest import IngestError, store_events
+from features.ingest.parquet import Pieces
 from features.log import open_log
 from features.schema import DAY, HOUR
 from features.vocabulary import index_ids
@@ -99,6 +100,30 @@ def test_what_a_killed_source_left_is_gone_also_when_there_is_no_news(
     assert workspace.data_version() != before
     assert run(engine, workspace).version == before
     assert stored(workspace) == ["e1"]
+
+
+def test_a_source_that_is_killed_between_two_of_its_days_is_stored_whole_by_the_next_run(
+    engine: sa.Engine, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(engine, workspace)
+    source = tmp_path / "events.csv"
+    rows = "".join(f"u1,i{day},view,{NOON - day * DAY}\n" for day in range(4))
+    source.write_text(f"user_id,item_id,event_type,timestamp\n{rows}")
+    flush, days = Pieces.flush, iter(range(1, 4))
+
+    def die_at_the_third(pieces: Pieces) -> None:
+        if next(days) == 3:
+            raise Killed
+        flush(pieces)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pieces, "flush", die_at_the_third)
+        with pytest.raises(Killed):
+            ingest.ingest_source(engine, workspace, source, NOON)
+    assert len(stored(workspace)) == 2
+    again = ingest.ingest_source(engine, workspace, source, NOON)
+    assert (again.events, again.quarantined) == (4, 0)
+    assert len(stored(workspace)) == 4
 
 
 def test_a_log_that_another_database_has_numbered_is_left_alone(

@@ -8,7 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from features.ingest import IngestError, Mapping, TableMapping, read_source, store_events
+from features.ingest import (
+    IngestError,
+    Mapping,
+    TableMapping,
+    read_source,
+    readers,
+    store_events,
+)
 from tests.serving.conftest import database_url
 
 __all__ = ["database_url"]
@@ -53,6 +60,31 @@ def test_a_table_is_read_with_the_types_of_its_database(database_url: str, tmp_p
         assert {row["item_id"] for row in found} == {"Töpfe 1"}
         assert {row["timestamp"] for row in found} == {SOLD.replace(tzinfo=UTC)}
         assert {row["received_at"] for row in found} == {SOLD.replace(tzinfo=UTC)}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 3, "four"], ["1", "2", "3", "four"]),
+        ([None, None, 3, 4], [None, None, 3, 4]),
+        ([1, 2, 2.5, 3.5], ["1", "2", "2.5", "3.5"]),
+        ([1, "two", None, None], ["1", "two", None, None]),
+    ],
+)
+def test_a_column_has_one_type_however_many_rows_are_read_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[object], expected: list[object]
+) -> None:
+    monkeypatch.setattr(readers, "BATCH", 2)
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE sales (number INTEGER PRIMARY KEY, value)"))
+        for value in values:
+            connection.execute(sa.text("INSERT INTO sales (value) VALUES (:v)"), {"v": value})
+    engine.dispose()
+    raw = readers.read_sql(f"sqlite:///{tmp_path / 'shop.db'}", TableMapping(path="sales"))
+    assert raw.names == ("number", "value")
+    assert raw.table["c0"].to_pylist() == [1, 2, 3, 4]
+    assert raw.table["c1"].to_pylist() == expected
 
 
 def test_a_source_that_cannot_be_reached_names_no_password() -> None:

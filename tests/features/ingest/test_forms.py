@@ -11,7 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from features import params
-from features.ingest import IngestParams, read_source
+from features.ingest import IngestError, IngestParams, TableMapping, read_source
+from features.ingest.apply import apply
+from features.ingest.readers import read_file
+from features.schema import EVENT
 from tests.features.ingest.bringing import EVENTS, NOW, S, bring, refused, stored, write
 
 
@@ -248,11 +251,22 @@ def test_columns_of_any_type_are_read(tmp_path: Path) -> None:
             assert report.rows == 2
 
 
-def test_a_type_that_nothing_here_reads_is_one_line(tmp_path: Path) -> None:
+def test_a_type_that_no_rule_knows_loses_no_row(tmp_path: Path) -> None:
     names = {"user_id": ["u"], "item_id": ["i"], "event_type": ["click"], "timestamp": [S]}
     wide = pa.array([[Decimal(1)]], pa.list_(pa.decimal256(60, 2)))
     pq.write_table(pa.table(names | {"query": wide}), tmp_path / "events.parquet")
-    assert "events.parquet: cannot be read (" in refused(tmp_path / "events.parquet")
+    report, _ = bring(tmp_path / "events.parquet", tmp_path / "log")
+    assert (report.stored, report.quarantined) == (1, 0)
+
+
+def test_what_a_library_cannot_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text(f"user_id,item_id,event_type,timestamp\nu,i,click,{S}\n")
+    raw = read_file(path, TableMapping())
+    for file in raw.table.files():
+        file.unlink()
+    with pytest.raises(IngestError, match=r"events.csv: cannot be read \("):
+        apply(raw, TableMapping(), EVENT, str(path))
 
 
 def test_ids_are_the_same_whatever_type_their_column_has(tmp_path: Path) -> None:

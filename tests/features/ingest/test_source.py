@@ -172,19 +172,19 @@ def test_movielens_100k_is_recognised(real_data: Path) -> None:
     source = read_source(real_data / "movielens-100k")
     assert source.kind == "movielens-100k"
     assert (source.events.num_rows, source.items.num_rows) == (100_000, 1_682)
-    rows = {row["item_id"]: row for row in source.items.to_pylist()}
+    rows = {row["item_id"]: row for row in source.items.whole().to_pylist()}
     assert rows["1"]["title"] == "Toy Story (1995)"
     assert rows["1"]["categories"] == ["Animation", "Children's", "Comedy"]
     assert "\ufffd" not in "".join(row["title"] for row in rows.values())
     assert source.users.num_rows == 943
-    first = source.events.slice(0, 1).to_pylist()[0]
+    first = source.events.whole().to_pylist()[0]
     assert (first["user_id"], first["item_id"], first["value"]) == ("196", "242", "3")
     assert first["timestamp"] == 881250949_000_000
 
 
 def test_movielens_latest_brings_tags_as_a_later_version(real_data: Path) -> None:
     source = read_source(real_data / "movielens-latest-small")
-    versions = [row for row in source.items.to_pylist() if row["item_id"] == "339"]
+    versions = [row for row in source.items.whole().to_pylist() if row["item_id"] == "339"]
     assert [row["description"] is None for row in versions] == [True, False]
     assert "sandra 'boring' bullock" in versions[1]["description"]
     assert versions[0]["received_at"] < versions[1]["received_at"]
