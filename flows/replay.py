@@ -8,9 +8,11 @@ timestamps, the events of one user in one second are one set of targets, at most
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import httpx
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -117,11 +119,9 @@ async def send(http: httpx.AsyncClient, wave: pa.Table, advance: Advance) -> Sen
 
     Raises RuntimeError when the service answers for more or fewer events than it was sent.
     """
-    by_user: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    moments = wave["timestamp"].cast(pa.int64()).to_pylist()
-    for row, moment in zip(_rows(wave.select(FIELDS), ("timestamp",)), moments, strict=True):
-        event = {name: value for name, value in row.items() if value is not None}
-        by_user.setdefault(row["user_id"], {}).setdefault(moment, []).append(event)
+    users = wave["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    by_user = wave.take(np.argsort(users, kind="stable"))
+    ends = np.cumsum(np.bincount(users))
     sent, gate = Sent(), asyncio.Semaphore(CONCURRENCY)
 
     async def post(events: list[dict[str, Any]], moment: int) -> None:
@@ -134,15 +134,20 @@ async def send(http: httpx.AsyncClient, wave: pa.Table, advance: Advance) -> Sen
         sent.rejected.update(event["reason"] for event in said["rejected"])
         advance(sent.total, wave.num_rows)
 
-    async def play(moments: dict[int, list[dict[str, Any]]]) -> None:
+    async def play(own: pa.Table) -> None:
         async with gate:
+            moments: dict[int, list[dict[str, Any]]] = {}
+            times = own["timestamp"].cast(pa.int64()).to_pylist()
+            for row, moment in zip(_rows(own.select(FIELDS), ("timestamp",)), times, strict=True):
+                event = {name: value for name, value in row.items() if value is not None}
+                moments.setdefault(moment, []).append(event)
             for moment, events in moments.items():
                 for first in range(0, len(events), BATCH):
                     await post(events[first : first + BATCH], moment)
 
     async with asyncio.TaskGroup() as group:
-        for moments in by_user.values():
-            group.create_task(play(moments))
+        for start, end in pairwise([0, *ends.tolist()]):
+            group.create_task(play(by_user.slice(start, end - start)))
     if sent.total != wave.num_rows:
         raise RuntimeError(f"of {wave.num_rows} events the service accounts for {sent.total}")
     return sent

@@ -7,8 +7,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.catalogue import Catalogue
+from features.ingest.spool import Rows, parts_of
 from features.online import OnlineStore
 from features.ragged import Histories, Ragged, offsets_of
 from features.requests import Queries, Requests
@@ -22,47 +24,66 @@ SYSTEMS: Final = ("served", "transformer", "frozen", "popularity")
 METRICS: Final = ("ndcg@10", "recall@10")
 K: Final = 10
 QUERIES_PER_USER: Final = 5
+#: What is kept of an event.
+KEPT: Final = ("user_id", "item_id", "event_type", "timestamp")
 
 
 @dataclass(frozen=True)
-class History:
-    """Positive events so far, of all users, in no order.
-
-    user_ids, item_ids: object [n]; types: int8 [n]; timestamps: int64 [n], µs; min_rating: a
-    rating below it is not positive.
-    """
+class Positives:
+    """Positive events, in no order. user_ids, item_ids: object [n]; types: int8 [n]; timestamps:
+    int64 [n], µs."""
 
     user_ids: npt.NDArray[np.object_]
     item_ids: npt.NDArray[np.object_]
     types: npt.NDArray[np.int8]
     timestamps: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class History:
+    """Positive events so far, of all users, in no order, as numbers for the most part.
+
+    events: columns KEPT, texts as dictionaries; min_rating: a rating below it is not positive.
+    """
+
+    events: pa.Table
     min_rating: float
 
     @staticmethod
-    def of(events: pa.Table, min_rating: float) -> "History":
+    def of(events: Rows, min_rating: float) -> "History":
         """The positive ones among rows of `schema.EVENT`."""
-        kinds = np.array([str(kind) for kind in events["event_type"].to_pylist()], dtype=object)
-        kept = np.isin(kinds.astype(str), [str(kind) for kind in POSITIVE])
-        stars = events["value"].cast(pa.float64()).fill_null(0.0).to_numpy()
-        kept &= (kinds != EventType.RATING) | (stars >= min_rating)
-        return History(
-            np.array(events["user_id"].to_pylist(), dtype=object)[kept],
-            np.array(events["item_id"].to_pylist(), dtype=object)[kept],
-            np.array([EVENT_CODES[kind] for kind in kinds[kept]], dtype=np.int8),
-            events["timestamp"].cast(pa.int64()).to_numpy()[kept],
-            min_rating,
-        )
+        parts = [_positive(rows, min_rating) for rows in parts_of(events)]
+        return History(pa.concat_tables(parts).unify_dictionaries(), min_rating)
 
     def extended(self, events: pa.Table) -> "History":
         """With a later wave."""
-        other = History.of(events, self.min_rating)
-        return History(
-            np.concatenate([self.user_ids, other.user_ids]),
-            np.concatenate([self.item_ids, other.item_ids]),
-            np.concatenate([self.types, other.types]),
-            np.concatenate([self.timestamps, other.timestamps]),
-            self.min_rating,
+        both = pa.concat_tables([self.events, History.of(events, self.min_rating).events])
+        return History(both.unify_dictionaries(), self.min_rating)
+
+    def of_users(self, users: pa.Array) -> Positives:
+        """The events of some users."""
+        column = self.events["user_id"].combine_chunks()
+        wanted = pc.is_in(column.dictionary, value_set=users).take(column.indices)
+        events = self.events.filter(wanted)
+        kinds = events["event_type"].to_pylist()
+        return Positives(
+            np.array(events["user_id"].to_pylist(), dtype=object),
+            np.array(events["item_id"].to_pylist(), dtype=object),
+            np.array([EVENT_CODES[kind] for kind in kinds], dtype=np.int8),
+            events["timestamp"].cast(pa.int64()).to_numpy(),
         )
+
+
+def _positive(rows: pa.Table, min_rating: float) -> pa.Table:
+    rated = pc.greater_equal(pc.fill_null(rows["value"].cast(pa.float64()), 0.0), min_rating)
+    kind = rows["event_type"]
+    positive = pc.is_in(kind, value_set=pa.array([str(kind) for kind in POSITIVE]))
+    liked = pc.or_(pc.not_equal(kind, str(EventType.RATING)), rated)
+    kept = rows.select(KEPT).filter(pc.and_(positive, liked))
+    for place, name in enumerate(KEPT):
+        if pa.types.is_string(kept.schema.field(name).type):
+            kept = kept.set_column(place, name, kept[name].dictionary_encode())
+    return kept
 
 
 @dataclass(frozen=True)
@@ -131,8 +152,9 @@ def wave_queries(
 ) -> Queries:
     """The queries of a wave: its items not yet in the user's history, by user and moment; at most
     QUERIES_PER_USER, evenly spaced. Items that the catalogue does not know cannot be hit."""
-    known = history.extended(wave)
-    new = History.of(wave, history.min_rating)
+    users_of_wave = pc.unique(wave["user_id"])
+    known = history.extended(wave).of_users(users_of_wave)
+    new = History.of(wave, history.min_rating).of_users(users_of_wave)
     names, codes = np.unique(known.user_ids.astype(str), return_inverse=True)
     index = catalogue.index
     items = np.array([index.get(item, -1) for item in known.item_ids], dtype=np.int32)

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from features.ingest import IngestError, Source, validate_events, validate_items
 from features.ingest.raw import ERROR, RAW
+from features.ingest.spool import Rows, Spool
+from features.ingest.validate import Validated
 from features.schema import TIMESTAMP
 
 WAVES: Final = 6
@@ -29,7 +31,7 @@ class Waves:
     """
 
     history: Source
-    past: pa.Table
+    past: Spool
     waves: list[pa.Table]
     items: list[pa.Table]
 
@@ -42,11 +44,7 @@ def cut(source: Source, now: int, waves: int = WAVES, replayed: float = REPLAYED
     """
     events = validate_events(source.events, now)
     items = validate_items(source.items, now, since=None if source.dated else now)
-    place = events.valid.schema.get_field_index("received_at")
-    usable = events.valid.set_column(
-        place, events.valid.schema.field(place), events.valid["timestamp"]
-    )
-    moments = moments_of(usable, "timestamp")
+    moments = events.moments()
     shares = 1.0 - replayed + replayed * np.arange(waves + 1) / waves
     wanted = (shares * len(moments)).round().astype(int)
     bounds = sorted(
@@ -56,35 +54,44 @@ def cut(source: Source, now: int, waves: int = WAVES, replayed: float = REPLAYED
         }
     )
     if len(bounds) < 2 or bounds[0] == 0:
-        why = Counter(events.quarantine["reason"].to_pylist()).most_common(1)
+        why = Counter(events.reasons).most_common(1)
         raise IngestError(
             f"{source.kind}: {len(moments)} usable events at {len(np.unique(moments))} different "
             "times are too few to replay in waves"
             + "".join(f"; {count} rows quarantined: {reason}" for reason, count in why)
         )
-    past = usable.slice(0, bounds[0])
-    parts = [usable.slice(start, end - start) for start, end in pairwise(bounds)]
-    known, later = _by_wave(items.valid, last_moment(past), parts)
+    past, parts = Spool(), [Spool() for _ in bounds[1:]]
+    first = 0
+    for rows in events.usable():
+        known_then = rows.set_column(
+            rows.schema.get_field_index("received_at"), "received_at", rows["timestamp"]
+        )
+        for part, (start, end) in zip([past, *parts], pairwise([0, *bounds]), strict=True):
+            begin, stop = (min(max(place - first, 0), rows.num_rows) for place in (start, end))
+            part.add(known_then.slice(begin, stop - begin))
+        first += rows.num_rows
+    waves_of = [part.whole() for part in parts]
+    known, later = _by_wave(items.valid, last_moment(past), waves_of)
     history = Source(
-        _with_refused(past, events.quarantine),
-        _with_refused(known, items.quarantine),
+        Spool.joined([past, _refused(events)]),
+        Spool.joined([Spool.of([known]), _refused(items)]),
         source.users,
         source.kind,
     )
-    return Waves(history, past, parts, later)
+    return Waves(history, past, waves_of, later)
 
 
-def first_moment(events: pa.Table) -> int:
+def first_moment(events: Rows) -> int:
     """The oldest timestamp, µs."""
     return int(moments_of(events, "timestamp").min())
 
 
-def last_moment(events: pa.Table) -> int:
+def last_moment(events: Rows) -> int:
     """The newest timestamp, µs."""
     return int(moments_of(events, "timestamp").max())
 
 
-def moments_of(table: pa.Table, column: str) -> npt.NDArray[np.int64]:
+def moments_of(table: Rows, column: str) -> npt.NDArray[np.int64]:
     """A column of times, µs."""
     moments: npt.NDArray[np.int64] = table[column].cast(pa.int64()).to_numpy()
     return moments
@@ -117,7 +124,8 @@ def _by_wave(
     ]
 
 
-def _with_refused(usable: pa.Table, quarantine: pa.Table) -> pa.Table:
+def _refused(judged: Validated) -> Spool:
     """For ingestion, which quarantines the refused rows for the same reasons."""
-    refused = pa.table({ERROR: quarantine["reason"], RAW: quarantine["raw"]})
-    return pa.concat_tables([usable, refused], promote_options="default")
+    return Spool.of(
+        pa.table({ERROR: rows["reason"], RAW: rows["raw"]}) for rows in judged.refused()
+    )
