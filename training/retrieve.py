@@ -57,14 +57,10 @@ def unite(
     bits = np.zeros((n, size), dtype=np.uint8)
     for name, dense in scores.items():
         allowed = masked(dense, eligible)
+        found = allowed > (0.0 if name in _SILENT_AT_ZERO else -np.inf)
         if size > per_source:
-            best = np.argpartition(allowed, size - per_source, axis=1)[:, size - per_source :]
-        else:
-            best = np.broadcast_to(np.arange(size), (n, size))
-        values = np.take_along_axis(allowed, best, axis=1)
-        found = values > (0.0 if name in _SILENT_AT_ZERO else -np.inf)
-        bit = np.where(found, 1 << SOURCES.index(name), 0).astype(np.uint8)
-        np.put_along_axis(bits, best, np.take_along_axis(bits, best, axis=1) | bit, axis=1)
+            found &= _best(allowed, per_source)
+        bits[found] |= 1 << SOURCES.index(name)
     rows, items = np.nonzero(bits)
     lengths = np.bincount(rows, minlength=n)
     places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -74,3 +70,15 @@ def unite(
     united[rows, places] = items
     sources[rows, places] = bits[rows, items]
     return Candidates(united, sources)
+
+
+def _best(scores: Scores, count: int) -> npt.NDArray[np.bool_]:
+    """The `count` highest of each row, fewer than it has. Of equals the first, so that an item
+    which comes later displaces none."""
+    least = np.partition(scores, -count, axis=1)[:, -count, None]
+    best = scores > least
+    wanted = count - best.sum(axis=1)
+    for row in range(len(scores)):
+        equal = np.flatnonzero(scores[row] == least[row])
+        best[row, equal[: wanted[row]]] = True
+    return best

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,19 @@ def make_rivals(root: Path, checkout: Path) -> Rivals:
     return Rivals(champion, equal, worse)
 
 
-def workspace(root: Path, checkout: Path, days: float) -> Workspace:
-    """A workspace with `days` days of the market, split, and their features."""
+def workspace(
+    root: Path, checkout: Path, days: float, news: Sequence[dict[str, Any]] = ()
+) -> Workspace:
+    """A workspace with `days` days of the market, split, and their features; news: later versions
+    of items."""
     data = root / "data"
     for name in ("split", "features", "release"):
         (data / name).mkdir(parents=True)
     shutil.copy(checkout / "params.yaml", root)
     edit(root / "params.yaml", {"gate.min_users": 20})
-    split(write_market(data / "log", days), data / "split", SplitParams(min_targets=40), False)
+    split(
+        write_market(data / "log", days, news), data / "split", SplitParams(min_targets=40), False
+    )
     aggregate(data / "split", data / "features")
     for command in (
         "init -q",
@@ -98,7 +104,7 @@ def market_events(days: float) -> list[dict[str, Any]]:
     return events
 
 
-def write_market(folder: Path, days: float) -> Path:
+def write_market(folder: Path, days: float, news: Sequence[dict[str, Any]] = ()) -> Path:
     """The log of `market_events`."""
     items = [logs.item(f"i{n}", created_at=logs.START) for n in range(ITEMS)]
-    return logs.write_log(folder, market_events(days), items)
+    return logs.write_log(folder, market_events(days), [*items, *news])

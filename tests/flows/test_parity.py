@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from features.online import OnlineRows, OnlineStore
-from features.schema import DAY
+from features.schema import DAY, MINUTE
 from features.settings import Settings
 from flows.parity import NAME, PARTS, Skew, judged, serving_parity
 from flows.rollout import Rollout
@@ -24,8 +24,9 @@ from serving.models import RecommendInput
 from serving.release import Release
 from serving.signing import Signer
 from serving.writer import Writer
-from tests.features.logs import at
+from tests.features.logs import START, at, item
 from tests.flows.rivals import (
+    ITEMS,
     TODAY,
     USERS,
     YESTERDAY,
@@ -134,6 +135,23 @@ def test_it_holds_whenever_the_last_retrain_was(
     for part in PARTS:
         unknown = part == "scores" and asked < NOON - DAY  # what its items were is not kept
         assert f"{part} " + ("not comparable" if unknown else f"0 of {USERS}") in check.reason
+
+
+def test_items_that_changed_came_or_were_sent_again_since_are_no_skew(
+    served: Served, checkout: Path, tmp_path: Path
+) -> None:
+    again = [item(f"i{n}", NOON + MINUTE, created_at=START) for n in range(0, ITEMS, 2)]
+    changed = [
+        item(f"i{n}", NOON + MINUTE, created_at=START, price=3.0, title="renamed")
+        for n in range(1, ITEMS, 2)
+    ]
+    new = [item(f"new{n}", NOON + MINUTE, categories=["a"]) for n in range(40)]
+    place = workspace(tmp_path / "later", checkout, TODAY, [*again, *changed, *new])
+    served.recommend()
+    later = replace(served, rivals=replace(served.rivals, equal=place))
+    check = later.check()
+    assert check.passed is True, check.reason
+    assert f"scores 0 of {USERS}" in check.reason
 
 
 def cut(served: Served, _: pytest.MonkeyPatch) -> Live:

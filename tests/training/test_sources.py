@@ -134,6 +134,18 @@ def test_the_union_holds_the_best_of_each_source_and_says_which() -> None:
         assert {int(i): int(s) for i, s in pairs} == expected
 
 
+def test_items_that_come_later_displace_none_of_the_equals_that_were_there() -> None:
+    """Else the same request has other candidates once the catalogue has grown."""
+    random = np.random.default_rng(3)
+    scores = random.integers(0, 3, (20, 300)).astype(np.float32)
+    eligible = random.random((20, 300)) < 0.9
+    found = unite({"popularity": scores}, eligible, 25)
+    more = np.concatenate([scores, np.zeros((20, 70), dtype=np.float32)], axis=1)
+    grown = unite({"popularity": more}, np.pad(eligible, ((0, 0), (0, 70)), constant_values=1), 25)
+    np.testing.assert_array_equal(grown.items, found.items)
+    assert (found.items >= 0).sum(axis=1).tolist() == [25] * 20
+
+
 def test_a_source_that_says_nothing_about_an_item_does_not_retrieve_it() -> None:
     scores = {"neighbours": np.zeros((1, 9), dtype=np.float32)}
     scores["neighbours"][0, 4] = 0.1
