@@ -202,12 +202,12 @@ def evenly(users: npt.NDArray[np.int64], moments: npt.NDArray[np.int64]) -> npt.
     """Distinct (user, moment) pairs, int64 [n, 2]; of a user with more than QUERIES_PER_USER,
     evenly spaced ones."""
     pairs = np.unique(np.stack([users, moments], axis=1), axis=0)
-    kept = []
-    for user in np.unique(pairs[:, 0]):
-        own = np.flatnonzero(pairs[:, 0] == user)
-        count = min(len(own), QUERIES_PER_USER)
-        kept.extend(own[np.linspace(0, len(own) - 1, count).round().astype(int)])
-    return pairs[np.array(kept, dtype=np.int64)]
+    _, starts, lengths = np.unique(pairs[:, 0], return_index=True, return_counts=True)
+    kept: list[npt.NDArray[np.int64]] = []
+    for start, length in zip(starts, lengths, strict=True):
+        count = min(length, QUERIES_PER_USER)
+        kept.append(start + np.linspace(0, length - 1, count).round().astype(np.int64))
+    return pairs[np.concatenate(kept)] if kept else pairs
 
 
 def _of(histories: Histories, row: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from features.ingest.errors import IngestError
+from features.ingest.errors import IngestError, NoRows
 from features.ingest.lines import LINE, Rows, blocks
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import Raw, rejects
@@ -67,7 +67,7 @@ def read_delimited(stream: BinaryIO, mapping: TableMapping, where: str) -> Raw:
         )
         rows.rejected.clear()
     if rows is None:
-        raise IngestError(f"{where}: the file holds no rows")
+        raise NoRows(f"{where}: the file holds no rows")
     table.add(_empty(names))
     return Raw(table, tuple(names), Spool.joined([uneven, unclosed]))
 

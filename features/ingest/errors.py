@@ -16,6 +16,10 @@ class IngestError(InputError):
     """A source cannot be read at all. One line: the file, what is wrong, what to do."""
 
 
+class NoRows(IngestError):
+    """A file without a row. Among others it is no fault: whoever exports in parts writes such."""
+
+
 def in_one_line(read: _Read) -> _Read:
     """`read`, whose last argument names the source: what its libraries cannot do is one line."""
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 import pyarrow as pa
 
-from features.ingest.errors import IngestError
+from features.ingest.errors import IngestError, NoRows
 from features.ingest.lines import blocks
 from features.ingest.raw import Raw, rejects
 from features.ingest.spool import BATCH, Spool
@@ -61,7 +61,7 @@ def read_json_lines(stream: BinaryIO, explode: str | None, encoding: str, where:
     flush()
     if not table.num_rows:
         if first is None:
-            raise IngestError(f"{where}: the file holds no rows")
+            raise NoRows(f"{where}: the file holds no rows")
         line, text = first
         raise IngestError(
             f"{where}: no line is a JSON object; line {line} is '{text[:60]}'. Bring one object a "

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from features.ingest.archives import kind_of, opened
 from features.ingest.delimited import read_delimited
-from features.ingest.errors import IngestError
+from features.ingest.errors import IngestError, NoRows
 from features.ingest.jsonlines import read_json_lines
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import Raw, placed
@@ -28,7 +28,7 @@ def read_file(path: Path, mapping: TableMapping) -> Raw:
         raise IngestError(f"{path}: no such file")
     try:
         if path.stat().st_size == 0:
-            raise IngestError(f"{path}: the file is empty")
+            raise NoRows(f"{path}: the file is empty")
         if kind_of(path) == ".parquet":
             raw = _read_parquet(path)
         else:
@@ -40,7 +40,7 @@ def read_file(path: Path, mapping: TableMapping) -> Raw:
     except OSError as error:
         raise IngestError(f"{path}: cannot be read ({error.strerror or error})") from None
     if raw.rows == 0:
-        raise IngestError(f"{path}: the file holds no rows")
+        raise NoRows(f"{path}: the file holds no rows")
     return raw
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from features.ingest.apply import apply, whole
 from features.ingest.archives import is_zip, kind_of, opened, unzipped
-from features.ingest.errors import IngestError
+from features.ingest.errors import IngestError, NoRows
 from features.ingest.mapping import Mapping, TableMapping
 from features.ingest.movielens import detect, read_movielens
 from features.ingest.raw import Raw
@@ -111,12 +111,24 @@ def _raw(
 ) -> list[tuple[Raw, str]]:
     """The files or the query of a table, each with its name for messages."""
     if isinstance(path, Path):
-        chosen = layout or TableMapping()
-        return [(read_file(file, chosen), str(file)) for file in _files(path, name, mapping)]
+        return _raw_files(_files(path, name, mapping), layout or TableMapping())
     if layout is None:
         alone = name == "events" and mapping.items is None
         layout = TableMapping(path=name) if alone else None
     return [(read_sql(path, layout), f"{name} of the database")] if layout else []
+
+
+def _raw_files(files: list[Path], layout: TableMapping) -> list[tuple[Raw, str]]:
+    """Those that hold rows. Raises NoRows where none of several does."""
+    found, without = [], None
+    for file in files:
+        try:
+            found.append((read_file(file, layout), str(file)))
+        except NoRows as error:
+            without = without or error
+    if without and not found:
+        raise without
+    return found
 
 
 def _files(path: Path, name: str, mapping: Mapping) -> list[Path]:

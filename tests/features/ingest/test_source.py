@@ -109,6 +109,16 @@ def test_malformed_rows_are_kept_for_the_quarantine(tmp_path: Path) -> None:
     assert report.reasons == {"malformed row: 3 fields, expected 4": 1}
 
 
+def test_parts_without_rows_are_no_fault_among_others(tmp_path: Path) -> None:
+    mapping = Mapping(events=TableMapping(path="part-*.csv"))
+    (tmp_path / "part-0.csv").write_bytes(b"")
+    (tmp_path / "part-1.csv").write_text(OURS)
+    with pytest.raises(IngestError, match=r"part-0\.csv: the file is empty"):
+        read_source(tmp_path, mapping)
+    (tmp_path / "part-2.csv").write_text(OURS + "u,i,click,978300760\n")
+    assert read_source(tmp_path, mapping).events.num_rows == 1
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
