@@ -88,6 +88,6 @@ def write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None
     connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
 
 
-def numbers(values: list[str]) -> str:
+def literals(values: list[str]) -> str:
     """A list of strings as SQL literals."""
     return ", ".join("'" + value.replace("'", "''") + "'" for value in values)

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from features.log import numbers
+from features.log import literals
 from features.schema import EVENT_CODES, POSITIVE, EventType
 from features.windowing import SplitParams
 
@@ -22,7 +22,7 @@ def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> 
                received_at, value, request_id, position, propensity,
                request_id IS NULL AS organic, event_id
         FROM raw_events JOIN user_index USING (user_id) JOIN item_index USING (item_id)
-        WHERE event_type IN ({numbers(list(POSITIVE))})
+        WHERE event_type IN ({literals(list(POSITIVE))})
           AND NOT (event_type = '{EventType.RATING}' AND coalesce(value, 0) < {params.min_rating})
         """
     )

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from features.ingest import DUPLICATE, IngestError
-from features.log import connect, numbers
+from features.log import connect, literals
 from features.schema import DAY, POSITIVE, EventType
 from flows.consumers import EVENTS, LEARNED, LEARNED_BEFORE, LOG_ROWS
 from serving import offsets
@@ -109,7 +109,7 @@ def _unjoined(events: Path, new: list[Path]) -> float:
     if not new:
         return 0.0
     connection = connect()
-    positive = numbers(list(POSITIVE))
+    positive = literals(list(POSITIVE))
     connection.execute(
         f"""
         CREATE TABLE answered AS
@@ -159,7 +159,7 @@ def _parts(folder: Path, first: int) -> list[Path]:
 
 
 def _names(paths: Iterable[Path]) -> str:
-    return f"[{numbers([str(path) for path in paths])}]"
+    return f"[{literals([str(path) for path in paths])}]"
 
 
 def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:

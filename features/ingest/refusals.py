@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from features.ingest.values import identity, number
-from features.log import numbers
+from features.log import literals
 from features.schema import DAY, MINUTE, EventType
 
 #: How far a client's clock may run ahead.
@@ -141,7 +141,7 @@ EVENT_RULES: Final = f"""CASE
     WHEN error IS NOT NULL THEN error
     WHEN user_id IS NULL THEN 'user_id is missing'
     WHEN event_type IS NULL OR event_type = '' THEN 'event_type is missing'
-    WHEN event_type NOT IN ({numbers(list(EventType))})
+    WHEN event_type NOT IN ({literals(list(EventType))})
         THEN 'unknown event_type ''' || event_type || ''''
     WHEN item_id IS NULL AND event_type <> '{EventType.SEARCH}' THEN 'item_id is missing'
     {_id_rules("user_id", "item_id", "given_id", "placement")}
@@ -153,7 +153,7 @@ EVENT_RULES: Final = f"""CASE
     WHEN received_at > {{now}} + {CLOCK_TOLERANCE} THEN 'received_at is in the future'
     WHEN raw_value IS NOT NULL AND (value IS NULL OR NOT isfinite(value))
         THEN 'value is not a finite number'
-    WHEN value IS NULL AND event_type IN ({numbers(list(VALUED))})
+    WHEN value IS NULL AND event_type IN ({literals(list(VALUED))})
         THEN 'a ' || event_type || ' has no value'
     WHEN bad_position THEN 'position is not a whole number'
     WHEN raw_propensity IS NOT NULL AND (propensity IS NULL OR NOT isfinite(propensity)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from features.log import numbers
+from features.log import literals
 from features.schema import conform
 from features.scratch import scratch
 
@@ -136,7 +136,7 @@ def register(connection: duckdb.DuckDBPyConnection, name: str, rows: Rows) -> No
     """
     if isinstance(rows, Spool) and rows.files():
         columns = ", ".join(f'"{column}"' for column in rows.column_names)
-        files = numbers([str(path) for path in rows.files()])
+        files = literals([str(path) for path in rows.files()])
         source = f"read_parquet([{files}], union_by_name = true, hive_partitioning = false)"
         connection.execute(f"CREATE VIEW {name} AS SELECT {columns} FROM {source}")
     else:

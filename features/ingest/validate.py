@@ -12,7 +12,7 @@ from features.ingest.raw import ERROR, RAW, REPEATS
 from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, SECOND, USER_RULES
 from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import flag
-from features.log import connect, numbers
+from features.log import connect, literals
 from features.schema import DAY, EVENT, ITEM, USER
 
 #: What an event without an id is known by.
@@ -289,7 +289,7 @@ def _outcome(
     if known:
         repeated += f"""
         UNION SELECT place FROM judged
-        SEMI JOIN read_parquet([{numbers(list(known))}], hive_partitioning = false) AS stored
+        SEMI JOIN read_parquet([{literals(list(known))}], hive_partitioning = false) AS stored
         USING ({identity}) WHERE reason IS NULL
         """
     connection.execute(
