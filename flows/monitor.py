@@ -6,8 +6,6 @@ It also marks retrains Crashed whose process is gone: Prefect leaves a SIGKILLed
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +22,13 @@ from flows.consumers import RETRAINED
 from flows.environment import CHECKOUT
 from flows.lease import living, read, wall_clock, wanted
 from flows.params import RetrainParams
+from flows.retrain_runs import bury_dead, failed_lately, on_their_way
 from flows.rollout import CHANNEL, installation
 from serving import channels, offsets, tables
 from serving.database import reading
 from serving.log import FeedbackLog
 
 RESOURCE = "rondo.feedback-log"
-STARTING = timedelta(minutes=2)
-#: What failed a retrain is most likely still there a minute later.
-PAUSE = timedelta(hours=1)
 FEEDBACK, DRIFT, DECAY = "rondo.feedback", "rondo.drift", "rondo.decay"
 #: A run that was asked for while another one, which then failed, held the lease.
 ASKED = "rondo.asked"
@@ -79,7 +75,7 @@ def monitor() -> Signs:
     get_run_logger().info("%s", signs)
     params = load(RetrainParams, "retrain", CHECKOUT / "params.yaml")
     champion = channels.read(engine, CHANNEL)
-    if retraining(engine):
+    if retraining(engine) or on_their_way():
         return signs  # it takes in what has come by then
     events = {} if failed_lately() else signs.events(params)
     if wanted(engine, "retrain"):
@@ -95,7 +91,7 @@ def monitor() -> Signs:
                 "champion": champion.release if champion else None,
             },
         )
-    bury_dead_runs()
+    bury_dead()
     return signs
 
 
@@ -170,53 +166,3 @@ def retraining(engine: sa.Engine) -> bool:
     """Does a living process hold the lease?"""
     held = read(engine, "retrain")
     return held is not None and living(held, wall_clock())
-
-
-def failed_lately() -> bool:
-    """Did the newest retrain that ended fail, less than PAUSE ago? A killed one did not end."""
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
-    from prefect.client.schemas.objects import StateType
-    from prefect.client.schemas.sorting import FlowRunSort
-
-    with get_client(sync_client=True) as client:
-        newest = client.read_flow_runs(
-            flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
-            flow_run_filter=FlowRunFilter.model_validate(
-                {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
-            ),
-            sort=FlowRunSort.END_TIME_DESC,
-            limit=1,
-        )
-    return any(
-        run.state_type == StateType.FAILED
-        and run.end_time is not None
-        and run.end_time > datetime.now(UTC) - PAUSE
-        for run in newest
-    )
-
-
-def bury_dead_runs() -> int:
-    """Mark Running retrains Crashed; for when no living process holds the lease. Returns how many.
-
-    A run younger than STARTING may be on its way to the lease and is left alone.
-    """
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
-    from prefect.client.schemas.objects import State
-    from prefect.states import Crashed
-
-    with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(
-            flow_filter=FlowFilter.model_validate({"name": {"any_": ["retrain"]}}),
-            flow_run_filter=FlowRunFilter.model_validate(
-                {"state": {"type": {"any_": ["RUNNING"]}}}
-            ),
-        )
-        dead = [
-            run for run in runs if run.start_time and run.start_time < datetime.now(UTC) - STARTING
-        ]
-        for run in dead:
-            state: State[Any] = Crashed(message="its process is gone")
-            client.set_flow_run_state(run.id, state, force=True)
-    return len(dead)

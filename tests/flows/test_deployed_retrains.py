@@ -90,8 +90,10 @@ client.create_deployment_schedules(scheduled.id, [(soon, True)])
 wait("retrain/scheduled")
 """
 
-# The monitor's own schedule may have seen the history and started a retrain of it as well.
+# The monitor's own schedule may have seen the history and started a retrain of it as well; from
+# here on it looks only when it is asked to.
 SETTLED = """
+client.pause_deployment(client.read_deployment_by_name("monitor/every-minute").id)
 quiet()
 print(json.dumps(known("retrain/feedback")))
 """
