@@ -57,6 +57,7 @@ _TEXTS: Final = ("title", "description", "image", "audio", "attributes")
 FLAG: Final = "available is neither true nor false"
 PRICE: Final = "price is not a number of at least 0"
 _UNSET: Final = "timestamp is before 1971, as one that is unset or in another unit"
+_NEGATIVE_WATCH: Final = "a watch lasts less than no time"
 
 
 def id_refusal(*ids: str) -> str | None:
@@ -129,6 +130,8 @@ def event_refusal(event: Mapping[str, Any], now: int) -> str | None:
         return "value is not a finite number"
     if value is None and kind in VALUED:
         return f"a {kind} has no value"
+    if kind == EventType.WATCH and value is not None and value < 0:
+        return _NEGATIVE_WATCH
     if position is not None and not _whole(position):
         return "position is not a whole number"
     if propensity is not None and not 0 < propensity <= 1:
@@ -155,6 +158,7 @@ EVENT_RULES: Final = f"""CASE
         THEN 'value is not a finite number'
     WHEN value IS NULL AND event_type IN ({literals(list(VALUED))})
         THEN 'a ' || event_type || ' has no value'
+    WHEN event_type = '{EventType.WATCH}' AND value < 0 THEN '{_NEGATIVE_WATCH}'
     WHEN bad_position THEN 'position is not a whole number'
     WHEN raw_propensity IS NOT NULL AND (propensity IS NULL OR NOT isfinite(propensity)
         OR propensity <= 0 OR propensity > 1) THEN 'propensity is not in (0, 1]'

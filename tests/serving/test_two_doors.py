@@ -62,6 +62,7 @@ EVENTS: list[dict[str, Any]] = [
     *({"query": value} for value in TEXTS),
     {"event_type": "search", "item_id": None, "query": "shoes"},
     {"event_type": "watch", "value": None},
+    {"event_type": "watch", "value": -5},
 ]
 ITEMS: list[dict[str, Any]] = [
     {name: value}
