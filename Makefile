@@ -15,7 +15,7 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
           $(if $(WAVES),--waves $(WAVES))
 
-.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-sizes bench-paging tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging tune lint typecheck check clean
 
 loop: install           ## the whole job: events -> gated, served, retrained recommender
 	@$(RUN) exec python -m flows.loop $(LOOP)
@@ -62,6 +62,10 @@ bench-scale: install    ## what training costs against events and items, up to 1
 # make bench-pipeline ARGS="--events 1e5 1e6 --items 1e3 1e4 --days 10 365"
 bench-pipeline: install ## what every stage costs against events, items and days, and how it grows
 	@$(ALONE) exec python -m benchmarks.pipeline $(ARGS)
+
+# make bench-imports ARGS="--rows 1e6 2.5e7 --forms movielens csv jsonl gz"
+bench-imports: install  ## what importing a file of ratings costs against its rows: memory and time
+	@$(ALONE) exec python -m benchmarks.imports $(ARGS)
 
 # make bench-sizes ARGS="--sizes tiny small --seconds 20"
 bench-sizes: install    ## training speed by size on this device, against the rate of its matrix products

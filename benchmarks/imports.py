@@ -1,6 +1,6 @@
 """What importing a file of ratings costs: peak memory and CPU seconds against the number of rows.
 
-    python -m benchmarks.imports --rows 1e6 3e6 --forms movielens csv jsonl gz
+    make bench-imports ARGS="--rows 1e6 3e6 --forms movielens csv jsonl gz"
 
 Files are made like `ratings.csv` of MovieLens-25M: rows by user, 162 thousand users and 59 thousand
 items at 25 million, both with a long tail, 1995 to 2019. Each is imported in a process of its own.
@@ -30,8 +30,8 @@ MEDIAN_LENGTH: Final = 70
 SHORTEST: Final = 20
 FIRST: Final = 789_652_009
 LAST: Final = 1_574_327_703
+#: Users that are made at a time.
 CHUNK: Final = 2_000
-"""Users that are made at a time."""
 
 #: Form to the name of its file.
 FORMS: Final = {

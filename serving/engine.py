@@ -43,7 +43,7 @@ from serving.slate import (
     merged_history,
 )
 from serving.writer import Overloaded, Writer
-from training.retrieve import eligible_items
+from training.retrieve import allowed_items, without_excluded
 
 logger = logging.getLogger("rondo.engine")
 
@@ -119,9 +119,10 @@ class Engine:
         user, lost = self._user(live, asked.user_id)
         requests = self._requests(user, live, asked, now)
         repeats = live.placements.rule(asked.placement).repeats
-        eligible = eligible_items(live.catalogue, requests, repeats)
+        allowed = allowed_items(live.catalogue, requests, repeats)
+        eligible = without_excluded(allowed, requests)
         read = time.perf_counter()
-        state = state_of(live, asked.placement, requests, repeats, lost)
+        state = state_of(live, asked.placement, requests, allowed[0], lost)
         roll = find(self._log, live, state, eligible[0], now - self._repeat)
         self._metrics.seconds.labels("features").observe(read - began)
         self._metrics.seconds.labels("repeat").observe(time.perf_counter() - read)

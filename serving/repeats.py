@@ -9,7 +9,7 @@ of all workers, so one look by index is what a repeat costs.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from features.requests import Requests
 from serving import context
 from serving.live import Live
 from serving.log import FeedbackLog, Row
-from training.retrieve import eligible_items
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,12 @@ class Roll:
         return self.shown if len(self.slots) >= min(k, eligible) else None
 
 
-def state_of(live: Live, placement: str, requests: Requests, repeats: bool, lost: bool) -> str:
-    """Digest of what one request (`requests` holds one row) asks, but for how much of it; repeats:
-    the placement's rule; lost: without the online store, whose return is another state.
+def state_of(
+    live: Live, placement: str, requests: Requests, allowed: npt.NDArray[np.bool_], lost: bool
+) -> str:
+    """Digest of what one request (`requests` holds one row) asks, but for how much of it; allowed:
+    bool [catalogue], what may be shown but for its exclusions; lost: without the online store,
+    whose return is another state.
 
     The order of exclusions and of hides makes no difference, nor does one that is named twice, or
     an excluded item that could not be shown anyway.
@@ -85,19 +87,18 @@ def state_of(live: Live, placement: str, requests: Requests, repeats: bool, lost
             histories.event_types.tolist(),
             histories.timestamps.tolist(),
             sorted(set(ids[requests.hidden.items].tolist())),
-            sorted(_left_out(live, requests, repeats)),
+            sorted(_left_out(live, requests, allowed)),
         ]
     )
     return hashlib.sha256(content).hexdigest()
 
 
-def _left_out(live: Live, requests: Requests, repeats: bool) -> set[str]:
+def _left_out(live: Live, requests: Requests, allowed: npt.NDArray[np.bool_]) -> set[str]:
     """The items that could be shown if they were not excluded."""
-    excluded = requests.excluded
-    if excluded is None or not len(excluded.items):
+    if requests.excluded is None:
         return set()
-    may = eligible_items(live.catalogue, replace(requests, excluded=None), repeats)[0]
-    return set(live.catalogue.item_ids[excluded.items[may[excluded.items]]].tolist())
+    items = requests.excluded.items
+    return set(live.catalogue.item_ids[items[allowed[items]]].tolist())
 
 
 def find(

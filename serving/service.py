@@ -22,7 +22,7 @@ from starlette.responses import Response
 from features.online import OnlineStore
 from features.schema import MINUTE
 from features.settings import Settings
-from serving import catalogue_feed, live_history, orphan, quiet
+from serving import catalogue_feed, client_errors, live_history, orphan
 from serving.database import connect
 from serving.engine import Conflict, Engine, Unknown
 from serving.live import Follower
@@ -83,7 +83,7 @@ class Rondo:
         torch.set_num_threads(1)
         if bentoml.server_context.service_type is not None:  # else inside somebody's own process
             orphan.end_with_parent()
-        quiet.install()
+        client_errors.install()
         self.settings = Settings()
         logging.getLogger("rondo").setLevel(self.settings.log_level)
         self.database = connect(self.settings.database)

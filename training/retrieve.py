@@ -29,19 +29,31 @@ class Candidates:
 def eligible_items(
     catalogue: Catalogue, requests: Requests, repeats: bool
 ) -> npt.NDArray[np.bool_]:
-    """bool [n, catalogue]: available and created as known at each request, neither hidden nor
-    excluded and, without `repeats`, not seen.
+    """bool [n, catalogue]: what may be shown (`allowed_items`) and is not excluded.
 
-    The only place that says what may not be shown. It is asked before retrieval, so that every
-    source fills up with its next best items.
+    It is asked before retrieval, so that every source fills up with its next best items.
     """
+    return without_excluded(allowed_items(catalogue, requests, repeats), requests)
+
+
+def allowed_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> npt.NDArray[np.bool_]:
+    """bool [n, catalogue]: available and created as known at each request, not hidden and, without
+    `repeats`, not seen. The only place that says what may not be shown to anybody who asks."""
     allowed = catalogue.eligible(requests.timestamps)
     allowed[requests.hidden.rows, requests.hidden.items] = False
-    if requests.excluded is not None:
-        allowed[requests.excluded.rows, requests.excluded.items] = False
     if not repeats:
         allowed[requests.histories.rows, requests.histories.items] = False
     return allowed
+
+
+def without_excluded(allowed: npt.NDArray[np.bool_], requests: Requests) -> npt.NDArray[np.bool_]:
+    """`allowed`, bool [n, catalogue], but for what each request excludes."""
+    excluded = requests.excluded
+    if excluded is None or not len(excluded.items):
+        return allowed
+    eligible = allowed.copy()
+    eligible[excluded.rows, excluded.items] = False
+    return eligible
 
 
 def masked(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Scores:
