@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from scipy import stats
 
+from base.errors import InputError
 from benchmarks.options import add_set, changes, fit_params, run_options
 from benchmarks.sequences import Sequences, lazy_unseen, read, some, split, unseen
-from features.errors import InputError
 from training.bootstrap import UNKNOWN, Interval, PerUser, interval
 from training.metrics.lists import against_ties, top_lists
 from training.metrics.ndcg import ndcg

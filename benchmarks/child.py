@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from features.errors import InputError
+from base.errors import InputError
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 

@@ -18,13 +18,13 @@ import numpy.typing as npt
 import torch
 from scipy import sparse
 
-from features.catalogue import Catalogue
-from features.contents import Contents
-from features.past import Past
+from features.items.catalogue import Catalogue
+from features.items.contents import Contents
+from features.items.past import Past
+from features.items.text import TEXT_SIZE
 from features.ragged import Histories, Ragged, offsets_of
-from features.requests import Requests
+from features.requests.requests import Requests
 from features.schema import DAY, HOUR, ITEM_FEATURES, USER_FEATURES
-from features.text import TEXT_SIZE
 from training.recommender import Recommender
 from training.sources.build import Sources, SourceSettings, hash_items
 from training.sources.neighbours import build_neighbours

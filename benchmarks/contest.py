@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from base.errors import InputError
 from benchmarks.child import CHECKOUT
 from benchmarks.task import Scores, Task
-from features.errors import InputError
 
 WALL_FACTOR: Final = 3
 WALL_EXTRA: Final = 600.0

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as csv
 
+from base.errors import InputError
 from benchmarks.child import measured
-from features.errors import InputError
 
 SEED: Final = 1
 ITEMS: Final = 59_047
@@ -87,7 +87,7 @@ def _ratings(rows: int, random: np.random.Generator) -> Iterator[pa.Table]:
 
 def one(form: str, source: Path, log: Path) -> dict[str, Any]:
     """Import `source` in this process."""
-    from features import params
+    from base import params
     from features.ingest import IngestParams, read_source, store_events
 
     values = {} if form == "movielens" else MAPPING

@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from features.errors import InputError
-from features.params import build
+from base.errors import InputError
+from base.params import build
 from training.transformer.config import RunOptions, TransformerParams
 
 

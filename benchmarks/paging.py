@@ -21,10 +21,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from features.params import load
+from base.params import load
 from features.ragged import Ragged
-from features.requests import Requests
-from features.training_set import load_catalogue, load_queries
+from features.requests.requests import Requests
+from features.requests.training_set import load_catalogue, load_queries
 from simulation.history import live_market
 from simulation.params import WorldParams
 from simulation.valuation import Snapshot, take

@@ -21,12 +21,12 @@ from typing import Any, Final
 
 import yaml
 
+from base.errors import InputError
+from base.params_file import edit
 from benchmarks import made_source
 from benchmarks.child import CHECKOUT
 from benchmarks.made_source import Size
 from benchmarks.options import changes
-from features.errors import InputError
-from features.params_file import edit
 
 SEED: Final = 1
 #: One epoch: what the transformer costs for each is what grows.
@@ -38,6 +38,9 @@ TELLING: Final = 1.0
 
 #: Events that are ingested at a time.
 RANGE: Final = 1_000_000
+
+#: Folders of code that fingerprints read.
+SOURCES: Final = ("base", "features", "training", "serving", "simulation", "flows", "benchmarks")
 
 SERIES: Final = ("events", "items", "days")
 
@@ -72,8 +75,8 @@ def measure(size: Size, values: dict[str, Any], checkout: Path = CHECKOUT) -> di
         folder = Path(name)
         (folder / "params.yaml").write_text((checkout / "params.yaml").read_text())
         edit(folder / "params.yaml", {"input": "data/log"} | values)
-        for source in ("features", "training", "serving", "simulation", "flows", "benchmarks"):
-            (folder / source).symlink_to(checkout / source)  # fingerprints read the sources
+        for source in SOURCES:
+            (folder / source).symlink_to(checkout / source)
         (folder / "dvc.yaml").symlink_to(checkout / "dvc.yaml")
         made_source.write(folder / "data/source", size, SEED)
         for stage, command in stages(checkout).items():

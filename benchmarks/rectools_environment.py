@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from base.errors import InputError
 from benchmarks.child import CHECKOUT
-from features.errors import InputError
 
 CONSTRAINTS: Final = Path(__file__).with_name("rectools-constraints.txt")
 REQUIREMENT: Final = "rectools[torch]"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from base.params import build
 from benchmarks.progress import Progress
 from benchmarks.sequences import lazy_unseen, leave_out, read, some
 from benchmarks.task import VALIDATED, Task
 from benchmarks.trained import Watch, needed_flops
-from features.params import build
 from training.transformer import trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.packing import Epoch

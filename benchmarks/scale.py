@@ -21,12 +21,12 @@ from typing import Any, Final
 import lightning
 import numpy as np
 
+from base.errors import InputError
 from benchmarks import made_log, scale_report
 from benchmarks.child import measured
 from benchmarks.options import add_set, changes, fit_params
 from benchmarks.progress import peak_bytes
-from features.errors import InputError
-from features.text import TEXT_SIZE
+from features.items.text import TEXT_SIZE
 from training.transformer import trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import Tokens

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from features.errors import InputError
+from base.errors import InputError
 from features.ragged import Histories, Ragged, offsets_of, spans
 from features.schema import EVENT_CODES, SECOND, EventType
 from training.transformer.data import Ints, Tokens, tokens_from

@@ -21,6 +21,7 @@ from typing import Any, Final, get_args
 import numpy as np
 import torch
 
+from base.errors import InputError
 from benchmarks import made_log, matmul
 from benchmarks.child import measured
 from benchmarks.options import add_set, changes, fit_params, run_options
@@ -28,8 +29,7 @@ from benchmarks.progress import peak_bytes
 from benchmarks.scale import QUERIES, SEED
 from benchmarks.task import WARM
 from benchmarks.trained import Watch, needed_flops
-from features.errors import InputError
-from features.text import TEXT_SIZE
+from features.items.text import TEXT_SIZE
 from training.transformer import trainer
 from training.transformer.config import Size, TransformerParams
 from training.transformer.data import Tokens

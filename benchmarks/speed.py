@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from base.errors import InputError
 from benchmarks import rectools_environment
 from benchmarks.child import measured
 from benchmarks.contest import Epoch, Judge, Outcome, run
@@ -29,7 +30,6 @@ from benchmarks.options import OptionError, add_set, changes, fit_params
 from benchmarks.sequences import lazy_unseen, leave_out, read, some
 from benchmarks.speed_report import FLOAT32, PADDED, RECTOOLS, RONDO, report, table
 from benchmarks.task import VALIDATED, Arrays, Task
-from features.errors import InputError
 from training.transformer.tail import tail_ndcg
 
 MODULES: Final = {

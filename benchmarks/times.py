@@ -22,9 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
 
+from base.errors import InputError
 from benchmarks.options import add_set, changes, fit_params
 from benchmarks.sequences import SequencesError
-from features.errors import InputError
 from features.schema import EVENT_CODES, SECOND, EventType
 from training.bootstrap import Interval, PerUser, interval
 from training.metrics.lists import against_ties, top_lists

@@ -7,9 +7,9 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from features.errors import InputError
+from base.errors import InputError
+from base.scratch import scratch
 from features.schema import EVENT, ITEM
-from features.scratch import scratch
 
 
 class LogError(InputError):

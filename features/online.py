@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from features.catalogue import Catalogue
+from base.quiet import quiet
+from base.settings import Settings
+from features.batch.snapshots import Snapshots
+from features.items.catalogue import Catalogue
 from features.merge import UserHistory, merge
-from features.quiet import quiet
 from features.ragged import Histories, Ragged, offsets_of
 from features.schema import DAY, ITEM_FEATURES, USER_FEATURES
-from features.settings import Settings
-from features.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from feast import FeatureStore

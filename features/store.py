@@ -7,7 +7,7 @@ from pathlib import Path
 from feast import FeatureStore, RepoConfig
 from filelock import FileLock
 
-from features.redis_url import connection_string
+from base.redis_url import connection_string
 from features.repo.definitions import Definitions, definitions, served
 
 PROJECT = "rondo"

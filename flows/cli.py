@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from features.settings import Settings
+from base.settings import Settings
 from flows import environment, reasons
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate a Rondo installation.")
@@ -162,8 +162,8 @@ def ingest(
 @app.command()
 def retrain(reason: str = "by hand") -> None:
     """Retrain now, judge the release, and promote it if the gate says so."""
+    from base.processes import some_prefect_server
     from flows.arrivals import require_events
-    from flows.processes import some_prefect_server
     from flows.rollout import installation
     from flows.workspace import LOG
 
@@ -171,7 +171,7 @@ def retrain(reason: str = "by hand") -> None:
     rollout = installation()
     require_events(rollout.engine, rollout.settings.root / "workspace" / LOG)
     with some_prefect_server(Settings().root):
-        from flows.loop_run import describe
+        from flows.loop.run import describe
         from flows.retrain import retrain as flow
 
         outcome = flow(reason)

@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from features import code
+from base import code
 from training import fingerprint
 
 #: What a stage that names the fingerprint depends on as well: everything that it is of.
 NAMING: Final = "training/fingerprint.py"
-LAUNCHER: Final = "features.stage"
+LAUNCHER: Final = "base.stage"
 #: A folder of at least so many files, all of them needed, is listed as one.
 FOLDER: Final = 3
 

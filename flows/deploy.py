@@ -16,10 +16,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from features.settings import Settings
-from flows import environment, processes
+from base import processes
+from base.processes import Supervised
+from base.settings import Settings
+from flows import environment
 from flows.environment import CHECKOUT
-from flows.processes import Supervised
 
 POOL = "rondo"
 

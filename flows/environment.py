@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from features.settings import Settings
+from base.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -56,9 +56,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Errors that say what is wrong and what to do: shown as one line, without a stack trace."""
     from sqlalchemy.exc import ArgumentError, OperationalError
 
-    from features.errors import InputError
+    from base.errors import InputError
+    from base.processes import ProcessFailed
     from flows.lease import Busy
-    from flows.processes import ProcessFailed
     from flows.stages import StageFailed
     from flows.workspace import WorkspaceError
     from serving.channels import ChannelMoved

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from features.catalogue import Catalogue
-from features.params import load
-from features.requests import Queries
-from features.training_set import load_catalogue, load_queries
+from base.params import load
+from features.items.catalogue import Catalogue
+from features.requests.requests import Queries
+from features.requests.training_set import load_catalogue, load_queries
 from flows import arrivals, verdict_report
 from flows.learning_curve import Curve
 from flows.parity import serving_parity

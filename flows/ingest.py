@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from base.params import load
 from features.ingest import (
     DUPLICATE,
     IngestError,
@@ -31,7 +32,6 @@ from features.ingest import (
     store_items,
     store_users,
 )
-from features.params import load
 from flows.consumers import EVENTS, ITEMS, LOG_ROWS
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets

@@ -6,7 +6,7 @@ prefect deployment run 'ingest/every-quarter'
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from features.settings import Settings
+from base.settings import Settings
 from flows import environment
 from flows.ingest import Ingested, ingest_feedback
 from flows.lease import Busy, lease

@@ -20,7 +20,7 @@ from typing import Any, Final
 import fsspec
 import sqlalchemy as sa
 
-from features.errors import InputError
+from base.errors import InputError
 from flows.consumers import EVENTS, ITEMS
 from flows.learning_curve import METRICS
 from flows.workspace import Workspace

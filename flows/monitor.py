@@ -14,9 +14,9 @@ from prefect import flow
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from features.params import load
+from base.params import load
+from base.settings import Settings
 from features.schema import DAY, POSITIVE, EventType
-from features.settings import Settings
 from flows import environment
 from flows.consumers import RETRAINED
 from flows.environment import CHECKOUT

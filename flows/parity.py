@@ -22,17 +22,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.activity import write_activity
-from features.catalogue import Catalogue
-from features.parity import offline_requests, user_parts
+from base.scratch import scratch
+from features.batch.activity import write_activity
+from features.batch.snapshots import Snapshots
+from features.items.catalogue import Catalogue
 from features.ragged import Ragged
-from features.requests import Requests
+from features.requests.parity import offline_requests, user_parts
+from features.requests.requests import Requests
+from features.requests.training_set import load_catalogue
 from features.schema import DAY, ITEM_FEATURES
-from features.scratch import scratch
-from features.snapshots import Snapshots
-from features.training_set import load_catalogue
-from features.windowing import Rules
-from features.windows import Windows
+from features.splits.windowing import Rules
+from features.splits.windows import Windows
 from flows.rollout import Rollout
 from flows.workspace import Workspace
 from serving import context

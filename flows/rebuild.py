@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import yaml
 
-from features.errors import InputError
-from features.settings import Settings
+from base.errors import InputError
+from base.settings import Settings
 from flows import environment, lineage
 from flows.rollout import Rollout
 from flows.stages import LAST_STAGE

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.errors import InputError
-from features.windowing import SplitParams
+from base.errors import InputError
+from features.splits.windowing import SplitParams
 from flows.environment import CHECKOUT
 from flows.lease import lease, wall_clock
 from flows.rollout import CHANNEL, Rollout, experiment

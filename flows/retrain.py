@@ -14,8 +14,8 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from features.params import load
-from features.settings import Settings
+from base.params import load
+from base.settings import Settings
 from flows import arrivals, environment, failures, gating, ingest, stages
 from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock

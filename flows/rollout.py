@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from features.settings import Settings
+from base.settings import Settings
 from flows import lineage
 from flows.environment import CHECKOUT
 from flows.workspace import Workspace, locked, prepare

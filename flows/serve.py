@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import psutil  # type: ignore[import-untyped]
 
-from features.errors import InputError
+from base.errors import InputError
 from flows import environment
 from serving.signing import signer
 

@@ -1,6 +1,6 @@
 """The DVC pipeline as Prefect tasks: read from `dvc.yaml`, each stage run in this process by DVC.
 
-A stage is a subprocess of ours (`features/stage.py`: it dies with us). What it prints goes to its
+A stage is a subprocess of ours (`base/stage.py`: it dies with us). What it prints goes to its
 task's log and to a file under `RONDO_HOME/logs`, so that our own output stays one line per step.
 """
 
@@ -18,13 +18,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
-from features.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
+from base.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
 from flows.workspace import Workspace
 
 LAST_STAGE = "package"
 
 #: The launcher of every stage in `dvc.yaml`: what its processes are known by.
-STAGE: Final = "features.stage"
+STAGE: Final = "base.stage"
 
 #: What a stage that is asked to end may take until it is killed.
 GRACE_SECONDS: Final = 5.0
@@ -138,7 +138,7 @@ def _printed(log: Path) -> str:
 def output_to(path: Path) -> Iterator[None]:
     """Standard output and error of this process and its children go to `path` in the block.
 
-    Whoever wants to write to the terminal meanwhile has kept a duplicate (`flows.console`).
+    Whoever wants to write to the terminal meanwhile has kept a duplicate (`flows.loop.console`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _REDIRECT:

@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from features import params
-from features.params_file import edit
+from base import params
+from base.params_file import edit
 from flows import torn
 
 logger = logging.getLogger("rondo.workspace")
@@ -35,7 +35,7 @@ LOCK_SECONDS = 60.0
 OWN_FILES = (f"{LOG}.dvc", "dvc.lock")
 #: Where new files are source. Anything else that lies untracked in a checkout may be data, or
 #: somebody's secret, which a patch would carry to where releases are kept.
-SOURCE = ("features", "training", "serving", "flows", "simulation", "tests")
+SOURCE = ("base", "features", "training", "serving", "flows", "simulation", "tests")
 CONFIG = """\
 [core]
     analytics = false

@@ -21,12 +21,12 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from features.settings import Settings
+from base.settings import Settings
 from serving import channels
 from serving.database import connect
 from serving.release import Release, ReleaseError, fetch
 
-PACKAGES: Final = ("features", "training", "serving")
+PACKAGES: Final = ("base", "features", "training", "serving")
 #: Drivers of the databases that a setting may ask for.
 EXTRAS: Final = ("postgres", "mysql")
 _CHECKOUT: Final = Path(__file__).resolve().parent.parent

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from base.errors import InputError
 from features import schema
-from features.errors import InputError
 from features.ingest.refusals import item_refusal
 from serving import tables
 from serving.database import advance_counter, lock_counter, reading, writing

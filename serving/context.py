@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from features.catalogue import Catalogue
+from features.items.catalogue import Catalogue
 from features.ragged import Histories, Ragged
-from features.requests import FIRST_USER_FEATURES, Requests, aligned
+from features.requests.requests import FIRST_USER_FEATURES, Requests, aligned
 from features.schema import ITEM_FEATURES, USER_FEATURES
 from serving.policy import Floats, PolicyParams, propensity
 

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from features.errors import InputError
+from base.errors import InputError
 from serving import migrate, tables
 
 BUSY_TIMEOUT_MS = 30_000

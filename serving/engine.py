@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from features.online import OnlineRows, OnlineStore, rows_of
 from features.ragged import Ragged
-from features.requests import Requests
+from features.requests.requests import Requests
 from features.schema import MINUTE, EventType
 from serving import fallback, feedback
 from serving.live import Live

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from features.requests import Requests
+from features.requests.requests import Requests
 from features.schema import ITEM_FEATURES, POPULARITY_DAYS
 from serving.policy import Bools, Items
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from features.ragged import Histories, Ragged
-from features.requests import FIRST_ITEM_FEATURES, FIRST_USER_FEATURES, Requests, aligned
+from features.requests.requests import FIRST_ITEM_FEATURES, FIRST_USER_FEATURES, Requests, aligned
 from features.schema import ITEM_FEATURES, USER_FEATURES
 from training.recommender import Ranked, Recommender
 

@@ -19,12 +19,12 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from features import schema
-from features.catalogue import Catalogue
+from features.items.catalogue import Catalogue
 from features.online import OnlineStore
-from features.placements import PlacementsParams
 from features.ragged import Histories, Ragged
-from features.requests import Requests
-from features.windowing import SplitParams
+from features.requests.requests import Requests
+from features.splits.placements import PlacementsParams
+from features.splits.windowing import SplitParams
 from serving import catalogue_feed, channels
 from serving.channels import Channel
 from serving.metrics import Metrics

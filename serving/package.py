@@ -15,12 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from features import params
-from features.outputs import replace_folder
-from features.placements import PlacementsParams
-from features.training_set import load_catalogue, load_queries
-from features.windowing import Rules
-from features.windows import Windows
+from base import params
+from base.outputs import replace_folder
+from features.requests.training_set import load_catalogue, load_queries
+from features.splits.placements import PlacementsParams
+from features.splits.windowing import Rules
+from features.splits.windows import Windows
 from serving import golden
 from serving.policy import PolicyParams
 from serving.release import seal

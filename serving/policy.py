@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from features.multi_hot import dots
-from features.params import build
+from base.params import build
+from features.items.multi_hot import dots
 
 Floats = npt.NDArray[np.float64]
 Items = npt.NDArray[np.int32]

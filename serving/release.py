@@ -26,10 +26,10 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import params
-from features.catalogue import PASTS, Catalogue
-from features.placements import PlacementsParams
+from base import params
+from features.items.catalogue import PASTS, Catalogue
 from features.schema import ITEM, conform
+from features.splits.placements import PlacementsParams
 from serving import store
 from serving.policy import PolicyParams
 from training.recommender import Recommender, ReleaseError

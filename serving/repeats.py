@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from features.requests import Requests
+from features.requests.requests import Requests
 from serving import context
 from serving.live import Live
 from serving.log import FeedbackLog, Row

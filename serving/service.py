@@ -1,6 +1,6 @@
 """The HTTP service: `bentoml serve serving.service:Rondo`.
 
-Wiring only. Settings come from the environment (`features.settings`, prefix RONDO_). Interactive
+Wiring only. Settings come from the environment (`base.settings`, prefix RONDO_). Interactive
 documentation at `/`, OpenAPI at `/docs.json`, metrics at `/metrics`, health at `/livez` and
 `/readyz`.
 """
@@ -19,9 +19,9 @@ from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 from starlette.responses import Response
 
+from base.settings import Settings
 from features.online import OnlineStore
 from features.schema import MINUTE
-from features.settings import Settings
 from serving import catalogue_feed, client_errors, live_history, orphan
 from serving.database import connect
 from serving.engine import Conflict, Engine, Unknown

@@ -12,8 +12,8 @@ import os
 import secrets
 from pathlib import Path
 
-from features.errors import InputError
-from features.settings import Settings
+from base.errors import InputError
+from base.settings import Settings
 
 _SIGNATURE = 24
 #: No request id holds a slash, so no signature is ever of this.

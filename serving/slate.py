@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.ragged import Histories, offsets_of
-from features.requests import Requests
+from features.requests.requests import Requests
 from features.schema import EVENT_CODES, USER_FEATURES, EventType
 from serving import context
 from serving.live import Live

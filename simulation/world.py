@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import params
-from features.outputs import replace_folder
+from base import params
+from base.outputs import replace_folder
 from features.schema import DAY, USER
 from simulation import items
 from simulation.history import write_days

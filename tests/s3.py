@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from flows.processes import answers, free_port
+from base.processes import answers, free_port
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from features.settings import Settings
-from features.stage import TIME_LIMIT_VARIABLE
+from base.settings import Settings
+from base.stage import TIME_LIMIT_VARIABLE
 from training.transformer.config import RunOptions
 
 TOOLS = ("make", "rondo", "dvc", "prefect", "bentoml")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from base.params import ParamsError, load, read
 from features.ingest.mapping import IngestParams
-from features.params import ParamsError, load, read
-from features.placements import PlacementsParams
-from features.windowing import SplitParams
+from features.splits.placements import PlacementsParams
+from features.splits.windowing import SplitParams
 from flows.params import RetrainParams
 from serving.policy import PolicyParams
 from simulation.params import WorldParams

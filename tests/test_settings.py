@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.settings import Settings
+from base.settings import Settings
 from flows.workspace import prepare
 from serving.signing import signer
 from tests.flows.conftest import small_checkout as small_checkout

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalogue import Catalogue
-from features.outputs import replace_folder
-from features.params import load
-from features.requests import Queries, Requests
+from base.outputs import replace_folder
+from base.params import load
+from features.items.catalogue import Catalogue
+from features.requests.requests import Queries, Requests
+from features.requests.training_set import load_catalogue, load_queries
 from features.schema import DAY, POPULARITY_DAYS
-from features.training_set import load_catalogue, load_queries
-from features.windows import Windows
+from features.splits.windows import Windows
 from training.judging import judge_by
 from training.metrics.hits import hits
 from training.rank_features import FEATURES

@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.catalogue import Catalogue
-from features.outputs import replace_folder
-from features.params import load, read
-from features.requests import Queries
-from features.training_set import load_catalogue, load_queries
-from features.windows import Windows
+from base.outputs import replace_folder
+from base.params import load, read
+from features.items.catalogue import Catalogue
+from features.requests.requests import Queries
+from features.requests.training_set import load_catalogue, load_queries
+from features.splits.windows import Windows
 from training.evidence import Evidence, compare_slices, distinct_items, share_of
 from training.fingerprint import fingerprint
 from training.judging import EvaluateParams, Judged, beyond_accuracy, judge_by, judge_scores

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from features.windows import Windows
+from features.splits.windows import Windows
 from training.bootstrap import UNKNOWN, Interval, interval
 from training.judging import Judged
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from features import code
+from base import code
 
 PIPELINE: Final = "dvc.yaml"
 #: What runs after these only tells of a release or packs it.
@@ -63,9 +63,9 @@ def pipeline(root: Path = code.SOURCE) -> dict[str, dict[str, Any]]:
 
 
 def stage_module(stage: dict[str, Any]) -> str:
-    """The module that a stage runs: `exec python -m features.stage MODULE …`."""
+    """The module that a stage runs: `exec python -m base.stage MODULE …`."""
     words: list[str] = stage["cmd"].split()
-    return words[words.index("features.stage") + 1]
+    return words[words.index("base.stage") + 1]
 
 
 def _needed(root: Path, last: str) -> dict[str, dict[str, Any]]:

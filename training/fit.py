@@ -22,13 +22,13 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.catalogue import Catalogue
-from features.outputs import replace_folder
-from features.params import load
-from features.settings import Settings
-from features.stage import follow_parent
-from features.windowing import Rules
-from features.windows import Windows
+from base.outputs import replace_folder
+from base.params import load
+from base.settings import Settings
+from base.stage import follow_parent
+from features.items.catalogue import Catalogue
+from features.splits.windowing import Rules
+from features.splits.windows import Windows
 from training.transformer import artefact, checkpoints, trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import Tokens, tokens_from

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from features.catalogue import Catalogue
-from features.requests import Queries, Requests
+from features.items.catalogue import Catalogue
+from features.requests.requests import Queries, Requests
 from training.bootstrap import Interval, interval, paired_interval
 from training.metrics.coverage import coverage
 from training.metrics.diversity import diversity

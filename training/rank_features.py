@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from features.catalogue import Catalogue
-from features.multi_hot import dots
-from features.past import State
-from features.requests import Requests
+from features.items.catalogue import Catalogue
+from features.items.multi_hot import dots
+from features.items.past import State
+from features.requests.requests import Requests
 from features.schema import HOUR, ITEM_FEATURES, USER_FEATURES
 from training.retrieve import Scores
 from training.sources.recent import recent_items
@@ -53,7 +53,7 @@ class ItemTables:
     """A catalogue as the sources and features need it, prepared once.
 
     neighbours: float32 sparse [catalogue, catalogue]. Contents are the rows of the catalogue and
-    of the versions that were replaced (`features.contents`).
+    of the versions that were replaced (`features.items.contents`).
     """
 
     catalogue: Catalogue

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from features.catalogue import Catalogue
-from features.requests import Requests
+from features.items.catalogue import Catalogue
+from features.requests.requests import Requests
 from training.metrics.lists import top_lists
 from training.rank_features import FEATURES, ItemTables, rank_features
 from training.ranker import Ranker

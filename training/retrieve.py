@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from features.catalogue import Catalogue
-from features.requests import Requests
+from features.items.catalogue import Catalogue
+from features.requests.requests import Requests
 
 #: In bit order: source `s` of a candidate is `1 << SOURCES.index(s)`. Only ever append.
 SOURCES: Final = ("transformer", "neighbours", "content", "popularity", "fresh")

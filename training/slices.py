@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from features.requests import Queries
+from features.requests.requests import Queries
 
 SLICES: Final = ("new_users", "short_history", "long_history", "new_items")
 

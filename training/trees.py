@@ -24,8 +24,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.outputs import replace_folder
-from features.params import load
+from base.outputs import replace_folder
+from base.params import load
 from training.prior import Prior
 from training.prior_fit import fit_prior
 from training.rank_features import FEATURES

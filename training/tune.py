@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from features import params_file
-from features.errors import InputError
-from features.params import DEFAULT_PATH, ParamsError, build, read
-from features.settings import Settings
+from base import params_file
+from base.errors import InputError
+from base.params import DEFAULT_PATH, ParamsError, build, read
+from base.settings import Settings
 from training.transformer.config import RunOptions
 from training.tuning import report
 from training.tuning.objective import Outcome, Task, fingerprint

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from features.errors import InputError
+from base.errors import InputError
 
 _Read = TypeVar("_Read", bound=Callable[..., Any])
 

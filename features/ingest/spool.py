@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from base.scratch import scratch
 from features.log import literals
 from features.schema import conform
-from features.scratch import scratch
 
 #: Rows that are held at a time.
 BATCH: Final = 100_000

@@ -8,7 +8,7 @@ from alembic import context
 from alembic.operations.ops import MigrationScript
 from alembic.script import ScriptDirectory
 
-from features.settings import Settings
+from base.settings import Settings
 from serving import migrate, tables
 from serving.database import open_engine
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from base.errors import InputError
 from benchmarks.child import measured
-from features.errors import InputError
 
 
 def test_a_measurement_that_was_killed_says_by_what() -> None:

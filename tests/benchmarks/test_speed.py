@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from base.errors import InputError
 from benchmarks import contest
 from benchmarks.contest import ContenderFailed, Epoch, run
 from benchmarks.speed import COMMON, judge_of, own_settings
-from features.errors import InputError
 from tests.benchmarks.ring import learned, task
 
 

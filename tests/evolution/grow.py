@@ -6,7 +6,7 @@ from pathlib import Path
 
 from serving.migrate import head
 
-PACKAGES = ("features", "training", "serving", "tests")
+PACKAGES = ("base", "features", "training", "serving", "tests")
 
 REVISION = '''"""Events carry a duration, items a brand."""
 

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from features import schema
-from features.catalogue import Catalogue
+from features.items.catalogue import Catalogue
 from features.log import open_log
 from serving import catalogue_feed, migrate, tables
 from serving.check import check

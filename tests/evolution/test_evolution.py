@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.catalogue import Catalogue
+from base.settings import Settings
+from features.items.catalogue import Catalogue
 from features.online import OnlineStore
 from features.schema import EVENT_CODES, EventType
-from features.settings import Settings
 from serving import catalogue_feed, channels, migrate, release
 from serving.check import TOLERANCE
 from serving.database import connect, reading

@@ -14,20 +14,20 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
-from features.aggregate import aggregate
-from features.catalogue import Catalogue
+from base.settings import Settings
+from features.batch.aggregate import aggregate
+from features.batch.joins import items_at
+from features.batch.snapshots import FILE, Snapshots
 from features.ingest import store_events
-from features.joins import items_at
+from features.items.catalogue import Catalogue
 from features.merge import UserHistory
 from features.online import OnlineRows, OnlineStore
-from features.parity import offline_requests, user_parts
-from features.requests import Requests
+from features.requests.parity import offline_requests, user_parts
+from features.requests.requests import Requests
+from features.requests.training_set import load_catalogue
 from features.schema import DAY, EVENT_CODES, MINUTE, POSITIVE, TIMESTAMP
-from features.settings import Settings
-from features.snapshots import FILE, Snapshots
-from features.split import split
-from features.training_set import load_catalogue
-from features.windowing import SplitParams
+from features.splits.split import split
+from features.splits.windowing import SplitParams
 from tests.features.logs import START, random_log
 
 PARAMS = SplitParams(min_targets=20)
@@ -150,7 +150,7 @@ def test_another_process_sees_what_was_materialised(
 ) -> None:
     code = (
         "import sys; from pathlib import Path; from features.online import OnlineStore; "
-        "from features.settings import Settings; "
+        "from base.settings import Settings; "
         "OnlineStore(Settings(home=Path(sys.argv[1]))).materialise(Path(sys.argv[2]))"
     )
     arguments = [sys.executable, "-c", code, str(tmp_path), str(built.features)]

@@ -6,16 +6,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features.aggregate import aggregate
-from features.joins import query_items, query_users
+from base.settings import Settings
+from features.batch.aggregate import aggregate
+from features.batch.joins import query_items, query_users
 from features.online import OnlineStore
 from features.repo.definitions import SERVICES
+from features.requests.training_set import load_catalogue
 from features.schema import ITEM_FEATURES, USER_FEATURES
-from features.settings import Settings
-from features.split import split
+from features.splits.split import split
+from features.splits.windowing import SplitParams
 from features.store import open_store
-from features.training_set import load_catalogue
-from features.windowing import SplitParams
 from tests.features.logs import random_log
 
 USER, ITEM = "user_events_30d", "item_events_30d"

@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from flows.processes import some_prefect_server
+from base.processes import some_prefect_server
 from flows.workspace import Workspace
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.aggregate import aggregate
-from features.params_file import edit
-from features.split import split
-from features.windowing import SplitParams
+from base.params_file import edit
+from features.batch.aggregate import aggregate
+from features.splits.split import split
+from features.splits.windowing import SplitParams
 from flows.workspace import PATCH, Workspace
 from serving.package import package
 from tests.features import logs

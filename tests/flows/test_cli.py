@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.settings import Settings
+from base.settings import Settings
 from flows import environment
 from flows.rollout import Rollout
 from serving import channels, verdicts
@@ -151,6 +151,6 @@ def test_ingest_says_why_rows_were_set_aside_and_where_they_are(tmp_path: Path) 
 
 def test_a_retrain_chooses_its_prefect_server_before_prefect_is_imported() -> None:
     """Prefect reads its address when it is imported: sooner, and a dead one would be asked."""
-    modules = "flows.cli, flows.arrivals, flows.processes, flows.rollout, flows.workspace"
+    modules = "flows.cli, flows.arrivals, base.processes, flows.rollout, flows.workspace"
     code = f"import sys, {modules}; sys.exit('prefect' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=environment.CHECKOUT).returncode == 0

@@ -26,7 +26,7 @@ def test_a_new_import_is_written_where_it_belongs_and_nothing_else_changes(copy:
     assert not write(copy)
     assert path.read_text() == before
     (copy / "features/helper.py").write_text("HELP = 1\n")
-    with (copy / "features/tokens.py").open("a") as file:
+    with (copy / "features/splits/tokens.py").open("a") as file:
         file.write("\nfrom features import helper\n")
     assert write(copy)
     lines = path.read_text().splitlines()
@@ -41,6 +41,8 @@ def test_a_new_import_is_written_where_it_belongs_and_nothing_else_changes(copy:
 def test_code_that_nothing_runs_any_more_is_taken_out(copy: Path) -> None:
     path = copy / "dvc.yaml"
     before = path.read_text()
-    path.write_text(before.replace("- features/tokens.py", "- features/tokens.py\n      - x.py"))
+    path.write_text(
+        before.replace("- features/splits/tokens.py", "- features/splits/tokens.py\n      - x.py")
+    )
     assert write(copy)
     assert path.read_text() == before

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from features.params import load
-from features.settings import Settings
+from base.params import load
+from base.processes import free_port, prefect_server, wait_for_prefect
+from base.settings import Settings
 from flows import environment
 from flows.deploy import deployed
 from flows.lease import Busy, lease
 from flows.params import RetrainParams
-from flows.processes import free_port, prefect_server, wait_for_prefect
 from serving import channels
 from serving.database import connect
 from serving.log import FeedbackLog

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from features.params_file import edit
-from features.settings import Settings
+from base.params_file import edit
+from base.processes import api_url, free_port
+from base.settings import Settings
 from flows import environment, ingest, monitor
-from flows.processes import api_url, free_port
 from flows.workspace import prepare
 from serving import catalogue_feed, channels, release, verdicts
 from serving.database import connect

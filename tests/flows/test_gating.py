@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from features.params_file import edit
-from features.settings import Settings
+from base.params_file import edit
+from base.processes import api_url, free_port, prefect_server, wait_for_prefect
+from base.settings import Settings
 from flows import gating, lease
 from flows.gating import Judgement
-from flows.processes import api_url, free_port, prefect_server, wait_for_prefect
 from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
 from serving import channels, verdicts

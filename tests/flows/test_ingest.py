@@ -11,7 +11,7 @@ from features.ingest import IngestError, store_events
 from features.ingest.parquet import Pieces
 from features.log import open_log
 from features.schema import DAY, HOUR
-from features.vocabulary import index_ids
+from features.splits.vocabulary import index_ids
 from flows import ingest
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from features.errors import InputError
+from base.errors import InputError
+from base.settings import Settings
 from features.schema import DAY
-from features.settings import Settings
 from flows import cli, lineage, rollout
 from flows.consumers import EVENTS
 from flows.lineage import content, find, keep_patch, read_patch, recorded, told

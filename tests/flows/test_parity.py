@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from base.settings import Settings
 from features.online import OnlineRows, OnlineStore
 from features.schema import DAY, MINUTE
-from features.settings import Settings
 from flows.parity import NAME, PARTS, Skew, judged, serving_parity
 from flows.rollout import Rollout
 from flows.workspace import Workspace

@@ -14,12 +14,12 @@ from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import ConnectionError as Unreachable
 
-from features.aggregate import aggregate
+from base.settings import Settings
+from features.batch.aggregate import aggregate
 from features.online import OnlineStore
-from features.settings import Settings
-from features.split import split
+from features.splits.split import split
+from features.splits.windowing import SplitParams
 from features.store import ONLINE
-from features.windowing import SplitParams
 from flows import environment
 from flows.rebuild_online import Rebuilt, rebuild
 from flows.rollout import CHANNEL, Rollout, experiment

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from features.params_file import edit
-from features.settings import Settings
+from base.params_file import edit
+from base.processes import api_url, free_port, prefect_server, wait_for_prefect
+from base.settings import Settings
 from flows import environment, ingest
-from flows.processes import api_url, free_port, prefect_server, wait_for_prefect
 from flows.workspace import prepare, uncommitted
 from serving.database import connect
 from tests.flows.conftest import git

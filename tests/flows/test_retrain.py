@@ -21,10 +21,10 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from base.processes import api_url, free_port, prefect_server, wait_for_prefect
+from base.settings import Settings
 from features.schema import DAY, TIMESTAMP
-from features.settings import Settings
 from flows import environment, ingest, monitor
-from flows.processes import api_url, free_port, prefect_server, wait_for_prefect
 from flows.workspace import prepare, uncommitted
 from serving import catalogue_feed, channels, release, verdicts
 from serving.database import connect

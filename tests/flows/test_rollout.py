@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from features.settings import Settings
+from base.settings import Settings
 from flows.rollout import CHANNEL, Rollout, experiment
 from flows.workspace import Workspace
 from serving import channels, release, verdicts

@@ -28,7 +28,7 @@ def holding(workspace: Workspace) -> Workspace:
     """A workspace whose stage `split` holds the interpreter for five minutes."""
     (workspace.root / "hold.py").write_text(HOLD)
     pipeline = workspace.root / "dvc.yaml"
-    command = f"exec {sys.executable} -m features.stage hold {workspace.root / 'holding'}"
+    command = f"exec {sys.executable} -m base.stage hold {workspace.root / 'holding'}"
     pipeline.write_text(pipeline.read_text().replace("exec cp -r ${input} data/split", command))
     (workspace.root / "data/log").mkdir(parents=True)
     return workspace
@@ -53,7 +53,7 @@ def test_a_signal_to_a_flow_ends_all_that_it_started(
         assert time.monotonic() < deadline, "the stage did not begin"
         time.sleep(0.1)
     children = psutil.Process(flow.pid).children(recursive=True)
-    stages = [child for child in children if "features.stage" in child.cmdline()]
+    stages = [child for child in children if "base.stage" in child.cmdline()]
     assert stages
     assert len(children) > len(stages), "and the server"
     flow.send_signal(number)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from base.settings import Settings
 from features.online import OnlineStore
-from features.settings import Settings
 from serving import tables
 from serving.database import connect
 from serving.live import Live, empty, with_release

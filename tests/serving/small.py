@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from features.catalogue import Catalogue
-from features.placements import PlacementsParams
+from features.items.catalogue import Catalogue
 from features.schema import DAY, EVENT_CODES, ITEM
+from features.splits.placements import PlacementsParams
 from serving import golden
 from serving.policy import PolicyParams
 from serving.release import seal

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from features.errors import InputError
+from base.errors import InputError
 from serving import tables
 from serving.database import connect, lock_counter, reading, writing
 from tests.serving.conftest import empty_database

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from features.merge import UserHistory
 from features.online import OnlineStore
-from features.requests import FIRST_USER_FEATURES
+from features.requests.requests import FIRST_USER_FEATURES
 from features.schema import EVENT_CODES, ITEM_FEATURES, USER_FEATURES
 from serving import catalogue_feed, channels, context, release
 from serving.engine import Conflict

@@ -8,15 +8,15 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from features.aggregate import aggregate
-from features.catalogue import Catalogue
+from base.settings import Settings
+from features.batch.aggregate import aggregate
+from features.items.catalogue import Catalogue
 from features.online import OnlineStore
-from features.parity import offline_requests
+from features.requests.parity import offline_requests
+from features.requests.training_set import load_catalogue
 from features.schema import DAY, HOUR, MINUTE
-from features.settings import Settings
-from features.split import split
-from features.training_set import load_catalogue
-from features.windowing import SplitParams
+from features.splits.split import split
+from features.splits.windowing import SplitParams
 from serving import context, live_history
 from serving.engine import Engine
 from serving.live import Live, empty, with_release

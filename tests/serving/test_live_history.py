@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from features.catalogue import Catalogue
+from base.settings import Settings
+from features.items.catalogue import Catalogue
 from features.merge import UserHistory
 from features.online import OnlineStore
-from features.settings import Settings
 from serving import live_history
 from serving.log import FeedbackLog
 from tests.serving.small import items

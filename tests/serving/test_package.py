@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from features.aggregate import aggregate
-from features.split import split
-from features.windowing import SplitParams
+from features.batch.aggregate import aggregate
+from features.splits.split import split
+from features.splits.windowing import SplitParams
 from serving import check
 from serving.package import package
 from serving.release import Release

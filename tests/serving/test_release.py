@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalogue import Catalogue
+from features.items.catalogue import Catalogue
 from features.schema import TIMESTAMP
 from serving import golden, release, release_checks
 from serving.check import TOLERANCE, check, passes

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from features.errors import InputError
-from features.settings import Settings
+from base.errors import InputError
+from base.settings import Settings
 from serving.signing import Signer, signer
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from features.catalogue import Catalogue
+from features.items.catalogue import Catalogue
 from features.ragged import Histories, Ragged, offsets_of
-from features.requests import Queries, Requests
+from features.requests.requests import Queries, Requests
 from features.schema import DAY, EVENT_CODES, HOUR, ITEM_FEATURES, USER_FEATURES
 from training.sources.build import Sources, SourceSettings, hash_items
 from training.sources.neighbours import build_neighbours

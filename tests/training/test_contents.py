@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from features.catalogue import PASTS, Catalogue
-from features.contents import Contents
-from features.requests import Requests
+from features.items.catalogue import PASTS, Catalogue
+from features.items.contents import Contents
+from features.requests.requests import Requests
+from features.requests.training_set import load_catalogue
 from features.schema import ITEM
-from features.split import split
-from features.training_set import load_catalogue
-from features.windowing import SplitParams
+from features.splits.split import split
+from features.splits.windowing import SplitParams
 from tests.features.logs import at, event, item, table, write_log
 from tests.training import market
 from training.judging import judge_scores

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from features.windows import Windows
+from features.splits.windows import Windows
 from tests.training.test_gate import GOOD, THRESHOLDS, check
 from training.bootstrap import UNKNOWN
 from training.evidence import Evidence, compare, compare_past, outside, pooled_interval, share_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from features.params import read
+from base.params import read
 from training.fingerprint import feature_fingerprint, fingerprint, sections
 
 
@@ -35,13 +35,13 @@ def changed(source: Path, name: str, text: str) -> tuple[bool, bool]:
     ("name", "counts", "decides_features"),
     [
         ("features/log.py", True, True),
-        ("features/joins.py", True, True),
-        ("features/tokens.py", True, True),
-        ("features/split.py", True, True),
-        ("features/snapshots.py", True, True),
+        ("features/batch/joins.py", True, True),
+        ("features/splits/tokens.py", True, True),
+        ("features/splits/split.py", True, True),
+        ("features/batch/snapshots.py", True, True),
         ("features/repo/definitions.py", True, True),
         ("features/ingest/validate.py", True, False),
-        ("features/text.py", True, False),
+        ("features/items/text.py", True, False),
         ("training/trees.py", True, False),
         ("training/transformer/optimiser.py", True, False),
         ("training/metrics/ndcg.py", True, False),
@@ -49,9 +49,9 @@ def changed(source: Path, name: str, text: str) -> tuple[bool, bool]:
         ("training/tuning/report.py", False, False),
         ("training/transformer/loggers.py", False, False),
         ("training/gate.py", False, False),
-        ("features/settings.py", False, False),
-        ("features/errors.py", False, False),
-        ("features/redis_url.py", False, False),
+        ("base/settings.py", False, False),
+        ("base/errors.py", False, False),
+        ("base/redis_url.py", False, False),
         ("serving/engine.py", False, False),
     ],
 )
@@ -68,7 +68,7 @@ def test_a_comment_is_no_change_of_code(source: Path) -> None:
 def test_a_stage_that_runs_another_module_is_changed_code(source: Path) -> None:
     before = fingerprint({}, source)
     kept = (source / "dvc.yaml").read_text()
-    other = kept.replace("features.stage training.trees", "features.stage training.judging")
+    other = kept.replace("base.stage training.trees", "base.stage training.judging")
     assert other != kept
     (source / "dvc.yaml").write_text(other)
     assert fingerprint({}, source) != before

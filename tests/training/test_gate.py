@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from features.windows import Windows
+from features.splits.windows import Windows
 from training.bootstrap import UNKNOWN, Interval
 from training.evidence import Champion, Evidence, Slice
 from training.gate import Check, GateParams, Verdict, gate

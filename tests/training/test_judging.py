@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.requests import Requests
+from features.requests.requests import Requests
 from tests.training import market
 from training.judging import beyond_accuracy, judge, judge_by, judge_scores
 from training.metrics.lists import Scores

@@ -7,8 +7,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from features.past import Past, State
-from features.requests import Requests
+from features.items.past import Past, State
+from features.requests.requests import Requests
 from features.schema import DAY
 from tests.training import market
 from training.metrics.ndcg import ndcg

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features.aggregate import aggregate
-from features.params import read
-from features.split import split
-from features.training_set import load_catalogue, load_queries
-from features.windowing import SplitParams
-from features.windows import Windows
+from base.params import read
+from features.batch.aggregate import aggregate
+from features.requests.training_set import load_catalogue, load_queries
+from features.splits.split import split
+from features.splits.windowing import SplitParams
+from features.splits.windows import Windows
 from tests.features.logs import item, random_log, write_log
 from training import candidates, evaluate, trees
 from training.evidence import Evidence

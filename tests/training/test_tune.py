@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from features.errors import InputError
-from features.params import load
-from features.settings import Settings
+from base.errors import InputError
+from base.params import load
+from base.settings import Settings
 from tests.training.test_trees import table
 from tests.training.transformer.synthetic import OPTIONS, events, item_table, write_split
 from training import tune as command

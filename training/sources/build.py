@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from features.catalogue import Catalogue
-from features.errors import InputError
+from base.errors import InputError
+from features.items.catalogue import Catalogue
 from training.sources.neighbours import Neighbours
 
 FILE = "sources.json"

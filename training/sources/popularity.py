@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from features.requests import Requests
+from features.requests.requests import Requests
 from features.schema import ITEM_FEATURES, POPULARITY_DAYS
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from features.errors import InputError
+from base.errors import InputError
 from training.transformer.model import ModelConfig, Transformer
 
 WEIGHTS = "model.safetensors"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
-from features import code
+from base import code
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.precision import native
 

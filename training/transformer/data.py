@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from features.errors import InputError
+from base.errors import InputError
 from features.ragged import Histories, offsets_of, spans
 from features.schema import SECOND
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock
 
-from features.errors import InputError
+from base.errors import InputError
 from training.transformer.config import LoggerName
 
 if TYPE_CHECKING:  # settings name these loggers, and are read where nothing trains

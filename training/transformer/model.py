@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from features.items.text import TEXT_SIZE
 from features.schema import EventType
-from features.text import TEXT_SIZE
 from training.transformer.attention import AttentionBias, attend, window_mask
 from training.transformer.data import INTERVALS
 from training.transformer.packing import BOS, Batch, Inputs

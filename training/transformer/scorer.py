@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from features.catalogue import Catalogue
-from features.contents import Seen
+from features.items.catalogue import Catalogue
+from features.items.contents import Seen
 from features.ragged import Histories, spans
 from features.schema import EVENT_CODES, SECOND, EventType
 from training.transformer import artefact

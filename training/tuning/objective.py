@@ -13,10 +13,10 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
-from features import code
-from features.catalogue import Catalogue
-from features.errors import InputError
-from features.windowing import Rules
+from base import code
+from base.errors import InputError
+from features.items.catalogue import Catalogue
+from features.splits.windowing import Rules
 from training import trees
 from training.fit import INPUTS, read_tokens
 from training.transformer import trainer

@@ -13,7 +13,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from features.params import ParamsError, build
+from base.params import ParamsError, build
 from training.transformer.config import TransformerParams
 from training.trees import TreeParams
 

@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from features.errors import InputError
+from base.errors import InputError
 from training.tuning.objective import Outcome
 from training.tuning.space import Space, TuneParams, Values
 

@@ -13,8 +13,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
-from features.errors import InputError
-from features.stage import follow_parent
+from base.errors import InputError
+from base.stage import follow_parent
 from training.tuning.objective import Objective, Outcome, Task, objective
 from training.tuning.space import Values
 

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from features import params
+from base import params
 from features.ingest import (
     IngestError,
     IngestParams,

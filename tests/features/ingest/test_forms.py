@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import params
+from base import params
 from features.ingest import IngestParams, read_source
 from tests.features.ingest.bringing import EVENTS, NOW, S, bring, refused, stored, write
 

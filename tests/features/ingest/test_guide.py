@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from features import params
+from base import params
 from features.ingest import (
     IngestParams,
     TableMapping,

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from features import params
+from base import params
+from base.params import ParamsError
 from features.ingest import IngestParams
-from features.params import ParamsError
 from tests.features.ingest.bringing import EVENTS, S, bring, refused, stored, write
 
 

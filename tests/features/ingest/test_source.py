@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from features import params
+from base import params
 from features.ingest import IngestError, IngestParams, Mapping, TableMapping, read_source
 from features.ingest import store_events as store
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from features.catalogue import Catalogue
+from features.items.catalogue import Catalogue
 from features.ragged import Histories, offsets_of, spans
 from features.schema import EVENT_CODES, ITEM, MINUTE, EventType
-from features.windows import Windows
+from features.splits.windows import Windows
 from training.transformer.config import RunOptions, TransformerParams
 
 CLICK = EVENT_CODES[EventType.CLICK]

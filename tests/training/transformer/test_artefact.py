@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from features.errors import InputError
+from base.errors import InputError
 from features.ragged import Histories
 from features.schema import EVENT_CODES
 from training.transformer import artefact

@@ -5,7 +5,7 @@ import pytest
 import torch
 import yaml
 
-from features.params import ParamsError, build, load
+from base.params import ParamsError, build, load
 from training.transformer.config import SHAPES, RunOptions, Size, TransformerParams
 from training.transformer.model import ModelConfig, Transformer
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from features.settings import Settings
-from flows.processes import free_port
+from base.processes import free_port
+from base.settings import Settings
 from tests.training.transformer.stage import finish, start, wait_for_checkpoint
 from tests.training.transformer.synthetic import (
     OPTIONS,

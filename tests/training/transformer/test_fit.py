@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from features.settings import Settings
+from base.settings import Settings
 from tests.training.transformer.stage import finish, start, wait_for_checkpoint
 from tests.training.transformer.synthetic import (
     OPTIONS,

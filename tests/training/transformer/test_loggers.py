@@ -65,7 +65,7 @@ WITHOUT = """
 import sys
 from pathlib import Path
 sys.modules["mlflow"] = sys.modules["wandb"] = None
-from features.errors import InputError
+from base.errors import InputError
 from training.transformer.loggers import open_logger
 for name in ("mlflow", "wandb"):
     try:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from features.settings import Settings
+from base.settings import Settings
 from tests.training.transformer.synthetic import (
     OPTIONS,
     PARAMS,

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.catalogue import Catalogue
+from base.settings import Settings
+from features.items.catalogue import Catalogue
 from features.schema import ITEM
-from features.settings import Settings
 from tests.training.transformer.synthetic import (
     OPTIONS,
     PARAMS,

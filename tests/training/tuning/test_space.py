@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from features.params import ParamsError, build, load, read
+from base.params import ParamsError, build, load, read
 from training.tuning.space import Section, Space, TuneParams, space
 
 FIT = {"dropout": 0.3, "batch_tokens": 1024, "weight_decay": 0.01}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import InputError
+from base.errors import InputError
 from tests.training.transformer.synthetic import OPTIONS
 from training.tuning.objective import Outcome, Task
 from training.tuning.space import Axis, Sampler, Space, TuneParams, space

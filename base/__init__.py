@@ -1,0 +1,1 @@
+"""What every package stands on: parameters, settings, stages, files. Imports nothing of ours."""

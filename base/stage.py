@@ -1,0 +1,94 @@
+"""`python -m base.stage MODULE ARGUMENTS…`: run a pipeline stage as its flow's child.
+
+One run of a stage at a time, none without its flow, none for ever, and what it prints in a file of
+its own where a flow asks for one. All of that is settled before the stage's own imports, which take
+seconds: nothing heavy may be imported here.
+"""
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from base.errors import InputError
+
+LOCKS = Path(".dvc/tmp")
+LOCK_SECONDS = 30.0
+TIME_LIMIT_VARIABLE = "RONDO_STAGE_TIME_LIMIT"
+#: Process id of the flow that runs the stages, for a stage that starts after its flow's death.
+PARENT_VARIABLE = "RONDO_STAGE_PARENT"
+#: Folder for what stages print: `<stage>.log`. Unset: to the terminal.
+LOGS_VARIABLE = "RONDO_STAGE_LOGS"
+
+
+def main() -> None:
+    """Run `MODULE` as `__main__` under its lock; input that cannot be used is one line, exit 1.
+
+    Waits up to 30 s for a dying predecessor to give the lock back. The time limit is
+    `RONDO_STAGE_TIME_LIMIT` in seconds (default 3600).
+    """
+    module = sys.argv[1]
+    del sys.argv[1]
+    follow_parent(float(os.environ.get(TIME_LIMIT_VARIABLE, "3600")))
+    if LOGS_VARIABLE in os.environ:
+        _print_to(log_file(Path(os.environ[LOGS_VARIABLE]), os.environ.get("DVC_STAGE", module)))
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCKS / f"{module}.lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        sys.exit(f"{module} is already running in {Path.cwd()}")
+    with lock:
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except InputError as error:
+            sys.exit(f"{module}: {error}")
+
+
+def log_file(folder: Path, stage: str) -> Path:
+    """Where a stage prints to when a flow runs it."""
+    return folder / f"{stage}.log"
+
+
+def follow_parent(time_limit: float) -> None:
+    """Exit this process when its parent does, or after `time_limit` seconds."""
+    # Ours alone: what a stage starts itself, such as one process a device, has the stage as parent.
+    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
+    if sys.platform == "linux":
+        # The kernel's own signal reaches us also while a C extension holds the interpreter.
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    threading.Thread(target=_watch, args=(parent, time_limit), daemon=True).start()
+
+
+def _watch(parent: int, time_limit: float) -> None:
+    deadline = time.monotonic() + time_limit
+    while os.getppid() == parent:
+        if time.monotonic() > deadline:
+            print(
+                f"stage stopped: over its time limit of {time_limit:.0f} s, which "
+                f"{TIME_LIMIT_VARIABLE} sets",
+                file=sys.stderr,
+            )
+            break
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _print_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Features of users and items by the day, and the joins that read them: stage `features`."""

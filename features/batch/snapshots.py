@@ -1,0 +1,55 @@
+"""The daily snapshots of the aggregates: the midnights from the rank window to the log's end."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.schema import DAY
+from features.splits.windows import Windows
+
+FILE = "snapshots.json"
+
+Moments = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """first, last: µs, midnights."""
+
+    first: int
+    last: int
+
+    @staticmethod
+    def of(windows: Windows) -> "Snapshots":
+        """From the last midnight before the rank window to the first one after the end."""
+        return Snapshots(windows.fit_end // DAY * DAY, (windows.judge_end // DAY + 1) * DAY)
+
+    def held(self, timestamps: Moments) -> Moments:
+        """The snapshot that was there at each time (int64 [n], µs): of the last midnight.
+
+        Raises ValueError for a time before the first.
+        """
+        early = int((timestamps < self.first).sum())
+        if early:
+            raise ValueError(f"{early} of {len(timestamps)} times lie before the first snapshot")
+        moments: Moments = np.minimum(timestamps // DAY * DAY, self.last)
+        return moments
+
+    def write(self, folder: Path) -> None:
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @staticmethod
+    def read(folder: Path) -> "Snapshots":
+        """Of `data/features`. An earlier Rondo left no file; its tables had a row of every item in
+        every snapshot."""
+        if (folder / FILE).exists():
+            return Snapshots(**json.loads((folder / FILE).read_text()))
+        rows = pq.read_table(folder / "item_activity.parquet", columns=["event_timestamp"])
+        times = pc.min_max(rows["event_timestamp"].cast(pa.int64())).as_py()
+        return Snapshots(times["min"], times["max"])

@@ -1,0 +1,1 @@
+"""The catalogue as it was known at any moment."""

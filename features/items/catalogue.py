@@ -1,0 +1,117 @@
+"""The items of a moment, as arrays that share one index.
+
+Price, availability and time of creation are those of the moment that is asked about (`at`), and so
+are categories and the text vector (`seen`). Titles are the newest of the table. The transformer's
+training alone reads one text for its whole window, the one at the window's end.
+
+The index of an item is its place in the vocabulary: a function of the log that only grows, so an
+older release's vocabulary is always a prefix of a newer catalogue.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+from features.items.contents import Contents, Seen
+from features.items.multi_hot import category_names, multi_hot
+from features.items.past import Past, State
+from features.items.text import TEXT_SIZE, embed_items
+from features.ragged import Ints
+
+#: Columns of `items.parquet` beside those of `schema.ITEM`: what was different before.
+PASTS: Final = ("past", "past_content")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items by index, as they are now; `past` and `older`: what was different before.
+
+    item_ids: object [n]; titles: object [n]; created_at: int64 [n], µs, 0 where unknown;
+    available: bool [n]; price: float32 [n], NaN where unknown; categories: float32
+    sparse [n, number of categories], multi-hot; category_names: its columns;
+    text: float32 [n, TEXT_SIZE], unit rows (zero where an item has no text).
+    """
+
+    item_ids: npt.NDArray[np.object_]
+    titles: npt.NDArray[np.object_]
+    created_at: npt.NDArray[np.int64]
+    available: npt.NDArray[np.bool_]
+    price: npt.NDArray[np.float32]
+    categories: sparse.csr_matrix
+    category_names: tuple[str, ...]
+    text: npt.NDArray[np.float32]
+    past: Past = field(default_factory=Past.none)
+    older: Contents = field(default_factory=Contents.none)
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Item id to index."""
+        return {item_id: i for i, item_id in enumerate(self.item_ids)}
+
+    def at(self, timestamps: npt.NDArray[np.int64]) -> State:
+        """Arrays [n, catalogue], read-only: as known (received) at `timestamps`, int64 [n], µs."""
+        shape = len(timestamps), len(self)
+        newest = State(
+            np.broadcast_to(self.available, shape),
+            np.broadcast_to(self.price, shape),
+            np.broadcast_to(self.created_at, shape),
+        )
+        return self.past.restore(newest, timestamps)
+
+    def eligible(self, timestamps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """bool [n, catalogue]: available and already created at `timestamps`, int64 [n], µs."""
+        state = self.at(timestamps)
+        return state.available & (state.created_at <= timestamps[:, None])
+
+    def seen(self, timestamps: Ints) -> Seen:
+        """Which contents requests at `timestamps`, int64 [n], µs, see: those received by then."""
+        return self.older.seen(timestamps, len(self))
+
+    @cached_property
+    def all_text(self) -> npt.NDArray[np.float32]:
+        """`text`, then that of replaced versions: float32 [n + older, TEXT_SIZE]."""
+        return np.concatenate([self.text, self.older.text]) if len(self.older) else self.text
+
+    @cached_property
+    def all_categories(self) -> sparse.csr_matrix:
+        """`categories`, then those of replaced versions: float32 [n + older, categories]."""
+        if not len(self.older):
+            return self.categories
+        every = sparse.vstack([self.categories, self.older.categories], format="csr")
+        return sparse.csr_matrix(every)
+
+    @staticmethod
+    def from_table(items: pa.Table) -> "Catalogue":
+        """From rows of `schema.ITEM`, one per item, in index order; with `items.parquet`'s column
+        `past` (see `Past.from_column`) and `past_content` (`Contents.from_column`), or without."""
+        count = items.num_rows
+        columns, older = items.column_names, None
+        if "past_content" in columns:
+            older = items["past_content"]
+        named = [items["categories"]]
+        if older is not None:
+            named.append(pc.struct_field(pc.list_flatten(older), "categories"))
+        names = category_names(*named)
+        newest = State.from_table(items)
+        text = embed_items(items) if count else np.zeros((0, TEXT_SIZE), dtype=np.float32)
+        return Catalogue(
+            item_ids=np.array(items["item_id"].to_pylist(), dtype=object),
+            titles=np.array([t or "" for t in items["title"].to_pylist()], dtype=object),
+            created_at=newest.created_at,
+            available=newest.available,
+            price=newest.price,
+            categories=multi_hot(items["categories"], names),
+            category_names=names,
+            text=text,
+            past=Past.from_column(items["past"]) if "past" in columns else Past.none(),
+            older=Contents.none() if older is None else Contents.from_column(older, names),
+        )

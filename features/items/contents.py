@@ -1,0 +1,124 @@
+"""What items used to say: their text and categories change, and a request of the past must see
+those of its own moment.
+
+A replaced version is one more row below the catalogue's own in every array of contents, and `Seen`
+says which row a request sees of an item. So a batch is scored once, whatever changed within it, at
+a cost that grows with the number of versions and not with the number of moments.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import sparse
+
+from features.items.multi_hot import multi_hot
+from features.items.past import in_force
+from features.items.text import TEXT_SIZE, embed_items
+from features.ragged import Histories, Ints, spans
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The contents that newer versions replaced, p of them.
+
+    items: int64 [p], by index; since, until: int64 [p], µs, in force at since <= time < until; no
+    two of one item at once. categories: float32 sparse [p, number of categories], multi-hot; text:
+    float32 [p, TEXT_SIZE].
+    """
+
+    items: Ints
+    since: Ints
+    until: Ints
+    categories: sparse.csr_matrix
+    text: Floats
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @staticmethod
+    def from_column(column: pa.ChunkedArray, category_names: tuple[str, ...]) -> "Contents":
+        """From `past_content` of `items.parquet`: a list for each item, oldest first, of structs
+        with `until`, title, description and categories. The oldest held at all times before, as in
+        `Past.from_column`."""
+        rows = pa.Table.from_struct_array(pc.list_flatten(column))
+        if not rows.num_rows:
+            return Contents.none()
+        return Contents(
+            *in_force(column, rows),
+            categories=multi_hot(rows["categories"], category_names),
+            text=embed_items(rows),
+        )
+
+    @staticmethod
+    def none() -> "Contents":
+        """Of items that always said the same."""
+        times = np.zeros(0, dtype=np.int64)
+        none = sparse.csr_matrix(np.zeros((0, 0), dtype=np.float32))
+        return Contents(times, times, times, none, np.zeros((0, TEXT_SIZE), dtype=np.float32))
+
+    def seen(self, timestamps: Ints, size: int) -> "Seen":
+        """What requests at `timestamps`, int64 [n], µs, see of a catalogue of `size` items."""
+        order = np.argsort(timestamps, kind="stable")
+        first, end = (
+            np.searchsorted(timestamps, moments, sorter=order)
+            for moments in (self.since, self.until)
+        )
+        lengths = np.maximum(end - first, 0)
+        rows = order[spans(first, lengths)]
+        version = np.repeat(np.arange(len(self)), lengths)
+        keys = rows * size + self.items[version]
+        by_key = np.argsort(keys)
+        return Seen(size, len(self), keys[by_key], size + version[by_key])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Which row of contents each request sees of each item: an item's own, but where listed.
+
+    size, older: the catalogue's rows, and those of replaced versions below them;
+    keys: int64 [k], ascending, request * size + item; versions: int64 [k], the row seen instead.
+    """
+
+    size: int
+    older: int
+    keys: Ints
+    versions: Ints
+
+    def of(self, rows: Ints, items: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+        """The rows of contents that requests `rows` see of `items`: both of one shape, or
+        broadcast to one."""
+        if not len(self.keys):
+            return items
+        asked = rows * self.size + items
+        place = np.minimum(np.searchsorted(self.keys, asked), len(self.keys) - 1)
+        seen = np.where(self.keys[place] == asked, self.versions[place], items)
+        return seen.astype(items.dtype)
+
+    def histories(self, histories: Histories) -> Histories:
+        """The same, of rows of contents instead of items."""
+        items = self.of(histories.rows, histories.items)
+        return replace(histories, items=items.astype(np.int32))
+
+    def weights(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Weights [n, size] of items as weights [n, size + older] of rows of contents."""
+        if not self.older:
+            return matrix
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        shape = matrix.shape[0], self.size + self.older
+        return sparse.csr_matrix(
+            (matrix.data, self.of(rows, matrix.indices), matrix.indptr), shape=shape
+        )
+
+    def scores(self, scores: Floats) -> Floats:
+        """Scores [n, size + older] of rows of contents as scores [n, size] of items."""
+        if not self.older:
+            return scores
+        found = np.ascontiguousarray(scores[:, : self.size])
+        rows, items = np.divmod(self.keys, self.size)
+        found[rows, items] = scores[rows, self.versions]
+        return found

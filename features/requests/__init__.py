@@ -1,0 +1,1 @@
+"""Requests as arrays, for training, judging and serving alike."""

@@ -1,0 +1,57 @@
+"""Item features of many snapshots, kept as what changed from one to the next."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from features.ragged import Ints
+from features.requests.tables import matrix
+from features.schema import ITEM_FEATURES
+
+Values = npt.NDArray[np.float32]
+Index = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ItemSteps:
+    """keys: int64 [rows], item · snapshots + snapshot, ascending; values: float32
+    [rows, ITEM_FEATURES], which hold for the item from that snapshot to its next row."""
+
+    keys: Ints
+    values: Values
+    snapshots: int
+    catalogue: int
+
+    @staticmethod
+    def from_table(table: pa.Table, moments: Ints, catalogue: int) -> "ItemSteps":
+        """Over `moments`, int64 [snapshots], µs, ascending, from columns snapshot (µs, one of
+        them), item and ITEM_FEATURES, sorted by (item, snapshot)."""
+        snapshot = np.searchsorted(moments, table["snapshot"].to_numpy())
+        keys = table["item"].to_numpy().astype(np.int64) * len(moments) + snapshot
+        return ItemSteps(keys, matrix(table, ITEM_FEATURES), len(moments), catalogue)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.snapshots, self.catalogue, len(ITEM_FEATURES)
+
+    @overload
+    def __getitem__(self, key: int | np.integer[Any], /) -> Values: ...
+    @overload
+    def __getitem__(self, key: tuple[Index, Index], /) -> Values: ...
+    def __getitem__(self, key: int | np.integer[Any] | tuple[Index, Index], /) -> Values:
+        """float32 [catalogue, ITEM_FEATURES] of a snapshot, or those of (snapshots, items), two
+        arrays that broadcast, in their shape and then [ITEM_FEATURES]."""
+        snapshots, items = key if isinstance(key, tuple) else (key, np.arange(self.catalogue))
+        first = np.asarray(items, dtype=np.int64) * self.snapshots
+        row = np.searchsorted(self.keys, first + snapshots, side="right") - 1
+        known = (row >= 0) & (self.keys[row] >= first) if len(self.keys) else row >= 0
+        found = np.full((*known.shape, len(ITEM_FEATURES)), np.nan, dtype=np.float32)
+        found[known] = self.values[row[known]]
+        return found
+
+
+#: float32 [snapshots, catalogue, ITEM_FEATURES], NaN where unknown: whole, or looked up.
+ItemFeatures: TypeAlias = Values | ItemSteps

@@ -1,0 +1,118 @@
+"""Requests as arrays: everything a recommender may look at, and nothing later."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from features.ragged import Histories, Ragged, gather
+from features.requests.item_steps import ItemFeatures
+
+#: The features in arrays that do not say which: those of the first releases and logged requests.
+FIRST_USER_FEATURES: Final = (
+    "user_events_1d",
+    "user_events_7d",
+    "user_events_30d",
+    "user_impressions_7d",
+    "user_clicks_7d",
+    "user_mean_price_30d",
+)
+FIRST_ITEM_FEATURES: Final = (
+    "item_events_1d",
+    "item_events_3d",
+    "item_events_7d",
+    "item_events_30d",
+    "item_users_7d",
+    "item_impressions_7d",
+    "item_clicks_7d",
+    "item_ctr_7d",
+)
+
+
+def aligned(
+    values: npt.NDArray[np.float32], names: Sequence[str], wanted: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    """Features [..., names] as [..., wanted]: by name, NaN for one that was not there then."""
+    if tuple(names) == tuple(wanted):
+        return values
+    found = np.full((*values.shape[:-1], len(wanted)), np.nan, dtype=np.float32)
+    for place, name in enumerate(wanted):
+        if name in names:
+            found[..., place] = values[..., list(names).index(name)]
+    return found
+
+
+@dataclass(frozen=True)
+class Requests:
+    """A batch of requests against one catalogue.
+
+    user_ids: object [n]; timestamps: int64 [n], µs;
+    histories: positive events strictly before each request;
+    user_features: float32 [n, USER_FEATURES], NaN where unknown;
+    impressed: items shown to the user in the last 7 days as of the last materialisation, with
+    `impressed_counts`, float32 [entries], how often;
+    item_features: float32 [snapshots, catalogue, ITEM_FEATURES], an array or looked up;
+    snapshot: int32 [n], the row of `item_features` that was online at each request;
+    hidden: items the user hid or disliked before the request;
+    excluded: items that the question itself rules out, such as the pages before this one; None
+    where no question is asked with such a list (organic queries).
+    """
+
+    user_ids: npt.NDArray[np.object_]
+    timestamps: npt.NDArray[np.int64]
+    histories: Histories
+    user_features: npt.NDArray[np.float32]
+    impressed: Ragged
+    impressed_counts: npt.NDArray[np.float32]
+    item_features: ItemFeatures
+    snapshot: npt.NDArray[np.int32]
+    hidden: Ragged
+    excluded: Ragged | None = None
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    def select(self, rows: npt.NDArray[np.int64]) -> "Requests":
+        """The requests of `rows`, in that order."""
+        impressed, impressed_offsets = gather(self.impressed.offsets, rows)
+        return replace(
+            self,
+            user_ids=self.user_ids[rows],
+            timestamps=self.timestamps[rows],
+            histories=self.histories.select(rows),
+            user_features=self.user_features[rows],
+            impressed=Ragged(impressed_offsets, self.impressed.items[impressed]),
+            impressed_counts=self.impressed_counts[impressed],
+            snapshot=self.snapshot[rows],
+            hidden=self.hidden.select(rows),
+            excluded=None if self.excluded is None else self.excluded.select(rows),
+        )
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Requests whose outcome is known.
+
+    requests: the context of each query; targets: the items that the user then chose (one moment,
+    or the clicks of one slate); users: int64 [n], for resampling and averaging by user;
+    shown: for slates, the items in order of position (empty rows for organic queries).
+    """
+
+    requests: Requests
+    targets: Ragged
+    users: npt.NDArray[np.int64]
+    shown: Ragged
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def select(self, rows: npt.NDArray[np.int64]) -> "Queries":
+        """The queries of `rows`, in that order."""
+        return Queries(
+            self.requests.select(rows),
+            self.targets.select(rows),
+            self.users[rows],
+            self.shown.select(rows),
+        )

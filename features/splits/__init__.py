@@ -1,0 +1,1 @@
+"""The log cut into windows and questions: stage `split`."""

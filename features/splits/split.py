@@ -1,0 +1,85 @@
+"""Stage `split`: the event log in index space, its windows and its queries.
+
+Reads the input folder (`events/`, `items/`); writes `windows.json`, `rules.json`, and as Parquet
+`items` (as known at the end of the log, with what they were before), `fit_items` and `rank_items`
+(the same at the end of those windows), `users`, `events`, `impressions`, `hidden`, `prices`,
+`queries` (docs: DESIGN, Data).
+
+    python -m features.splits.split data/world data/split
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from base.outputs import replace_folder
+from base.params import load
+from features.log import open_log, write
+from features.splits.placements import PlacementsParams
+from features.splits.queries import QUERIES_IN_ORDER, build_queries
+from features.splits.tokens import (
+    EVENTS_IN_ORDER,
+    HIDDEN_IN_ORDER,
+    IMPRESSIONS_IN_ORDER,
+    PRICES_IN_ORDER,
+    build_tokens,
+)
+from features.splits.vocabulary import USERS_IN_ORDER, index_ids, items_in_order
+from features.splits.windowing import Organic, Rules, SplitParams, choose_windows
+from features.splits.windows import Windows
+
+
+def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Windows:
+    """Split the log in `folder` into the tables of `out`, an existing empty folder.
+
+    Raises LogError where there is no log, SplitError where it is too small.
+    """
+    connection = open_log(folder)
+    index_ids(connection)
+    build_tokens(connection, params)
+    start, last, known = connection.execute(
+        "SELECT min(timestamp), max(timestamp), max(received_at) FROM raw_events"
+    ).fetchall()[0]
+    found = connection.execute(
+        'SELECT timestamp, "user" FROM positives WHERE organic ORDER BY timestamp, "user"'
+    ).fetchnumpy()
+    organic = Organic(np.array(found["timestamp"]), np.array(found["user"]))
+    windows = choose_windows(start, last, organic, params)
+    build_queries(
+        connection,
+        {
+            "rank": (windows.fit_end, windows.rank_end),
+            "judge": (windows.rank_end, windows.judge_end),
+        },
+        params,
+        repeats,
+    )
+    windows.write(out / "windows.json")
+    Rules(params.history_length, repeats, params.min_rating).write(out / "rules.json")
+    for name, query in {
+        "items": items_in_order(windows.fit_end, known),
+        "fit_items": items_in_order(windows.fit_end, windows.fit_end),
+        "rank_items": items_in_order(windows.fit_end, windows.rank_end),
+        "users": USERS_IN_ORDER,
+        "events": EVENTS_IN_ORDER,
+        "impressions": IMPRESSIONS_IN_ORDER,
+        "hidden": HIDDEN_IN_ORDER,
+        "prices": PRICES_IN_ORDER,
+        "queries": QUERIES_IN_ORDER,
+    }.items():
+        write(connection, query, out / f"{name}.parquet")
+    return windows
+
+
+def main() -> None:
+    source, out = Path(sys.argv[1]), Path(sys.argv[2])
+    params = load(SplitParams, "split")
+    repeats = load(PlacementsParams, "placements").home.repeats
+    with replace_folder(out) as temporary:
+        windows = split(source, temporary, params, repeats)
+    print(f"split {source} into {out}: {windows}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""SQL of the split's tables: positive events, impressions and hides in index space."""
+
+import duckdb
+
+from features.log import literals
+from features.schema import EVENT_CODES, POSITIVE, EventType
+from features.splits.windowing import SplitParams
+
+_CODE = " ".join(f"WHEN '{name}' THEN {code}" for name, code in EVENT_CODES.items())
+
+
+def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> None:
+    """Tables `positives`, `impressions`, `hides` and `prices` from the log and its vocabulary.
+
+    Times are µs. `clicked`: a positive event with the same request_id and item happened within
+    the attribution window of the impression.
+    """
+    connection.execute(
+        f"""
+        CREATE TABLE positives AS
+        SELECT user, item, (CASE event_type {_CODE} END)::TINYINT AS event_type, timestamp,
+               received_at, value, request_id, position, propensity,
+               request_id IS NULL AS organic, event_id
+        FROM raw_events JOIN user_index USING (user_id) JOIN item_index USING (item_id)
+        WHERE event_type IN ({literals(list(POSITIVE))})
+          AND NOT (event_type = '{EventType.RATING}' AND coalesce(value, 0) < {params.min_rating})
+        """
+    )
+    connection.execute(
+        f"""
+        CREATE TABLE impressions AS
+        WITH shown AS (
+            SELECT user, item, timestamp, received_at, request_id, position, propensity,
+                   release, event_id
+            FROM raw_events JOIN user_index USING (user_id) JOIN item_index USING (item_id)
+            WHERE event_type = '{EventType.IMPRESSION}'
+        ),
+        outcomes AS (
+            SELECT shown.event_id FROM shown JOIN positives USING (request_id, item)
+            WHERE positives.timestamp BETWEEN shown.timestamp
+                                      AND shown.timestamp + {params.attribution}
+        )
+        SELECT *, event_id IN (SELECT event_id FROM outcomes) AS clicked FROM shown
+        """
+    )
+    connection.execute(
+        f"""
+        CREATE TABLE hides AS
+        SELECT user, item, timestamp, received_at, event_id
+        FROM raw_events JOIN user_index USING (user_id) JOIN item_index USING (item_id)
+        WHERE event_type IN ('{EventType.HIDE}', '{EventType.DISLIKE}')
+        """
+    )
+    connection.execute(
+        """
+        CREATE TABLE prices AS
+        SELECT item, epoch_us(received_at) AS received_at, last(price ORDER BY part, price) AS price
+        FROM raw_items JOIN item_index USING (item_id)
+        WHERE price IS NOT NULL
+        GROUP BY item, received_at
+        """
+    )
+
+
+EVENTS_IN_ORDER = "SELECT * EXCLUDE (event_id) FROM positives ORDER BY user, timestamp, event_id"
+IMPRESSIONS_IN_ORDER = """
+    SELECT * EXCLUDE (event_id) FROM impressions
+    ORDER BY timestamp, request_id, position, event_id
+"""
+HIDDEN_IN_ORDER = "SELECT * EXCLUDE (event_id) FROM hides ORDER BY user, timestamp, event_id"
+PRICES_IN_ORDER = "SELECT * FROM prices ORDER BY item, received_at"

@@ -1,0 +1,1 @@
+"""`make loop`: the whole job in one process tree, and the reports that it makes."""

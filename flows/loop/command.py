@@ -1,0 +1,118 @@
+"""The whole job: events to a served, gated recommender; users; feedback; retrain; again.
+
+    python -m flows.loop                         # the embedded world, 5 days
+    python -m flows.loop --seed 7 --control      # no drift and no new items
+    python -m flows.loop --days 2                # quick
+    python -m flows.loop --data path/to/ml-100k  # MovieLens, replayed in waves
+
+Starts from a clean state in RONDO_HOME and leaves the last champion there for `make serve`. One
+process runs all flows; the Prefect server and the service are its children and end with it.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+from filelock import FileLock, Timeout
+
+from base import processes
+from base.settings import Settings
+from flows import environment
+from flows.loop.waves import WAVES
+
+#: What a run starts without. The installation and `.rondo/env` stay.
+STATE = (
+    "bentoml", "cache", "checkpoints", "dvc-site", "feast", "logs", "prefect", "releases",
+    "remote", "rondo.db", "rondo.db-shm", "rondo.db-wal", "tensorboard", "verdicts", "workspace",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Parse the command line and run the job."""
+    parser = argparse.ArgumentParser(prog="python -m flows.loop", description="The whole job.")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--control", action="store_true", help="no drift and no new items")
+    parser.add_argument("--data", type=Path, help="folder of a real dataset")
+    parser.add_argument("--days", type=int, default=5, help="simulated days")
+    parser.add_argument("--waves", type=int, default=WAVES, help="parts of a real dataset's replay")
+    parser.add_argument("--people", type=int, default=1000, help="people valued each day")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="change a value of params.yaml, such as world.humans=300")  # fmt: skip
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    arguments = parser.parse_args()
+    if min(arguments.days, arguments.waves) < 1:
+        parser.error("--days and --waves must be at least 1")
+    settings = Settings()
+    if names := shared(settings):
+        sys.exit(f"make loop starts from a clean state of its own: unset {', '.join(names)}")
+    environment.prepare(settings)
+    lock = FileLock(settings.root / "loop.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        sys.exit(f"make loop is running already on {settings.root}")
+    clean(settings.root)
+    # Prefect reads these when it is imported.
+    port = processes.free_port()
+    os.environ["PREFECT_API_URL"] = processes.api_url(port)
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
+    from flows.loop.run import Plan, run
+
+    plan = Plan(
+        settings=Settings(),
+        prefect_port=port,
+        seed=arguments.seed,
+        control=arguments.control,
+        data=arguments.data,
+        days=arguments.days,
+        waves=arguments.waves,
+        people=arguments.people,
+        overrides=dict(parse(text) for text in arguments.set),
+        reports=arguments.reports.absolute(),
+        began=began(),
+    )
+    try:
+        run(plan)
+    except environment.expected_errors() as error:
+        sys.exit(f"make loop: {environment.told(error)}")
+    except KeyboardInterrupt:
+        sys.exit("make loop: stopped")
+
+
+def began() -> float:
+    """When this process started, on the monotonic clock."""
+    age: float = time.time() - psutil.Process().create_time()
+    return time.monotonic() - age
+
+
+def shared(settings: Settings) -> list[str]:
+    """What is set of the variables that name state which others may use: a run that starts from
+    nothing refuses them."""
+    named = (
+        ("RONDO_DATABASE_URL", settings.database_url),
+        ("RONDO_REDIS_URL", settings.redis_url),
+        ("RONDO_RELEASES_URL", settings.releases_url),
+        ("RONDO_REMOTE_URL", settings.remote_url),
+    )
+    return [name for name, value in named if value is not None]
+
+
+def clean(root: Path) -> None:
+    """Remove the state of earlier runs, and nothing else."""
+    for name in STATE:
+        path = root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def parse(text: str) -> tuple[str, object]:
+    """`key=value`, the value as in YAML."""
+    import yaml
+
+    key, separator, value = text.partition("=")
+    if not separator:
+        sys.exit(f"--set {text}: write KEY=VALUE")
+    return key, yaml.safe_load(value)

@@ -1,0 +1,132 @@
+"""The true worth of policies: what each would show to the same people at the same moment.
+
+Served, frozen, popularity and oracle answer the same requests: same state, history, eligible items
+and uniform numbers, same exploring policy. The market's closed form says what each slate is worth.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from features.items.catalogue import Catalogue
+from features.online import OnlineStore
+from features.requests.requests import Requests
+from serving.policy import PolicyParams, draw, uniforms_of
+from simulation.valuation import Snapshot
+from training.bootstrap import Interval, paired_interval
+from training.metrics.lists import top_lists
+from training.recommender import Recommender
+
+Floats = npt.NDArray[np.float64]
+
+SYSTEMS = ("served", "frozen", "popularity", "oracle")
+SLATE = 10
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """Expected reward of each person's slate by system, float64 [people] each: with the exploring
+    policy, and of the greedy list."""
+
+    rewards: dict[str, Floats]
+    greedy: dict[str, Floats]
+
+    def means(self) -> dict[str, float]:
+        return {system: float(values.mean()) for system, values in self.rewards.items()}
+
+    def greedy_means(self) -> dict[str, float]:
+        return {system: float(values.mean()) for system, values in self.greedy.items()}
+
+    def minus(self, other: str, seed: int, confidence: float) -> Interval:
+        """Served minus `other`, paired by person; two-sided at `confidence`."""
+        served, people = self.rewards["served"], np.arange(len(self.rewards["served"]))
+        return paired_interval(served, self.rewards[other], people, seed, confidence=confidence)
+
+
+def requests_now(
+    online: OnlineStore,
+    catalogue: Catalogue,
+    user_ids: npt.NDArray[np.object_],
+    timestamp: int,
+    history_length: int,
+) -> Requests:
+    """What the service would see if these people asked at `timestamp`, µs; history_length: of the
+    release that is served."""
+    rows = online.read([str(user_id) for user_id in user_ids], catalogue, history_length)
+    return Requests(
+        user_ids=user_ids,
+        timestamps=np.full(len(user_ids), timestamp, dtype=np.int64),
+        histories=rows.histories,
+        user_features=rows.user_features,
+        impressed=rows.impressed,
+        impressed_counts=rows.impressed_counts,
+        item_features=online.read_items(catalogue)[None],
+        snapshot=np.zeros(len(user_ids), dtype=np.int32),
+        hidden=rows.hidden,
+    )
+
+
+def value(
+    snapshot: Snapshot,
+    requests: Requests,
+    served: Recommender | None,
+    frozen: Recommender,
+    policy: PolicyParams,
+) -> Valuation:
+    """Value every system for the people of `snapshot`.
+
+    served and frozen share one catalogue; served is None while nothing was promoted: the service
+    then answers with recency-popularity.
+    """
+    catalogue = frozen.catalogue
+    eligible = frozen.eligible(requests)
+    attraction = _attraction(snapshot, catalogue)
+    known = (served or frozen).popularity_scores(requests)
+    ranked = {name: r.rank(requests, threads=2) for name, r in _models(served, frozen).items()}
+    width = max(r.candidates.shape[1] for r in ranked.values())
+    lists = {name: (r.scores, r.candidates) for name, r in ranked.items()}
+    lists["popularity"] = _best(known, width)
+    lists["oracle"] = _best(np.where(eligible, attraction, -np.inf).astype(np.float32), width)
+    lists.setdefault("served", lists["popularity"])
+    # Simulated people need no secret, and every run must draw the same for them.
+    seeds = [f"1:value-{snapshot.day}-{user_id}" for user_id in snapshot.user_ids]
+    numbers = uniforms_of(seeds, SLATE)
+    rewards, greedy = {}, {}
+    for name in SYSTEMS:
+        scores, candidates = lists[name]
+        slates = draw(
+            scores, candidates, eligible, SLATE, policy, numbers, catalogue.categories
+        ).items
+        rewards[name] = _worth(snapshot, catalogue, slates)
+        greedy[name] = _worth(snapshot, catalogue, top_lists(scores, SLATE, candidates))
+    return Valuation(rewards, greedy)
+
+
+def _models(served: Recommender | None, frozen: Recommender) -> dict[str, Recommender]:
+    return {"frozen": frozen} if served is None else {"served": served, "frozen": frozen}
+
+
+def _best(
+    scores: npt.NDArray[np.float32], count: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """The `count` best columns of scores [n, catalogue] as (scores, candidates), [n, count]."""
+    count = min(count, scores.shape[1])
+    best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    values = np.take_along_axis(scores, best, axis=1)
+    return values, np.where(np.isfinite(values), best, -1).astype(np.int32)
+
+
+def _attraction(snapshot: Snapshot, catalogue: Catalogue) -> Floats:
+    """float64 [people, catalogue]: the market's attraction in the catalogue's index space."""
+    column = {item_id: i for i, item_id in enumerate(snapshot.item_ids)}
+    columns = np.array([column.get(item_id, -1) for item_id in catalogue.item_ids])
+    values = snapshot.attraction[:, columns]
+    values[:, columns < 0] = -np.inf
+    return np.asarray(values, dtype=np.float64)
+
+
+def _worth(snapshot: Snapshot, catalogue: Catalogue, slates: npt.NDArray[np.int32]) -> Floats:
+    ids = np.full(len(catalogue) + 1, None, dtype=object)
+    ids[:-1] = catalogue.item_ids  # index −1 is the padding
+    return snapshot.expected_reward(ids[slates])
