@@ -7,22 +7,17 @@ release whose features mean what the champion's do, as a retrain would have left
 import logging
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from base.errors import InputError
-from features.splits.windowing import SplitParams
 from flows.environment import CHECKOUT
-from flows.lease import lease, wall_clock
+from flows.lease import lease
 from flows.rollout import CHANNEL, Rollout, experiment
 from flows.workspace import Workspace
-from serving import channels, live_history, verdicts
-from serving.log import FeedbackLog
+from serving import channels, verdicts
 
-#: Seconds between two lines about the progress.
-TELL_SECONDS = 5.0
 #: What materialising reads of a release's data version.
 FEATURES = "data/features"
 
@@ -46,7 +41,7 @@ def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Rebuilt:
     champion = channels.read(rollout.engine, CHANNEL)
     if champion is None:
         say("no champion: there are no batch views to restore")
-    users = histories(rollout, say)
+    users = rollout.restore_histories(say)
     if champion is None:
         return Rebuilt(users, None)
     with lease(rollout.engine, "retrain", ask_again=False), rollout.at_workspace():
@@ -54,33 +49,6 @@ def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Rebuilt:
         say(f"batch views from the data of release {source.release[:12]} ...")
         rollout.online.materialise(features, source.created_at)
     return Rebuilt(users, source.release)
-
-
-def histories(rollout: Rollout, say: Callable[[str], None]) -> int:
-    """Push the live history of everybody in the log, as the champion reads it; returns how many.
-    Linear in the log."""
-    length, min_rating = _rules(rollout)
-    log, users, last = FeedbackLog(rollout.engine), 0, ""
-    told = time.monotonic()
-    while group := log.users(last, live_history.GROUP):
-        live_history.push(log, rollout.online, group, length, min_rating, wall_clock())
-        users, last = users + len(group), group[-1]
-        if time.monotonic() - told >= TELL_SECONDS:
-            told = time.monotonic()
-            say(f"live histories of {users:,} users ...")
-    say(f"live histories of {users:,} users are restored")
-    return users
-
-
-def _rules(rollout: Rollout) -> tuple[int, float]:
-    """How long a history is, and the lowest rating in it, for who serves."""
-    champion = channels.read(rollout.engine, CHANNEL)
-    if champion is None:
-        return SplitParams.history_length, SplitParams.min_rating
-    from serving.release import Release
-
-    release = Release.open(rollout.fetch(champion.release))
-    return release.history_length, release.min_rating
 
 
 def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]:

@@ -6,7 +6,7 @@ What scores or serves is imported where it is used: `rondo status` does not wait
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -125,10 +125,16 @@ class Rollout:
         them there and no longer in the log.
         """
         if self.online.snapshot() == 0:
-            from flows.rebuild_online import histories
-
-            histories(self, logger.info)
+            self.restore_histories(logger.info)
         self.online.materialise(workspace.root / "data" / "features", now)
+
+    def restore_histories(self, say: Callable[[str], None]) -> int:
+        """Push everybody's live history to the online store; see `live_histories.restore`."""
+        from flows import live_histories
+
+        champion = channels.read(self.engine, CHANNEL)
+        folder = None if champion is None else self.fetch(champion.release)
+        return live_histories.restore(self.engine, self.online, folder, say)
 
     def retain(self, workspace: Workspace, keep: int) -> list[str]:
         """Delete all but the newest `keep` releases and every past champion; returns the deleted.

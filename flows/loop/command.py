@@ -60,7 +60,8 @@ def main() -> None:
     port = processes.free_port()
     os.environ["PREFECT_API_URL"] = processes.api_url(port)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
-    from flows.loop.run import Plan, run
+    from flows.loop.job import run
+    from flows.loop.run import Plan
 
     plan = Plan(
         settings=Settings(),

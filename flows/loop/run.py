@@ -1,6 +1,5 @@
 """What both kinds of run share: servers, service, retrains told line by line, the report."""
 
-import contextlib
 import hashlib
 import json
 import time
@@ -15,9 +14,8 @@ from base import processes
 from base.processes import Supervised
 from base.settings import Settings
 from flows.loop.console import Console
-from flows.loop.memory import PeakMemory
 from flows.retrain import Outcome, retrain
-from flows.rollout import CHANNEL, Rollout, installation
+from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
 from serving import catalogue_feed, channels
 from training.gate import Check
@@ -174,43 +172,6 @@ class Run:
                     )
                 time.sleep(0.1)
             step.text = f"{self.url} serves generation {wanted[0]}"
-
-
-def run(plan: Plan) -> None:
-    """Run the plan from an empty state and write the report."""
-    from flows.loop import report
-
-    console, memory = Console(), PeakMemory()
-    console.steps["start"] = console.began - plan.began
-    console.began = plan.began
-    port = plan.prefect_port
-    with contextlib.ExitStack() as stack:
-        prefect = stack.enter_context(processes.prefect_server(plan.settings.root, port))
-        state = Run(plan, console, installation(), prefect, processes.free_port())
-        if plan.data is None:
-            from flows.loop.market import play
-
-            play(state)
-        else:
-            from flows.loop.replay import replay
-
-            replay(state)
-    content = {
-        "wall_seconds": round(time.monotonic() - plan.began, 2),
-        "peak_rss_mb": round(memory.stop(), 1),
-        "seed": plan.seed,
-        "control": plan.control,
-        "confidence": state.confidence,
-        "releases": state.releases,
-        "days": state.days,
-        "pooled": state.totals,
-        "steps": {name: round(seconds, 2) for name, seconds in console.steps.items()},
-    }
-    path = report.write(content, plan.reports)
-    console.line(
-        f"{console.elapsed():>6}        done in {content['wall_seconds']:.0f} s, "
-        f"peak memory {content['peak_rss_mb']:.0f} MB; report: {path}"
-    )
 
 
 def describe(check: Check) -> str:

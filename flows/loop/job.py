@@ -1,0 +1,46 @@
+"""A whole run: servers up, the simulated market or real data played, the report written."""
+
+import contextlib
+import time
+
+from base import processes
+from flows.loop import report
+from flows.loop.console import Console
+from flows.loop.memory import PeakMemory
+from flows.loop.run import Plan, Run
+from flows.rollout import installation
+
+
+def run(plan: Plan) -> None:
+    """Run the plan from an empty state and write the report."""
+    console, memory = Console(), PeakMemory()
+    console.steps["start"] = console.began - plan.began
+    console.began = plan.began
+    port = plan.prefect_port
+    with contextlib.ExitStack() as stack:
+        prefect = stack.enter_context(processes.prefect_server(plan.settings.root, port))
+        state = Run(plan, console, installation(), prefect, processes.free_port())
+        if plan.data is None:
+            from flows.loop.market import play
+
+            play(state)
+        else:
+            from flows.loop.replay import replay
+
+            replay(state)
+    content = {
+        "wall_seconds": round(time.monotonic() - plan.began, 2),
+        "peak_rss_mb": round(memory.stop(), 1),
+        "seed": plan.seed,
+        "control": plan.control,
+        "confidence": state.confidence,
+        "releases": state.releases,
+        "days": state.days,
+        "pooled": state.totals,
+        "steps": {name: round(seconds, 2) for name, seconds in console.steps.items()},
+    }
+    path = report.write(content, plan.reports)
+    console.line(
+        f"{console.elapsed():>6}        done in {content['wall_seconds']:.0f} s, "
+        f"peak memory {content['peak_rss_mb']:.0f} MB; report: {path}"
+    )
