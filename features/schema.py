@@ -36,7 +36,7 @@ class EventType(StrEnum):
 
 EVENT_CODES: Final[dict[str, int]] = {event_type: code for code, event_type in enumerate(EventType)}
 
-#: Event types that say a user wanted an item: history tokens and, when organic, targets.
+#: Event types that say a user wanted an item (which of their events count: `features.positive`).
 POSITIVE: Final = (
     EventType.CLICK,
     EventType.VIEW,
@@ -46,6 +46,9 @@ POSITIVE: Final = (
     EventType.LIKE,
     EventType.WATCH,
 )
+
+#: Event types that say a user never wants to see an item again.
+HIDING: Final = (EventType.HIDE, EventType.DISLIKE)
 
 EVENT: Final = pa.schema(
     [

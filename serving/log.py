@@ -16,17 +16,15 @@ import sqlalchemy as sa
 
 from features import schema
 from features.merge import UserHistory
+from features.positive import positive_sql
 from serving import tables
 from serving.database import advance_counter, lock_counter, reading, writing
 
 #: A row of a table: column name to value, times in µs. Events have the columns of `schema.EVENT`.
 Row = Mapping[str, Any]
 
-#: Event types that say: never show me this again.
-HIDING = (schema.EventType.HIDE, schema.EventType.DISLIKE)
-
 #: Event types that a user's live history is made of.
-REMEMBERED = (*schema.POSITIVE, *HIDING)
+REMEMBERED = (*schema.POSITIVE, *schema.HIDING)
 
 _T = TypeVar("_T")
 
@@ -71,10 +69,10 @@ _INSERT = {
 
 
 def _recent() -> sa.Select[Any]:
-    """The newest `length` positive events (no rating below `min_rating` is one) and all hides of
-    users `ids`: what somebody asked never to see again stays away."""
+    """The newest `length` positive events and all hides of users `ids`: what somebody asked never
+    to see again stays away."""
     place = sa.func.row_number().over(
-        partition_by=(_events.user_id, _events.event_type.in_(HIDING)),
+        partition_by=(_events.user_id, _events.event_type.in_(schema.HIDING)),
         order_by=(_events.timestamp.desc(), _events.offset.desc()),
     )
     ranked = (
@@ -88,18 +86,14 @@ def _recent() -> sa.Select[Any]:
         )
         .where(
             _events.user_id.in_(_IDS),
-            _events.event_type.in_(REMEMBERED),
             _events.item_id.is_not(None),
-            sa.or_(
-                _events.event_type != schema.EventType.RATING,
-                sa.func.coalesce(_events.value, 0.0) >= sa.bindparam("min_rating"),
-            ),
+            sa.or_(sa.text(positive_sql(":min_rating")), _events.event_type.in_(schema.HIDING)),
         )
         .subquery()
     ).c
     return (
         sa.select(ranked.user_id, ranked.item_id, ranked.event_type, ranked.timestamp)
-        .where(sa.or_(ranked.place <= sa.bindparam("length"), ranked.event_type.in_(HIDING)))
+        .where(sa.or_(ranked.place <= sa.bindparam("length"), ranked.event_type.in_(schema.HIDING)))
         .order_by(ranked.timestamp, ranked.offset)
     )
 
@@ -311,12 +305,12 @@ class FeedbackLog:
 
 
 def _history(rows: list[tuple[str, str, int]]) -> UserHistory:
-    positive = [row for row in rows if row[1] not in HIDING]
+    positive = [row for row in rows if row[1] not in schema.HIDING]
     return UserHistory(
         items=[item_id for item_id, _, _ in positive],
         event_types=[schema.EVENT_CODES[event_type] for _, event_type, _ in positive],
         timestamps=[timestamp for _, _, timestamp in positive],
-        hidden=sorted({item_id for item_id, event_type, _ in rows if event_type in HIDING}),
+        hidden=sorted({item_id for item_id, event_type, _ in rows if event_type in schema.HIDING}),
     )
 
 

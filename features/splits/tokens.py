@@ -3,7 +3,8 @@
 import duckdb
 
 from features.log import literals
-from features.schema import EVENT_CODES, POSITIVE, EventType
+from features.positive import positive_sql
+from features.schema import EVENT_CODES, HIDING, EventType
 from features.splits.windowing import SplitParams
 
 _CODE = " ".join(f"WHEN '{name}' THEN {code}" for name, code in EVENT_CODES.items())
@@ -22,8 +23,7 @@ def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> 
                received_at, value, request_id, position, propensity,
                request_id IS NULL AS organic, event_id
         FROM raw_events JOIN user_index USING (user_id) JOIN item_index USING (item_id)
-        WHERE event_type IN ({literals(list(POSITIVE))})
-          AND NOT (event_type = '{EventType.RATING}' AND coalesce(value, 0) < {params.min_rating})
+        WHERE {positive_sql(params.min_rating)}
         """
     )
     connection.execute(
@@ -48,7 +48,7 @@ def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> 
         CREATE TABLE hides AS
         SELECT user, item, timestamp, received_at, event_id
         FROM raw_events JOIN user_index USING (user_id) JOIN item_index USING (item_id)
-        WHERE event_type IN ('{EventType.HIDE}', '{EventType.DISLIKE}')
+        WHERE event_type IN ({literals([*HIDING])})
         """
     )
     connection.execute(

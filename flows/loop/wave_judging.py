@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from features.ingest.spool import Rows, parts_of
 from features.items.catalogue import Catalogue
 from features.online import OnlineStore
+from features.positive import positive_mask
 from features.ragged import Histories, Ragged, offsets_of
 from features.requests.requests import Queries, Requests
 from features.requests.training_set import Timeline
-from features.schema import EVENT_CODES, POSITIVE, EventType
+from features.schema import EVENT_CODES
 from training.bootstrap import interval
 from training.judging import Judged, judge_by, judge_scores
 from training.recommender import Recommender
@@ -75,11 +76,7 @@ class History:
 
 
 def _positive(rows: pa.Table, min_rating: float) -> pa.Table:
-    rated = pc.greater_equal(pc.fill_null(rows["value"].cast(pa.float64()), 0.0), min_rating)
-    kind = rows["event_type"]
-    positive = pc.is_in(kind, value_set=pa.array([str(kind) for kind in POSITIVE]))
-    liked = pc.or_(pc.not_equal(kind, str(EventType.RATING)), rated)
-    kept = rows.select(KEPT).filter(pc.and_(positive, liked))
+    kept = rows.select(KEPT).filter(positive_mask(rows, min_rating))
     for place, name in enumerate(KEPT):
         if pa.types.is_string(kept.schema.field(name).type):
             kept = kept.set_column(place, name, kept[name].dictionary_encode())
