@@ -14,7 +14,7 @@ def test_every_stage_depends_on_the_code_that_it_runs(checkout: Path) -> None:
 
 @pytest.fixture
 def copy(checkout: Path, tmp_path: Path) -> Path:
-    for package in ("features", "training", "serving", "simulation"):
+    for package in ("base", "features", "training", "serving", "simulation"):
         shutil.copytree(checkout / package, tmp_path / package)
     shutil.copy(checkout / "dvc.yaml", tmp_path)
     return tmp_path
