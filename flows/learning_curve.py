@@ -3,9 +3,15 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from base import pages
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 METRICS = Path("data/metrics/fit.json")
-WIDTH, HEIGHT, MARGIN = 280, 120, 28
+COLOUR = "#1b6ca8"
 
 
 @dataclass(frozen=True)
@@ -22,33 +28,30 @@ class Curve:
         content = json.loads(path.read_text()) if path.exists() else {}
         return Curve(content.get("epoch_loss", []), content.get("epoch_ndcg@10", []))
 
-    def html(self) -> str:
-        """Two small pictures side by side, or nothing."""
-        if not self.ndcg:
-            return ""
-        pictures = picture("loss", self.losses) + picture("ndcg@10 on the tail", self.ndcg)
-        return f"<h2>Learning curves</h2><p>{pictures}</p>"
+    def told(self) -> str:
+        """The picture in words."""
+        return "; ".join(
+            f"{title}: {values[0]:.4g} in epoch 1, {values[-1]:.4g} in epoch {len(values)}"
+            for title, values in self._titled().items()
+            if values
+        )
 
+    def png(self) -> bytes:
+        """The picture, empty where there is nothing to draw."""
+        return pages.png(self.figure()) if self.ndcg else b""
 
-def picture(title: str, values: list[float]) -> str:
-    """One curve as SVG, from its lowest to its highest value, epochs from 1."""
-    low, high = min(values), max(values)
-    step = (WIDTH - 2 * MARGIN) / max(1, len(values) - 1)
-    scale = (HEIGHT - 2 * MARGIN) / ((high - low) or 1.0)
-    points = [
-        (MARGIN + i * step, HEIGHT - MARGIN - (v - low) * scale) for i, v in enumerate(values)
-    ]
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in points)
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    told = f"{title}: {values[0]:.4g} in epoch 1, {values[-1]:.4g} in epoch {len(values)}"
-    return (
-        f'<svg role=img aria-label="{told}" viewBox="0 0 {WIDTH} {HEIGHT}" width={WIDTH} '
-        f'height={HEIGHT} font-size=11 fill="#1f5f8b"><title>{told}</title>'
-        f'<polyline points="{line}" fill="none" stroke="#1f5f8b" stroke-width=1.5 />{dots}'
-        f'<text x="{MARGIN}" y="14" fill="currentColor">{title}</text>'
-        f'<text x="{MARGIN}" y="{HEIGHT - 8}" fill="currentColor">epoch 1</text>'
-        f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 8}" text-anchor=end fill="currentColor">'
-        f"{len(values)}</text>"
-        f'<text x="{WIDTH - MARGIN}" y="14" text-anchor=end fill="currentColor">'
-        f"{low:.4g} – {high:.4g}</text></svg>"
-    )
+    def figure(self) -> "Figure":
+        """The two curves side by side."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 2.8), layout="constrained")
+        both = figure.subplots(1, 2)
+        for axes, (title, values) in zip(both, self._titled().items(), strict=True):
+            axes.plot(range(1, len(values) + 1), values, marker="o", markersize=4, color=COLOUR)
+            axes.set(xlabel="epoch", title=title)
+            axes.locator_params(axis="x", integer=True)
+            axes.grid(alpha=0.3)
+        return figure
+
+    def _titled(self) -> dict[str, list[float]]:
+        return {"loss": self.losses, "ndcg@10 on the tail": self.ndcg}

@@ -15,7 +15,7 @@ from training.fingerprint import feature_fingerprint, fingerprint, sections
 def source(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the code, to be edited and put back."""
     root = tmp_path_factory.mktemp("source")
-    for package in ("features", "training", "serving"):
+    for package in ("base", "features", "training", "serving"):
         shutil.copytree(checkout / package, root / package)
     shutil.copy(checkout / "dvc.yaml", root)
     return root

@@ -109,8 +109,8 @@ def test_the_page_shows_all_waves_together(tmp_path: Path) -> None:
 
 def test_parts_of_a_step_are_told_apart_from_steps(tmp_path: Path) -> None:
     text = loop_report.write(content(SIMULATED), tmp_path).read_text()
-    assert "<td class='text '>retrain<td>4.0" in text
-    assert "<td class='text part'>features+fit<td>2.5" in text
+    assert '<td class="text">retrain<td>4.0' in text
+    assert '<td class="text part">features+fit<td>2.5' in text
 
 
 def test_what_is_unknown_is_null_and_drawn_as_a_gap(tmp_path: Path) -> None:
@@ -119,6 +119,7 @@ def test_what_is_unknown_is_null_and_drawn_as_a_gap(tmp_path: Path) -> None:
     days = [*REPLAYED, REPLAYED[0] | {"day": 2, "ndcg@10": unknown, "recall@10": unknown}]
     page = loop_report.write(content(days), tmp_path)
     assert "nan" not in page.read_text().split("<table>", 1)[1]
+    assert "None" not in page.read_text()
 
 
 def test_numbers_and_intervals_are_written_in_one_way() -> None:

@@ -1,0 +1,33 @@
+"""The page of a verdict."""
+
+import math
+
+from flows.learning_curve import Curve
+from flows.verdict_report import page
+from tests.training.test_gate import GOOD
+from training.gate import Check, Verdict
+
+VERDICT = Verdict(
+    "hold",
+    (
+        Check("users", True, 400.0, 100.0, "400 judged users"),
+        Check("past", None, None, None, "unknown: <nothing>"),
+        Check("champion", False, 0.00001, math.nan, "clearly worse"),
+    ),
+)
+
+
+def test_the_page_shows_every_check_and_metric() -> None:
+    text = page("ab" * 32, VERDICT, GOOD, Curve([2.0], [0.1]))
+    assert "<h1>Verdict on release abababababab: hold</h1>" in text
+    for shown in ('"text passed">passed<td>400<td>100', "unknown: &lt;nothing&gt;", "<td>1e-05"):
+        assert shown in text
+    assert "None" not in text
+    assert '<td class="text">popularity<td>0.1500' in text
+    assert 'alt="loss: 2 in epoch 1, 2 in epoch 1; ndcg@10 on the tail: 0.1' in text
+
+
+def test_without_learning_curves_there_is_no_picture() -> None:
+    text = page("ab" * 32, VERDICT, GOOD, Curve([], []))
+    assert "<img" not in text
+    assert "Learning curves" not in text
