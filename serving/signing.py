@@ -1,7 +1,8 @@
 """What the service does with its secret: sign request ids, and seed the draws of slates.
 
 Feedback can only claim slates that were really shown, and nobody can choose or foresee what a
-request id draws (docs/adr/0018).
+request id draws (docs/adr/0018). itsdangerous signs; ids that an earlier version signed are
+accepted too, for people act on what they were shown before an upgrade.
 """
 
 import contextlib
@@ -12,19 +13,20 @@ import os
 import secrets
 from pathlib import Path
 
+import itsdangerous
+
 from base.errors import InputError
 from base.settings import Settings
 
-_SIGNATURE = 24
-#: No request id holds a slash, so no signature is ever of this.
+#: What the secret is used for: each use has a key of its own.
+_REQUESTS = b"rondo/requests/2"
 _DRAWS = b"rondo/draws/1"
+#: Hex digits of the signatures of before.
+_FORMER_SIGNATURE = 24
 
 
 class Signer:
-    """Signs `<id>.<signature>`: HMAC-SHA-256, truncated to 96 bits, in hex.
-
-    Draws have a key of their own, derived from the secret. Raises InputError for an empty one.
-    """
+    """Signs `<id>.<signature>` by HMAC-SHA-256. Raises InputError for an empty secret."""
 
     def __init__(self, key: bytes) -> None:
         if not key.strip():
@@ -33,26 +35,32 @@ class Signer:
                 "and remove the empty file `secret` in RONDO_HOME"
             )
         self._key = key
+        self._ids = itsdangerous.Signer(key, salt=_REQUESTS, digest_method=hashlib.sha256)
         self._draws = hmac.new(key, _DRAWS, hashlib.sha256).digest()
 
     def sign(self, request_id: str) -> str:
-        return f"{request_id}.{self._signature(request_id)}"
+        return self._ids.sign(request_id).decode()
 
     def verify(self, signed: str) -> str | None:
         """The request id of a signed one; None if we did not sign it."""
-        request_id, _, signature = signed.rpartition(".")
-        expected = self._signature(request_id)
-        matches = hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode())
-        return request_id if matches and request_id else None
+        try:
+            request_id = self._ids.unsign(signed.encode("utf-8", "replace")).decode()
+        except itsdangerous.BadSignature:
+            request_id = self._verify_former(signed)
+        return request_id or None
 
     def seed(self, user_id: str, request_id: str, state: str) -> str:
         """Of a draw's uniform numbers: HMAC-SHA-256 in hex. It tells nothing of any other."""
         message = json.dumps([user_id, request_id, state]).encode()
         return hmac.new(self._draws, message, hashlib.sha256).hexdigest()
 
-    def _signature(self, request_id: str) -> str:
-        message = request_id.encode("utf-8", "replace")
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_SIGNATURE]
+    def _verify_former(self, signed: str) -> str:
+        """The request id of one that was signed before itsdangerous; empty if it was not."""
+        request_id, _, signature = signed.rpartition(".")
+        digest = hmac.new(self._key, request_id.encode("utf-8", "replace"), hashlib.sha256)
+        expected = digest.hexdigest()[:_FORMER_SIGNATURE].encode()
+        matches = hmac.compare_digest(signature.encode("utf-8", "replace"), expected)
+        return request_id if matches else ""
 
 
 def signer(settings: Settings) -> Signer:

@@ -1,5 +1,7 @@
 """The key that signs request ids."""
 
+import hashlib
+import hmac
 import threading
 from pathlib import Path
 
@@ -44,8 +46,26 @@ def test_the_key_of_the_environment_comes_first(tmp_path: Path) -> None:
 def test_a_changed_id_or_signature_is_refused() -> None:
     keeper = Signer(b"key")
     signed = keeper.sign("request")
-    for spoiled in (signed[:-1], signed + "0", "x" + signed, signed.upper(), "", ".", "request"):
+    assert keeper.verify(signed) == "request"
+    for spoiled in (
+        signed[:-1],
+        signed + "0",
+        "x" + signed,
+        signed.upper(),
+        "",
+        ".",
+        "request",
+        ".x",
+        "\ud800.x",
+    ):
         assert keeper.verify(spoiled) is None, spoiled
+
+
+def test_an_id_that_an_earlier_version_signed_is_accepted() -> None:
+    former = "request.b." + hmac.new(b"key", b"request.b", hashlib.sha256).hexdigest()[:24]
+    assert Signer(b"key").verify(former) == "request.b"
+    assert Signer(b"other").verify(former) is None
+    assert Signer(b"key").verify(former[:-1]) is None
 
 
 @pytest.mark.parametrize("secret", ["", " \n"])
