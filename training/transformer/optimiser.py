@@ -1,6 +1,7 @@
 """Optimisers that also keep an average of the weights, as part of their state.
 
 What is in the state of an optimiser is saved, resumed and sharded with it, on any strategy.
+Lightning's WeightAveraging gives the same weights, but copies the module, which FSDP2 refuses.
 """
 
 import math

@@ -1,6 +1,8 @@
 """A study: Optuna chooses what to try, one SQLite file remembers what came of it.
 
-Only the process that opened a study talks to its file, whatever the number of trials at a time.
+Only the process that opened a study talks to its file, whatever the number of trials at a time. It
+asks Optuna for values and tells it results (`ask`, `tell`). Optuna's own grid, heartbeat, retries
+and limit of trials are made for its own loop, and do not hold outside it (docs/log.md).
 """
 
 import json
