@@ -26,8 +26,12 @@ from features.ragged import Histories, Ragged, offsets_of
 from features.requests.requests import Requests
 from features.schema import DAY, HOUR, ITEM_FEATURES, USER_FEATURES
 from training.recommender import Recommender
-from training.sources.build import Sources, SourceSettings, hash_items
-from training.sources.neighbours import build_neighbours
+from training.sources.content import Content
+from training.sources.fitted import Sources, SourceSettings, hash_items
+from training.sources.fresh import Fresh
+from training.sources.neighbours import NeighbourParams, Neighbours, build_neighbours
+from training.sources.popularity import Popularity
+from training.sources.transformer import TransformerSource
 from training.transformer import artefact
 from training.transformer.model import ModelConfig, Transformer
 from training.transformer.scorer import Scorer
@@ -77,16 +81,18 @@ def changed(catalogue: Catalogue, share: float) -> Catalogue:
 
 def recommender(catalogue: Catalogue) -> Recommender:
     random, size = np.random.default_rng(3), len(catalogue)
-    settings = SourceSettings(7, 25, 30, 5.0, 7.0, size, hash_items(catalogue, size))
+    settings = SourceSettings(25, 30, 5.0, size, hash_items(catalogue, size))
     users = np.sort(random.integers(0, size // 10, 10 * size)).astype(np.int32)
     chosen = random.integers(0, size, len(users)).astype(np.int32)
-    near = build_neighbours(users, chosen, np.zeros(len(users)), size, 50, 2.0, 30.0)
+    ages = np.zeros(len(users))
+    near = Neighbours(*build_neighbours(users, chosen, ages, size, NeighbourParams()))
     torch.manual_seed(1)
     config = ModelConfig(size, embedding_size=64, num_layers=2, num_heads=2, max_length=LENGTH)
     model = Transformer(config).eval().requires_grad_(False)
     digest = artefact.prefix_hash(catalogue.item_ids)
-    scorer = Scorer(model, torch.arange(size), size, digest)
-    return Recommender(catalogue, Sources(settings, near), scorer, None)
+    first = TransformerSource(Scorer(model, torch.arange(size), size, digest))
+    parts = (first, near, Content(), Popularity(7), Fresh(7.0))
+    return Recommender(catalogue, Sources(settings, parts), None)
 
 
 def asked(count: int, items: int) -> Requests:

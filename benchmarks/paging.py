@@ -28,10 +28,10 @@ from features.requests.training_set import load_catalogue, load_queries
 from simulation.history import live_market
 from simulation.params import WorldParams
 from simulation.valuation import Snapshot, take
+from training.eligible import masked
 from training.metrics.hits import discounts
 from training.metrics.lists import top_lists
 from training.recommender import Recommender
-from training.retrieve import masked
 
 K: Final = 10
 TIMED: Final = 40
@@ -61,10 +61,8 @@ def whole(recommender: Recommender) -> System:
 
     def best(requests: Requests, size: int) -> Items:
         eligible = recommender.eligible(requests)
-        if recommender.order == "transformer":
-            return top_lists(recommender.transformer_scores(requests), size)
         if recommender.ranker is None:
-            return top_lists(recommender.popularity_scores(requests), size)
+            return top_lists(recommender.scores_of(recommender.order, requests), size)
         rows = []
         for row in range(len(requests)):
             one = requests.select(np.array([row], dtype=np.int64))

@@ -2,14 +2,16 @@
 
     python -m flows.dependencies
 
-DVC does not see imports. What a stage reads beside code (data) stays as it stands there.
+DVC does not see imports. What a stage reads beside code (data) stays as it stands there, but for
+the stages of candidate sources, which are written whole (`flows.source_stages`).
 """
 
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from base import code
+from flows import source_stages
 from training import fingerprint
 
 #: What a stage that names the fingerprint depends on as well: everything that it is of.
@@ -40,23 +42,30 @@ def write(root: Path = code.SOURCE) -> bool:
     """Bring `dvc.yaml` up to date, all else in it as it was; whether anything changed."""
     from ruamel.yaml import YAML
 
-    wanted = needed(root)
-    if wanted == listed(root):
-        return False
+    path = root / fingerprint.PIPELINE
+    before = path.read_text()
+    # First the stages, for what each of them needs is found by reading the file.
+    path.write_text(source_stages.bring_in(before))
     yaml = YAML()
     yaml.width = 100
     yaml.indent(mapping=2, sequence=4, offset=2)
-    path = root / fingerprint.PIPELINE
     content = yaml.load(path)
-    for name, paths in wanted.items():
-        deps = content["stages"][name]["deps"]
-        data = [dep for dep in deps if not _is_code(dep)]
-        deps[:] = [*data, *paths]
+    for name, paths in needed(root).items():
+        stage = content["stages"][name]
+        stage["deps"][:] = [*(dep for dep in stage["deps"] if not _is_code(dep)), *paths]
+        if NAMING in paths:
+            _name_sections(stage["params"], fingerprint.sections(root))
     written = path.with_name(f".{path.name}.tmp")
     with written.open("w") as file:
         yaml.dump(content, file)
     shutil.move(written, path)
-    return True
+    return path.read_text() != before
+
+
+def _name_sections(params: list[Any], sections: list[str]) -> None:
+    """Add the missing `sections` to what a stage names, unless that is all of `params.yaml`."""
+    if all(isinstance(name, str) for name in params):
+        params += [name for name in sections if name not in params]
 
 
 def _is_code(dep: str) -> bool:

@@ -115,7 +115,7 @@ def gather(
     window = Window(
         queries,
         catalogue,
-        challenger.sources.neighbours.new_items(len(catalogue)),
+        challenger.new_items,
         params.k,
     )
     judged = window.judge(challenger)

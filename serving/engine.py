@@ -43,7 +43,7 @@ from serving.slate import (
     merged_history,
 )
 from serving.writer import Overloaded, Writer
-from training.retrieve import allowed_items, without_excluded
+from training.eligible import allowed_items, without_excluded
 
 logger = logging.getLogger("rondo.engine")
 
@@ -178,7 +178,7 @@ class Engine:
         item = live.catalogue.index.get(asked.item_id)
         if item is None:
             raise Unknown(f"no item '{asked.item_id}' in the catalogue")
-        attached = live.recommender.attached if live.recommender else None
+        attached = live.recommender.transformer if live.recommender else None
         vectors = attached.items if attached is not None else live.catalogue.text
         lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(vectors[item])
         cosine = vectors @ vectors[item] / np.where(lengths > 0, lengths, 1.0)
@@ -256,7 +256,7 @@ class Engine:
                 missing = [
                     name
                     for name, part in (
-                        ("no transformer", live.recommender.scorer),
+                        ("no transformer", live.recommender.transformer),
                         ("no trees", live.recommender.ranker),
                     )
                     if part is None

@@ -17,7 +17,7 @@ from serving.models import IMPRESSION, HistoryEntry, Item, RecommendInput, Recom
 from serving.policy import Bools, Slates
 from serving.repeats import Roll, Shown
 from serving.signing import Signer
-from training.retrieve import SOURCES
+from training.sources.all import SOURCES
 
 EXPLORATION = "exploration"
 
@@ -33,7 +33,7 @@ class Decision:
 @dataclass(frozen=True)
 class Ranking:
     """What the policy drew from: candidates int32 [1, C], scores float32 [1, C], found_by uint8
-    [1, C] (bits of `retrieve.SOURCES`), and what made them."""
+    [1, C] (bits of `SOURCES`), and what made them."""
 
     candidates: npt.NDArray[np.int32]
     scores: npt.NDArray[np.float32]
@@ -214,7 +214,7 @@ def digest(asked: RecommendInput) -> str:
 
 def _reasons(bits: int, source: str) -> list[str]:
     """Names of the sources that found an item; what ranked it where there was no retrieval."""
-    return [name for i, name in enumerate(SOURCES) if bits >> i & 1] or [source]
+    return [s.name for i, s in enumerate(SOURCES) if bits >> i & 1] or [source]
 
 
 def _context(question: Question, ranking: Ranking, seed: str, shown: int) -> bytes:

@@ -17,6 +17,7 @@ from simulation.params import WorldParams
 from training.candidates import CandidateParams
 from training.gate import GateParams
 from training.judging import EvaluateParams
+from training.sources.all import SOURCES
 from training.transformer.config import TransformerParams
 from training.trees import TreeParams
 from training.tuning.space import TuneParams
@@ -35,6 +36,7 @@ SECTIONS: dict[str, type[Any]] = {
     "gate": GateParams,
     "retrain": RetrainParams,
     "tune": TuneParams,
+    **{source.name: source.params for source in SOURCES if source.params is not None},
 }
 
 

@@ -1,10 +1,11 @@
-"""Stage `candidates`: the sources besides the transformer, and what the trees learn from.
+r"""Stage `candidates`: the sources brought together, and what the trees learn from.
 
-Reads data/split, data/features, data/transformer; writes data/candidates: `sources/` (built from
-events before the rank window only) and `rank.parquet`, one row per candidate of each rank-window
-query.
+Reads data/split, data/features, data/transformer, data/sources; writes data/candidates: `sources/`
+(fitted on events before the rank window only) and `rank.parquet`, one row per candidate of each
+rank-window query.
 
-    python -m training.candidates data/split data/features data/transformer data/candidates
+    python -m training.candidates data/split data/features data/transformer data/sources \
+        data/candidates
 """
 
 import sys
@@ -18,33 +19,22 @@ import pyarrow.parquet as pq
 
 from base.outputs import replace_folder
 from base.params import load
-from features.items.catalogue import Catalogue
-from features.requests.requests import Queries, Requests
+from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
-from features.schema import DAY, POPULARITY_DAYS
-from features.splits.windows import Windows
-from training.judging import judge_by
 from training.metrics.hits import hits
 from training.rank_features import FEATURES
 from training.recommender import Recommender
-from training.retrieve import Scores, eligible_items, masked
-from training.sources.build import Sources, SourceSettings, hash_items
-from training.sources.neighbours import build_neighbours
-from training.sources.popularity import popularity_scores
+from training.sources.all import SOURCES
+from training.sources.fitted import Sources, SourceSettings, hash_items
+from training.sources.log import Log
+from training.sources.source import Source
+from training.sources.stage import section
+from training.sources.transformer import TransformerSource
 
 
 @dataclass(frozen=True)
 class CandidateParams:
     """Section `candidates`."""
-
-    neighbours: int = 50
-    """Similar items kept for each item."""
-
-    shrinkage: float = 2.0
-    """Added to the product of norms of two items: the higher, the more evidence a pair needs."""
-
-    half_life_days: float = 30.0
-    """Age at which an event counts half towards similarity."""
 
     per_source: int = 25
     """Candidates taken from each source."""
@@ -55,58 +45,32 @@ class CandidateParams:
     half_life: float = 5.0
     """Entries after which the weight of a history entry halves."""
 
-    fresh_days: float = 7.0
-    """An item older than this is not fresh."""
 
-
-def build_sources(
-    split: Path, catalogue: Catalogue, queries: Queries, params: CandidateParams
+def gather(
+    split: Path, features: Path, transformer: Path, sources: Path, params: CandidateParams
 ) -> Sources:
-    """Neighbours from what was known before the rank window; popularity window tuned on it."""
-    windows = Windows.read(split / "windows.json")
-    events = pq.read_table(
-        split / "events.parquet", columns=["user", "item", "timestamp", "received_at"]
-    )
-    user, item, timestamp, received_at = (column.to_numpy() for column in events.columns)
-    kept = (timestamp < windows.fit_end) & (received_at < windows.fit_end)
-    trained = int(item[kept].max(initial=-1)) + 1
+    """The fitted sources, from the folders of the stages that fitted them; without a transformer
+    where there is none. Those that have nothing to learn are made here."""
+    log = Log(split, features)
+    until = log.windows().fit_end
+    trained = log.events(until).known_items
+    parts: list[Source] = []
+    for source in SOURCES:
+        if source is TransformerSource:
+            if transformer.exists():
+                parts.append(source.load(transformer))
+        elif source.stage is not None:
+            parts.append(source.load(sources / source.name))
+        else:
+            parts.append(source.fit(log, until, section(source)))
     settings = SourceSettings(
-        popularity_days=best_popularity(queries, catalogue),
         per_source=params.per_source,
         recent=params.recent,
         half_life=params.half_life,
-        fresh_days=params.fresh_days,
         trained_items=trained,
-        trained_hash=hash_items(catalogue, trained),
+        trained_hash=hash_items(load_catalogue(split, "rank_items"), trained),
     )
-    ages = (windows.fit_end - timestamp[kept]) / DAY
-    neighbours = build_neighbours(
-        user[kept],
-        item[kept],
-        ages,
-        trained,
-        params.neighbours,
-        params.shrinkage,
-        params.half_life_days,
-    )
-    return Sources(settings, neighbours)
-
-
-def best_popularity(queries: Queries, catalogue: Catalogue, k: int = 10) -> int:
-    """The window of POPULARITY_DAYS with the best NDCG on `queries`; the shortest of equals."""
-    if len(queries) == 0:
-        return POPULARITY_DAYS[len(POPULARITY_DAYS) // 2]
-
-    def ndcg(days: int) -> float:
-        def scores(requests: Requests) -> Scores:
-            eligible = eligible_items(catalogue, requests, repeats=False)
-            return masked(popularity_scores(requests, days), eligible)
-
-        judged = judge_by(queries, scores, k, len(catalogue))
-        return float(judged.metrics[f"ndcg@{k}"].mean())
-
-    found = {days: ndcg(days) for days in POPULARITY_DAYS}
-    return max(POPULARITY_DAYS, key=lambda days: (found[days], -days))
+    return Sources(settings, tuple(parts))
 
 
 def candidate_table(recommender: Recommender, organic: Queries, slates: Queries) -> pa.Table:
@@ -172,19 +136,18 @@ def _rows(
     return pa.table(columns, schema=_rows_schema())
 
 
-def main(split: Path, features: Path, transformer: Path, out: Path) -> None:
-    """Build the sources, rank the rank window, write both."""
+def main(split: Path, features: Path, transformer: Path, sources: Path, out: Path) -> None:
+    """Bring the sources together, rank the rank window, write both."""
     params = load(CandidateParams, "candidates")
-    catalogue = load_catalogue(split, "rank_items")
     organic = load_queries(split, features, "rank", "organic")
     slates = load_queries(split, features, "rank", "slate")
-    sources = build_sources(split, catalogue, organic, params)
+    parts = gather(split, features, transformer, sources, params)
+    recommender = Recommender(load_catalogue(split, "rank_items"), parts, None)
     with replace_folder(out) as folder:
-        sources.save(folder / "sources")
-        recommender = Recommender.assemble(catalogue, folder / "sources", transformer, None)
+        parts.save(folder / "sources")
         table = candidate_table(recommender, organic, slates)
         pq.write_table(table, folder / "rank.parquet", compression="lz4", use_dictionary=False)
-    print(f"candidates: {table.num_rows} rows, popularity of {sources.settings.popularity_days} d")
+    print(f"candidates: {table.num_rows} rows of {', '.join(part.name for part in parts.parts)}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ data/evaluation (`evidence.json`, `queries.parquet`, `lists.parquet`) and metric
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +33,14 @@ from training.slices import slices
 
 
 def judge_all(recommender: Recommender, queries: Queries, k: int) -> dict[str, Judged]:
-    """`served` and, for comparison, each simpler system on the same queries."""
+    """`served` and, for comparison, each source that is `judged`, on the same queries."""
     ranked = recommender.rank(queries.requests)
     judged = {"served": judge_scores(queries, ranked.scores, k, ranked.candidates)}
-    alone = {
-        "neighbours": recommender.neighbour_scores,
-        "popularity": recommender.popularity_scores,
-    }
-    if recommender.scorer is not None:
-        alone = {"transformer": recommender.transformer_scores} | alone
-    size = len(recommender.catalogue)
-    return judged | {name: judge_by(queries, score, k, size) for name, score in alone.items()}
+    for source in recommender.sources.parts:
+        if source.judged:
+            scores = partial(recommender.scores_of, source.name)
+            judged[source.name] = judge_by(queries, scores, k, len(recommender.catalogue))
+    return judged
 
 
 def gather_evidence(
@@ -174,7 +172,7 @@ def main(
         judged,
         queries,
         catalogue,
-        recommender.sources.neighbours.new_items(len(catalogue)),
+        recommender.new_items,
         windows,
         fingerprint(read()),
         data_checks(split),

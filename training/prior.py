@@ -15,15 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from training.rank_features import FEATURES
+from training.sources.all import SOURCES
 
 FILE: Final = "prior.json"
 
-#: The inputs; the first starts at weight 1, the others at 0.
+#: The inputs; the first, the transformer's, starts at weight 1, the others at 0.
 INPUTS: Final = (
-    "transformer_log_probability",
-    "neighbours_z",
-    "content_z",
-    "popularity_z",
+    *(
+        f"{source.name}_{'log_probability' if source.logits else 'z'}"
+        for source in SOURCES
+        if source.described
+    ),
     "category_recent",
     "text_last",
     "item_trend",

@@ -5,27 +5,26 @@ window but of days when judged or served, so trees that learn from it fail later
 event in 30 days, as last materialised) means the same at all times.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from features.items.catalogue import Catalogue
 from features.items.multi_hot import dots
 from features.items.past import State
 from features.requests.requests import Requests
 from features.schema import HOUR, ITEM_FEATURES, USER_FEATURES
-from training.retrieve import Scores
+from training.metrics.lists import Scores
+from training.sources.all import SOURCES
+from training.sources.asked import Asked, Values
 from training.sources.recent import recent_items
 
-#: Sources whose score, rank and z-score within the request are features.
-_SCORED: Final = ("transformer", "neighbours", "content", "popularity")
-_STANDINGS: Final = tuple(f"{s}_{kind}" for s in _SCORED for kind in ("score", "rank", "z"))
+_SCORED: Final = tuple(source for source in SOURCES if source.described)
+_LOGITS: Final = tuple(source for source in SOURCES if source.logits)
+_STANDINGS: Final = tuple(f"{s.name}_{kind}" for s in _SCORED for kind in ("score", "rank", "z"))
 _CONTEXT: Final = (
-    "transformer_log_probability",
+    *(f"{source.name}_log_probability" for source in _LOGITS),
     "item_trend",
     "item_age_days",
     "item_unseen",
@@ -45,70 +44,52 @@ _CONTEXT: Final = (
 #: Feature names, in the order of the last axis.
 FEATURES: Final = (*_STANDINGS, *ITEM_FEATURES, *USER_FEATURES, *_CONTEXT)
 
-Values = npt.NDArray[np.float32]
 
-
-@dataclass(frozen=True)
-class ItemTables:
-    """A catalogue as the sources and features need it, prepared once.
-
-    neighbours: float32 sparse [catalogue, catalogue]. Contents are the rows of the catalogue and
-    of the versions that were replaced (`features.items.contents`).
-    """
-
-    catalogue: Catalogue
-    neighbours: sparse.csr_matrix
-
-    @cached_property
-    def text_columns(self) -> Values:
-        """float32 [TEXT_SIZE, contents], contiguous."""
-        return np.ascontiguousarray(self.catalogue.all_text.T)
-
-    @cached_property
-    def categories(self) -> sparse.csr_matrix:
-        """float32 [contents, categories]: those of one row sum to 1."""
-        every = self.catalogue.all_categories
-        counts = np.diff(every.indptr)
-        shares = every.data / np.repeat(counts, counts).astype(np.float32)
-        return sparse.csr_matrix((shares, every.indices, every.indptr), shape=every.shape)
+#: Features of which a higher value never lowers a candidate.
+RISING: Final = frozenset(
+    f"{source.name}_{kind}"
+    for source in _SCORED
+    if source.only_raises
+    for kind in ("score", "z", "log_probability")
+)
 
 
 def rank_features(
-    tables: ItemTables,
-    requests: Requests,
-    recent: sparse.csr_matrix,
+    asked: Asked,
+    near: sparse.csr_matrix | None,
     scores: dict[str, Scores],
     eligible: npt.NDArray[np.bool_],
     candidates: npt.NDArray[np.int32],
 ) -> Values:
     """float32 [n, C, len(FEATURES)]; NaN where unknown; rows of padding hold values of no meaning.
 
-    recent: float32 sparse [n, catalogue], weights of the newest history entries (`recent_items`);
+    near: float32 sparse [catalogue, catalogue], the neighbours of each item, where known;
     scores: of each source present, [n, catalogue]; eligible: bool [n, catalogue], the items that
     ranks and z-scores are taken over; candidates: int32 [n, C], -1 pad.
     """
+    requests = asked.requests
     items = np.maximum(candidates, 0)
     features = np.full((*candidates.shape, len(FEATURES)), np.nan, dtype=np.float32)
     column = {name: i for i, name in enumerate(FEATURES)}
     for source in _SCORED:
-        if source in scores:
-            first = column[f"{source}_score"]
-            features[:, :, first : first + 3] = _standing(scores[source], eligible, items)
+        if source.name in scores:
+            first = column[f"{source.name}_score"]
+            features[:, :, first : first + 3] = _standing(scores[source.name], eligible, items)
     start = column[ITEM_FEATURES[0]]
     activity = requests.item_features[requests.snapshot[:, None], items]
     features[:, :, start : start + len(ITEM_FEATURES)] = activity
     start = column[USER_FEATURES[0]]
     features[:, :, start : start + len(USER_FEATURES)] = requests.user_features[:, None, :]
-    if "transformer" in scores:
-        total = _log_sum(scores["transformer"], eligible)
-        log_probability = features[:, :, column["transformer_score"]] - total[:, None]
-        features[:, :, column["transformer_log_probability"]] = log_probability
-    state = tables.catalogue.at(requests.timestamps)
-    for name, values in _item_context(state, requests, activity, items).items():
+    for source in _LOGITS:
+        if source.name in scores:
+            chosen = np.take_along_axis(scores[source.name], items, axis=1)
+            log_probability = chosen - _log_sum(scores[source.name], eligible)[:, None]
+            features[:, :, column[f"{source.name}_log_probability"]] = log_probability
+    for name, values in _item_context(asked.state, requests, activity, items).items():
         features[:, :, column[name]] = values
-    for name, values in _price_context(state, requests, recent, items).items():
+    for name, values in _price_context(asked, items).items():
         features[:, :, column[name]] = values
-    for name, values in _history_context(tables, requests, recent, items).items():
+    for name, values in _history_context(asked, near, items).items():
         features[:, :, column[name]] = values
     return features
 
@@ -161,10 +142,9 @@ def _item_context(
     }
 
 
-def _price_context(
-    state: State, requests: Requests, recent: sparse.csr_matrix, items: npt.NDArray[np.int32]
-) -> dict[str, Values]:
+def _price_context(asked: Asked, items: npt.NDArray[np.int32]) -> dict[str, Values]:
     """Prices as known at the request, alone and beside the user's own: [n, C] each."""
+    state, requests, recent = asked.state, asked.requests, asked.recent
     price = np.take_along_axis(state.price, items, axis=1)
     user_mean = requests.user_features[:, USER_FEATURES.index("user_mean_price_30d")]
     rows = np.repeat(np.arange(len(requests)), np.diff(recent.indptr))
@@ -185,21 +165,20 @@ def _log(price: Values) -> Values:
 
 
 def _history_context(
-    tables: ItemTables,
-    requests: Requests,
-    recent: sparse.csr_matrix,
-    items: npt.NDArray[np.int32],
+    asked: Asked, near: sparse.csr_matrix | None, items: npt.NDArray[np.int32]
 ) -> dict[str, Values]:
     """Features of the item beside the user's history: [n, C] each; NaN without a history."""
+    requests, tables, seen = asked.requests, asked.tables, asked.seen
     histories, size = requests.histories, len(tables.catalogue)
     lengths = histories.lengths
     empty = (lengths == 0)[:, None]
     newest = np.maximum(histories.offsets[1:] - 1, 0)
     # Without a history there is no last item; any row will do, for it is made NaN below.
     last = np.where(empty[:, 0], 0, histories.items[newest] if len(histories.items) else 0)
-    linked = np.take_along_axis(tables.neighbours[last].toarray(), items, axis=1)
+    linked: Values = np.full(items.shape, np.nan, dtype=np.float32)
+    if near is not None:
+        linked = np.take_along_axis(near[last].toarray(), items, axis=1)
     rows = np.arange(len(requests))
-    seen = tables.catalogue.seen(requests.timestamps)
     contents, last_content = seen.of(rows[:, None], items), seen.of(rows, last)
 
     def affinity(categories: sparse.csr_matrix) -> Values:
@@ -207,7 +186,7 @@ def _history_context(
         return np.where(empty, np.nan, dots(tables.categories, contents, categories.toarray()))
 
     liked = seen.weights(recent_items(histories, None, 50.0, size)) @ tables.categories
-    liked_recently = seen.weights(recent) @ tables.categories
+    liked_recently = seen.weights(asked.recent) @ tables.categories
     alike = tables.catalogue.all_text[last_content] @ tables.text_columns
     since = np.full(len(requests), np.nan)
     since[lengths > 0] = histories.timestamps[newest[lengths > 0]]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from training.prior import Prior
 from training.rank_features import FEATURES
-from training.sources.build import ReleaseError
+from training.sources.source import ReleaseError
 
 MODEL_FILE = "model.txt"
 FEATURES_FILE = "features.json"

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +15,17 @@ from scipy import sparse
 
 from features.items.catalogue import Catalogue
 from features.requests.requests import Requests
-from training.metrics.lists import top_lists
-from training.rank_features import FEATURES, ItemTables, rank_features
+from training.eligible import eligible_items, masked
+from training.metrics.lists import Scores, top_lists
+from training.rank_features import FEATURES, rank_features
 from training.ranker import Ranker
-from training.retrieve import Candidates, Scores, eligible_items, masked, unite
-from training.sources.build import ReleaseError, Sources
-from training.sources.fresh import fresh_scores
-from training.sources.popularity import popularity_scores
-from training.sources.recent import recent_items
-from training.transformer.scorer import AttachedScorer, Scorer
+from training.retrieve import Candidates, unite
+from training.sources.asked import Asked, ItemTables
+from training.sources.fitted import Sources
+from training.sources.neighbours import AttachedNeighbours, Neighbours
+from training.sources.source import Attached, ReleaseError
+from training.sources.transformer import AttachedTransformer, TransformerSource
+from training.transformer.scorer import AttachedScorer
 
 __all__ = ["FEATURES", "Ranked", "Recommender", "ReleaseError"]
 
@@ -36,7 +37,7 @@ class Ranked:
     """Ranked candidates of n requests.
 
     candidates: int32 [n, C], -1 pad; scores: float32 [n, C], -inf pad;
-    features: float32 [n, C, len(FEATURES)]; sources: uint8 [n, C], bits of `retrieve.SOURCES`.
+    features: float32 [n, C, len(FEATURES)]; sources: uint8 [n, C], bits of `sources.all.SOURCES`.
     """
 
     candidates: npt.NDArray[np.int32]
@@ -55,7 +56,6 @@ class Recommender:
 
     catalogue: Catalogue
     sources: Sources
-    scorer: Scorer | None
     ranker: Ranker | None
 
     @staticmethod
@@ -73,15 +73,11 @@ class Recommender:
         catalogue: Catalogue, sources: Path, transformer: Path | None, trees: Path | None
     ) -> "Recommender":
         """From the folders of its parts; a part that is None or absent is left out."""
-        parts = Sources.load(sources)
+        parts = Sources.load(sources, transformer)
         parts.check(catalogue)
-        has_transformer = transformer is not None and transformer.exists()
         has_trees = trees is not None and trees.exists()
         return Recommender(
-            catalogue,
-            parts,
-            Scorer.load(transformer) if transformer is not None and has_transformer else None,
-            Ranker.load(trees) if trees is not None and has_trees else None,
+            catalogue, parts, Ranker.load(trees) if trees is not None and has_trees else None
         )
 
     def with_catalogue(self, catalogue: Catalogue) -> "Recommender":
@@ -95,56 +91,57 @@ class Recommender:
         return replace(self, catalogue=catalogue)
 
     @property
-    def order(self) -> Literal["trees", "transformer", "popularity"]:
-        """What decides the order of the candidates."""
+    def order(self) -> str:
+        """What decides the order of the candidates: `trees`, else the first source that says
+        something about every item."""
         if self.ranker is not None:
             return "trees"
-        return "transformer" if self.scorer is not None else "popularity"
+        return next(part.name for part in self.sources.parts if not part.silent_at_zero)
 
     @cached_property
-    def attached(self) -> AttachedScorer | None:
+    def attached(self) -> dict[str, Attached]:
+        """The sources over this catalogue, by name."""
+        return {part.name: part.attach(self.catalogue) for part in self.sources.parts}
+
+    @property
+    def transformer(self) -> AttachedScorer | None:
         """The transformer over this catalogue."""
-        return None if self.scorer is None else self.scorer.attach(self.catalogue)
+        attached = self.attached.get(TransformerSource.name)
+        return attached.scorer if isinstance(attached, AttachedTransformer) else None
 
     @cached_property
     def tables(self) -> ItemTables:
         """The catalogue as sources and features need it."""
-        return ItemTables(
-            self.catalogue,
-            self.sources.neighbours.matrix(len(self.catalogue)),
-        )
+        return ItemTables(self.catalogue)
+
+    @property
+    def new_items(self) -> npt.NDArray[np.bool_]:
+        """bool [catalogue]: items that nobody had chosen yet at training."""
+        neighbours = self.sources.get(Neighbours)
+        if neighbours is None:
+            raise ReleaseError("this release does not say which items were chosen before")
+        return neighbours.new_items(len(self.catalogue))
 
     def eligible(self, requests: Requests, repeats: bool = False) -> npt.NDArray[np.bool_]:
-        """bool [n, catalogue]: what may be shown; see `retrieve.eligible_items`."""
+        """bool [n, catalogue]: what may be shown; see `eligible.eligible_items`."""
         return eligible_items(self.catalogue, requests, repeats)
 
-    def recent(self, requests: Requests) -> sparse.csr_matrix:
-        """float32 sparse [n, catalogue]: what each history was about lately."""
+    def asked(self, requests: Requests) -> Asked:
+        """The requests as the sources look at them."""
         settings = self.sources.settings
-        return recent_items(
-            requests.histories, settings.recent, settings.half_life, len(self.catalogue)
-        )
+        return Asked(requests, self.tables, settings.recent, settings.half_life)
 
-    def source_scores(self, requests: Requests, recent: sparse.csr_matrix) -> dict[str, Scores]:
-        """Every source's score of every item, float32 [n, catalogue] each, nothing masked.
+    def source_scores(self, asked: Asked) -> dict[str, Scores]:
+        """Every source's score of every item, float32 [n, catalogue] each, nothing masked."""
+        return {name: source.scores(asked) for name, source in self.attached.items()}
 
-        recent: `self.recent(requests)`.
-        """
-        settings, tables = self.sources.settings, self.tables
-        created_at = self.catalogue.at(requests.timestamps).created_at
-        seen = self.catalogue.seen(requests.timestamps)
-        liked = np.asarray(seen.weights(recent) @ self.catalogue.all_text)
-        scores = {
-            "neighbours": (recent @ tables.neighbours).toarray(),
-            "content": seen.scores(liked @ tables.text_columns),
-            "popularity": popularity_scores(requests, settings.popularity_days),
-            "fresh": fresh_scores(created_at, requests.timestamps, settings.fresh_days),
-        }
-        if self.attached is not None:
-            scores["transformer"] = self.attached.scores(
-                requests.histories, requests.timestamps, seen
-            )
-        return scores
+    def scores_of(self, name: str, requests: Requests, repeats: bool = False) -> Scores:
+        """Of one source, float32 [n, catalogue], -inf where an item may not be shown. Raises
+        ReleaseError where the release does not have it."""
+        if name not in self.attached:
+            raise ReleaseError(f"this release has no {name}")
+        scores = self.attached[name].scores(self.asked(requests))
+        return masked(scores, self.eligible(requests, repeats))
 
     def rank(self, requests: Requests, repeats: bool = False, threads: int = 1) -> Ranked:
         """Retrieve candidates for each request and score them; `repeats`: the placement's rule."""
@@ -169,38 +166,12 @@ class Recommender:
         start = 0
         for chunk in self._chunks(requests):
             rows = slice(start, start + len(chunk))
-            recent = self.recent(chunk)
-            features[rows] = rank_features(
-                self.tables,
-                chunk,
-                recent,
-                self.source_scores(chunk, recent),
-                self.eligible(chunk, repeats),
-                candidates[rows],
+            asked = self.asked(chunk)
+            features[rows] = self._features(
+                asked, self.source_scores(asked), self.eligible(chunk, repeats), candidates[rows]
             )
             start += len(chunk)
         return features
-
-    def transformer_scores(self, requests: Requests, repeats: bool = False) -> Scores:
-        """float32 [n, catalogue], -inf where an item may not be shown. Raises ReleaseError without
-        a transformer."""
-        if self.attached is None:
-            raise ReleaseError("this release has no transformer")
-        seen = self.catalogue.seen(requests.timestamps)
-        return masked(
-            self.attached.scores(requests.histories, requests.timestamps, seen),
-            self.eligible(requests, repeats),
-        )
-
-    def popularity_scores(self, requests: Requests, repeats: bool = False) -> Scores:
-        """float32 [n, catalogue], -inf where an item may not be shown."""
-        scores = popularity_scores(requests, self.sources.settings.popularity_days)
-        return masked(scores, self.eligible(requests, repeats))
-
-    def neighbour_scores(self, requests: Requests, repeats: bool = False) -> Scores:
-        """float32 [n, catalogue], -inf where an item may not be shown."""
-        scores = (self.recent(requests) @ self.tables.neighbours).toarray()
-        return masked(scores, self.eligible(requests, repeats))
 
     def _chunks(self, requests: Requests) -> Iterator[Requests]:
         cells = len(self.catalogue) + len(self.catalogue.older)
@@ -214,13 +185,27 @@ class Recommender:
 
     def _rank(self, requests: Requests, repeats: bool, threads: int) -> Ranked:
         eligible = self.eligible(requests, repeats)
-        recent = self.recent(requests)
-        scores = self.source_scores(requests, recent)
+        asked = self.asked(requests)
+        scores = self.source_scores(asked)
         found = unite(scores, eligible, self.sources.settings.per_source)
-        features = rank_features(self.tables, requests, recent, scores, eligible, found.items)
+        features = self._features(asked, scores, eligible, found.items)
         return Ranked(
             found.items, self._order(scores, found, features, threads), features, found.sources
         )
+
+    def _features(
+        self,
+        asked: Asked,
+        scores: dict[str, Scores],
+        eligible: npt.NDArray[np.bool_],
+        candidates: npt.NDArray[np.int32],
+    ) -> npt.NDArray[np.float32]:
+        return rank_features(asked, self._near, scores, eligible, candidates)
+
+    @property
+    def _near(self) -> sparse.csr_matrix | None:
+        attached = self.attached.get(Neighbours.name)
+        return attached.matrix if isinstance(attached, AttachedNeighbours) else None
 
     def _order(
         self,

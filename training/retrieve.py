@@ -1,64 +1,22 @@
 """Candidates: the best of each source, united. What may not be shown is never among them."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from features.items.catalogue import Catalogue
-from features.requests.requests import Requests
-
-#: In bit order: source `s` of a candidate is `1 << SOURCES.index(s)`. Only ever append.
-SOURCES: Final = ("transformer", "neighbours", "content", "popularity", "fresh")
-
-#: Sources whose score of 0 means "says nothing about this item", not "least liked".
-_SILENT_AT_ZERO: Final = frozenset({"neighbours", "content", "fresh"})
-
-Scores = npt.NDArray[np.float32]
+from training.eligible import masked
+from training.metrics.lists import Scores
+from training.sources.all import SOURCES
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """items: int32 [n, C], -1 pad, by index; sources: uint8 [n, C], bits of `SOURCES`."""
+    """items: int32 [n, C], -1 pad, by index; sources: uint8 [n, C], bits of `SOURCES`: of the
+    source at place `s` it is `1 << s`."""
 
     items: npt.NDArray[np.int32]
     sources: npt.NDArray[np.uint8]
-
-
-def eligible_items(
-    catalogue: Catalogue, requests: Requests, repeats: bool
-) -> npt.NDArray[np.bool_]:
-    """bool [n, catalogue]: what may be shown (`allowed_items`) and is not excluded.
-
-    It is asked before retrieval, so that every source fills up with its next best items.
-    """
-    return without_excluded(allowed_items(catalogue, requests, repeats), requests)
-
-
-def allowed_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> npt.NDArray[np.bool_]:
-    """bool [n, catalogue]: available and created as known at each request, not hidden and, without
-    `repeats`, not seen. The only place that says what may not be shown to anybody who asks."""
-    allowed = catalogue.eligible(requests.timestamps)
-    allowed[requests.hidden.rows, requests.hidden.items] = False
-    if not repeats:
-        allowed[requests.histories.rows, requests.histories.items] = False
-    return allowed
-
-
-def without_excluded(allowed: npt.NDArray[np.bool_], requests: Requests) -> npt.NDArray[np.bool_]:
-    """`allowed`, bool [n, catalogue], but for what each request excludes."""
-    excluded = requests.excluded
-    if excluded is None or not len(excluded.items):
-        return allowed
-    eligible = allowed.copy()
-    eligible[excluded.rows, excluded.items] = False
-    return eligible
-
-
-def masked(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Scores:
-    """The scores with -inf where an item may not be shown."""
-    return np.where(eligible, scores, np.float32(-np.inf))
 
 
 def unite(
@@ -67,12 +25,14 @@ def unite(
     """The `per_source` best eligible items of every source in `scores`, float32 [n, catalogue]."""
     n, size = eligible.shape
     bits = np.zeros((n, size), dtype=np.uint8)
-    for name, dense in scores.items():
-        allowed = masked(dense, eligible)
-        found = allowed > (0.0 if name in _SILENT_AT_ZERO else -np.inf)
+    for place, source in enumerate(SOURCES):
+        if source.name not in scores:
+            continue
+        allowed = masked(scores[source.name], eligible)
+        found = allowed > (0.0 if source.silent_at_zero else -np.inf)
         if size > per_source:
             found &= _best(allowed, per_source)
-        bits[found] |= 1 << SOURCES.index(name)
+        bits[found] |= 1 << place
     rows, items = np.nonzero(bits)
     lengths = np.bincount(rows, minlength=n)
     places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)

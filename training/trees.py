@@ -16,7 +16,6 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import lightgbm
 import numpy as np
@@ -28,23 +27,8 @@ from base.outputs import replace_folder
 from base.params import load
 from training.prior import Prior
 from training.prior_fit import fit_prior
-from training.rank_features import FEATURES
+from training.rank_features import FEATURES, RISING
 from training.ranker import Ranker
-
-#: A higher value never lowers a candidate.
-RISING: Final = frozenset(
-    {
-        "transformer_score",
-        "transformer_z",
-        "transformer_log_probability",
-        "neighbours_score",
-        "neighbours_z",
-        "content_score",
-        "content_z",
-        "popularity_score",
-        "popularity_z",
-    }
-)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def value(
     catalogue = frozen.catalogue
     eligible = frozen.eligible(requests)
     attraction = _attraction(snapshot, catalogue)
-    known = (served or frozen).popularity_scores(requests)
+    known = (served or frozen).scores_of("popularity", requests)
     ranked = {name: r.rank(requests, threads=2) for name, r in _models(served, frozen).items()}
     width = max(r.candidates.shape[1] for r in ranked.values())
     lists = {name: (r.scores, r.candidates) for name, r in ranked.items()}

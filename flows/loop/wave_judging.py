@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -135,11 +136,8 @@ def judge_wave(queries: Queries, served: Recommender | None, frozen: Recommender
         if recommender is not None:
             ranked = recommender.rank(requests, threads=2)
             judge[name] = judge_scores(queries, ranked.scores, K, ranked.candidates)
-    for name, score in (
-        ("popularity", current.popularity_scores),
-        ("transformer", current.transformer_scores),
-    ):
-        judge[name] = judge_by(queries, score, K, len(current.catalogue))
+    for name in ("popularity", "transformer"):
+        judge[name] = judge_by(queries, partial(current.scores_of, name), K, len(current.catalogue))
     judge.setdefault("served", judge["popularity"])
     return WaveJudged(requests.user_ids, judge)
 

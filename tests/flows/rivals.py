@@ -17,6 +17,7 @@ from features.splits.windowing import SplitParams
 from flows.workspace import PATCH, Workspace
 from serving.package import package
 from tests.features import logs
+from tests.training import market
 from training import candidates, evaluate, trees
 
 YESTERDAY, TODAY = 6, 7
@@ -39,7 +40,8 @@ def make_rivals(root: Path, checkout: Path) -> Rivals:
     split_folder, features, transformer, sources, ranker = parts(champion)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(champion.root)
-        candidates.main(split_folder, features, transformer, sources)
+        fitted = market.fit_sources(champion.root / "data", champion.root / "data" / "sources")
+        candidates.main(split_folder, features, transformer, fitted, sources)
         trees.main(sources, ranker, champion.root / "data" / "metrics" / "trees.json")
     release(champion)
     equal, worse = (workspace(root / name, checkout, TODAY) for name in ("equal", "worse"))

@@ -15,6 +15,7 @@ from serving import check
 from serving.package import package
 from serving.release import Release
 from tests.features.logs import random_log
+from tests.training import market
 from training import candidates, evaluate, trees
 
 
@@ -31,7 +32,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Itera
     patch = pytest.MonkeyPatch()
     patch.chdir(root)
     inputs = data / "split", data / "features", data / "transformer"
-    candidates.main(*inputs, data / "candidates")
+    candidates.main(*inputs, market.fit_sources(data, data / "sources"), data / "candidates")
     trees.main(data / "candidates", data / "trees", data / "metrics" / "trees.json")
     evaluate.main(
         *inputs,

@@ -10,8 +10,14 @@ from features.items.catalogue import Catalogue
 from features.ragged import Histories, Ragged, offsets_of
 from features.requests.requests import Queries, Requests
 from features.schema import DAY, EVENT_CODES, HOUR, ITEM_FEATURES, USER_FEATURES
-from training.sources.build import Sources, SourceSettings, hash_items
-from training.sources.neighbours import build_neighbours
+from training.sources.all import SOURCES
+from training.sources.content import Content
+from training.sources.fitted import Sources, SourceSettings, hash_items
+from training.sources.fresh import Fresh
+from training.sources.log import Log
+from training.sources.neighbours import NeighbourParams, Neighbours, build_neighbours
+from training.sources.popularity import Popularity
+from training.sources.stage import fit_into
 
 NOW = 20_000 * DAY
 ITEMS = 60
@@ -104,20 +110,32 @@ def events(seed: int = 4) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 def sources(of: Catalogue, per_source: int = 8) -> Sources:
     """Sources fitted on `events`."""
-    users, items = events()
     trained = ITEMS - 10
-    return Sources(
-        SourceSettings(
-            popularity_days=7,
-            per_source=per_source,
-            recent=20,
-            half_life=5.0,
-            fresh_days=45.0,
-            trained_items=trained,
-            trained_hash=hash_items(of, trained),
-        ),
-        build_neighbours(users, items, np.zeros(len(users)), trained, 10, 1.0, 30.0),
+    settings = SourceSettings(
+        per_source=per_source,
+        recent=20,
+        half_life=5.0,
+        trained_items=trained,
+        trained_hash=hash_items(of, trained),
     )
+    return Sources(settings, (neighbours(), Content(), Popularity(7), Fresh(45.0)))
+
+
+def neighbours() -> Neighbours:
+    """Fitted on `events`, as if all were of one moment."""
+    users, items = events()
+    params = NeighbourParams(count=10, shrinkage=1.0)
+    return Neighbours(*build_neighbours(users, items, np.zeros(len(users)), ITEMS - 10, params))
+
+
+def fit_sources(data: Path, out: Path) -> Path:
+    """What the stages of the sources write from `split/` and `features/` of `data`, in `out`; the
+    working directory holds params.yaml."""
+    out.mkdir(parents=True)
+    for source in SOURCES:
+        if source.stage == source.name:
+            fit_into(source, Log(data / "split", data / "features"), out / source.name)
+    return out
 
 
 def save_sources(folder: Path, of: Catalogue) -> Path:

@@ -22,6 +22,7 @@ from tests.training import market
 from training.judging import judge_scores
 from training.rank_features import FEATURES
 from training.recommender import Recommender
+from training.sources.transformer import TransformerSource
 from training.transformer import artefact
 from training.transformer.model import ModelConfig, Transformer
 from training.transformer.scorer import Scorer
@@ -79,7 +80,9 @@ def recommender(of: Catalogue) -> Recommender:
     config = ModelConfig(50, embedding_size=16, num_layers=1, num_heads=2, max_length=10)
     model = Transformer(config).eval().requires_grad_(False)
     digest = artefact.prefix_hash(of.item_ids[:50])
-    return Recommender(of, market.sources(of), Scorer(model, torch.arange(50), 50, digest), None)
+    first = TransformerSource(Scorer(model, torch.arange(50), 50, digest))
+    others = market.sources(of)
+    return Recommender(of, replace(others, parts=(first, *others.parts)), None)
 
 
 def known(rows: list[dict[str, Any]], order: list[str], moment: int) -> Catalogue:
@@ -97,7 +100,7 @@ def test_every_request_is_scored_as_over_the_items_received_by_then(
     fast = recommender(catalogue)
     every = np.tile(np.arange(ITEMS, dtype=np.int32), (len(requests), 1))
     ranked, features = fast.rank(requests), fast.describe(requests, every)
-    scores = fast.transformer_scores(requests)
+    scores = fast.scores_of("transformer", requests)
     order = [str(name) for name in catalogue.item_ids]
     now = recommender(replace(catalogue, older=Contents.none())).describe(requests, every)
     ranks = np.array([name.endswith("_rank") for name in FEATURES])
@@ -109,7 +112,7 @@ def test_every_request_is_scored_as_over_the_items_received_by_then(
         present = ranked.candidates[row] >= 0
         np.testing.assert_array_equal(ranked.candidates[row][present], alone.candidates[0])
         np.testing.assert_allclose(ranked.scores[row][present], alone.scores[0], atol=1e-6)
-        np.testing.assert_allclose(scores[row], slow.transformer_scores(one)[0], atol=1e-6)
+        np.testing.assert_allclose(scores[row], slow.scores_of("transformer", one)[0], atol=1e-6)
         wanted = slow.describe(one, every[:1])[0]
         # Of equal scores, rounding decides which is ahead: ranks may differ by such a place.
         np.testing.assert_allclose(features[row][:, ranks], wanted[:, ranks], atol=1)
@@ -134,7 +137,7 @@ def test_an_edit_after_the_judged_moment_changes_no_judged_score(
     plain = load_catalogue(log_split(tmp_path / "plain", before))
     edited = load_catalogue(log_split(tmp_path / "edited", [*before, reveals]))
     assert plain.item_ids.tolist() == [f"i{n:02d}" for n in range(ITEMS)]
-    found = [recommender(each).transformer_scores(asked) for each in (plain, edited)]
+    found = [recommender(each).scores_of("transformer", asked) for each in (plain, edited)]
     np.testing.assert_array_equal(*found)
     ranked = [recommender(each).rank(asked) for each in (plain, edited)]
     np.testing.assert_allclose(ranked[1].features, ranked[0].features, rtol=1e-5, atol=1e-5)
@@ -143,7 +146,9 @@ def test_an_edit_after_the_judged_moment_changes_no_judged_score(
     for name, values in metrics[0].items():
         np.testing.assert_array_equal(metrics[1][name], values)
     later = replace(asked, timestamps=asked.timestamps + 1)
-    after = [recommender(each).transformer_scores(later)[0, target] for each in (plain, edited)]
+    after = [
+        recommender(each).scores_of("transformer", later)[0, target] for each in (plain, edited)
+    ]
     assert after[0] != after[1]
 
 

@@ -16,7 +16,8 @@ from training.prior import Prior
 from training.rank_features import FEATURES
 from training.ranker import Ranker
 from training.recommender import Recommender, ReleaseError
-from training.retrieve import SOURCES
+from training.sources.all import SOURCES
+from training.sources.fresh import Fresh
 
 LISTS = market.random_lists(40)
 HIDDEN = [[(7 * row) % 60, 11] for row in range(40)]
@@ -149,7 +150,7 @@ def test_items_added_after_training_can_be_recommended(recommender: Recommender)
     ranked = grown.rank(market.requests(LISTS, items=80))
     late = ranked.candidates >= market.ITEMS
     assert late.any(axis=1).all()
-    assert (ranked.sources[late] & (1 << SOURCES.index("fresh"))).any()
+    assert (ranked.sources[late] & (1 << SOURCES.index(Fresh))).any()
 
 
 def test_a_catalogue_that_does_not_extend_the_present_one_is_refused(
@@ -183,10 +184,10 @@ def test_without_trees_and_transformer_the_order_is_recency_popularity(
 ) -> None:
     parts = Recommender.assemble(market.catalogue(), release / "sources", None, None)
     assert parts.order == "popularity"
-    dense = parts.popularity_scores(requests)
+    dense = parts.scores_of("popularity", requests)
     np.testing.assert_array_equal(parts.rank(requests).top(1)[:, 0], dense.argmax(axis=1))
     with pytest.raises(ReleaseError, match="no transformer"):
-        parts.transformer_scores(requests)
+        parts.scores_of("transformer", requests)
 
 
 def test_with_trees_alone_the_other_sources_still_answer(

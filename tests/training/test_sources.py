@@ -1,25 +1,42 @@
 """Every source against a plain computation of what it claims."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from features.schema import DAY, ITEM_FEATURES
 from tests.training import market
 from training.recommender import Recommender
-from training.retrieve import SOURCES, unite
-from training.sources.build import ReleaseError, Sources
-from training.sources.fresh import fresh_scores
-from training.sources.neighbours import Neighbours, build_neighbours
-from training.sources.popularity import popularity_scores
+from training.retrieve import unite
+from training.sources.all import SOURCES
+from training.sources.fitted import Sources
+from training.sources.fresh import Fresh, fresh_scores
+from training.sources.neighbours import PAIR_BYTES, NeighbourParams, Neighbours, build_neighbours
+from training.sources.popularity import Popularity, popularity_scores
 from training.sources.recent import recent_items
+from training.sources.source import MEMORY, ReleaseError
+
+
+def near(
+    users: npt.NDArray[np.int32],
+    items: npt.NDArray[np.int32],
+    ages: npt.NDArray[np.float64],
+    size: int,
+    count: int,
+    shrinkage: float = 1.0,
+    memory: int = MEMORY,
+) -> Neighbours:
+    params = NeighbourParams(count, shrinkage, half_life_days=30.0)
+    return Neighbours(*build_neighbours(users, items, ages, size, params, memory))
 
 
 def test_neighbours_are_the_shrunk_cosines_of_a_plain_computation() -> None:
     users, items = market.events()
     ages = np.linspace(60.0, 0.0, len(users))
-    found = build_neighbours(users, items, ages, 50, count=50, shrinkage=1.5, half_life_days=30.0)
+    found = near(users, items, ages, 50, count=50, shrinkage=1.5)
     matrix = np.zeros((40, 50))
     events_of = {user: int((users == user).sum()) for user in range(40)}
     for user, item, age in zip(users, items, ages, strict=True):
@@ -37,21 +54,18 @@ def test_neighbours_are_the_shrunk_cosines_of_a_plain_computation() -> None:
 
 def test_only_the_strongest_neighbours_are_kept_strongest_first() -> None:
     users, items = market.events()
-    every = build_neighbours(users, items, np.zeros(600), 50, 49, 1.0, 30.0)
-    few = build_neighbours(users, items, np.zeros(600), 50, 5, 1.0, 30.0)
+    every = near(users, items, np.zeros(600), 50, 49)
+    few = near(users, items, np.zeros(600), 50, 5)
     np.testing.assert_array_equal(few.items, every.items[:, :5])
     assert (np.diff(few.weights, axis=1) <= 0).all()
 
 
-def test_neighbours_of_a_few_items_at_a_time_are_those_of_all_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_neighbours_of_a_few_items_at_a_time_are_those_of_all_at_once() -> None:
     users, items = market.events()
     ages = np.linspace(60.0, 0.0, len(users))
-    whole = build_neighbours(users, items, ages, 57, 5, 1.0, 30.0)
+    whole = near(users, items, ages, 57, 5)
     for pairs in (1, 300, 2000):
-        monkeypatch.setattr("training.sources.neighbours.CHUNK_PAIRS", pairs)
-        found = build_neighbours(users, items, ages, 57, 5, 1.0, 30.0)
+        found = near(users, items, ages, 57, 5, memory=pairs * PAIR_BYTES)
         np.testing.assert_array_equal(found.items, whole.items)
         np.testing.assert_array_equal(found.weights, whole.weights)
 
@@ -63,14 +77,14 @@ def test_of_a_busy_account_only_the_newest_events_make_neighbours(
     monkeypatch.setattr("training.sources.neighbours.NEWEST", 2)
     users = np.array([1, 0, 1, 1, 0, 2], dtype=np.int32)
     items = np.array([0, 3, 1, 2, 4, 0], dtype=np.int32)
-    found = build_neighbours(users, items, np.zeros(6), 5, 4, 1.0, 30.0)
+    found = near(users, items, np.zeros(6), 5, 4)
     assert [sorted(row[row >= 0].tolist()) for row in found.items] == [[], [2], [1], [4], [3]]
     assert found.events.tolist() == [2, 1, 1, 1, 1]
 
 
 def test_an_item_nobody_chose_is_new_and_so_is_one_appended_later() -> None:
     users, items = market.events()
-    found = build_neighbours(users, items, np.zeros(600), 50, 5, 1.0, 30.0)
+    found = near(users, items, np.zeros(600), 50, 5)
     new = found.new_items(60)
     assert new[50:].all()
     np.testing.assert_array_equal(np.flatnonzero(~new), np.unique(items))
@@ -78,7 +92,7 @@ def test_an_item_nobody_chose_is_new_and_so_is_one_appended_later() -> None:
 
 def test_a_log_without_events_has_no_neighbours() -> None:
     nothing = np.zeros(0, dtype=np.int32)
-    found = build_neighbours(nothing, nothing, np.zeros(0), 0, 5, 1.0, 30.0)
+    found = near(nothing, nothing, np.zeros(0), 0, 5)
     assert found.matrix(7).nnz == 0
 
 
@@ -109,7 +123,7 @@ def test_content_prefers_the_topic_of_the_history(tmp_path: Path) -> None:
     catalogue = market.catalogue()
     release = Recommender.load(market.save_sources(tmp_path, catalogue), catalogue)
     requests = market.requests([[0, 4, 8]])
-    scores = release.source_scores(requests, release.recent(requests))["content"][0]
+    scores = release.source_scores(release.asked(requests))["content"][0]
     profile = 0.0
     for place, item in enumerate([0, 4, 8]):
         profile = profile + 0.5 ** ((2 - place) / 5.0) * catalogue.text[item].astype(np.float64)
@@ -120,13 +134,13 @@ def test_content_prefers_the_topic_of_the_history(tmp_path: Path) -> None:
 
 def test_the_union_holds_the_best_of_each_source_and_says_which() -> None:
     random = np.random.default_rng(5)
-    scores = {name: random.random((3, 60), dtype=np.float32) + 0.1 for name in SOURCES}
+    scores = {source.name: random.random((3, 60), dtype=np.float32) + 0.1 for source in SOURCES}
     eligible = random.random((3, 60)) < 0.7
     found = unite(scores, eligible, per_source=6)
     for row in range(3):
         expected: dict[int, int] = {}
-        for bit, name in enumerate(SOURCES):
-            order = sorted(np.flatnonzero(eligible[row]), key=lambda i: -scores[name][row, i])
+        for bit, dense in enumerate(scores.values()):
+            order = sorted(np.flatnonzero(eligible[row]), key=lambda i: -dense[row, i])
             for item in order[:6]:
                 expected[int(item)] = expected.get(int(item), 0) | 1 << bit
         present = found.items[row] >= 0
@@ -158,8 +172,44 @@ def test_sources_survive_disk(tmp_path: Path) -> None:
     before.save(tmp_path)
     after = Sources.load(tmp_path)
     assert after.settings == before.settings
-    np.testing.assert_array_equal(after.neighbours.items, before.neighbours.items)
-    np.testing.assert_array_equal(after.neighbours.weights, before.neighbours.weights)
+    assert [part.name for part in after.parts] == [part.name for part in before.parts]
+    assert (after.get(Popularity), after.get(Fresh)) == (Popularity(7), Fresh(45.0))
+
+
+def test_sources_of_the_first_releases_are_read(tmp_path: Path) -> None:
+    """They kept every number in one file, and did not say which sources they have."""
+    before = market.sources(market.catalogue())
+    before.save(tmp_path)
+    first = json.loads((tmp_path / "sources.json").read_text())
+    assert first.pop("sources") == ["neighbours", "content", "popularity", "fresh"]
+    for name in ("popularity", "fresh"):
+        (days,) = json.loads((tmp_path / f"{name}.json").read_text()).values()
+        first[f"{name}_days"] = days
+        (tmp_path / f"{name}.json").unlink()
+    (tmp_path / "sources.json").write_text(json.dumps(first))
+    assert {path.name for path in tmp_path.iterdir()} == {"sources.json", "neighbours.safetensors"}
+    after = Sources.load(tmp_path)
+    assert after.settings == before.settings
+    assert [type(part) for part in after.parts] == [type(part) for part in before.parts]
+    assert (after.get(Popularity), after.get(Fresh)) == (Popularity(7), Fresh(45.0))
+
+
+def test_a_source_that_a_release_does_not_name_is_left_out(tmp_path: Path) -> None:
+    """So that a release serves what it was judged with, whatever sources were added since."""
+    market.sources(market.catalogue()).save(tmp_path)
+    content = json.loads((tmp_path / "sources.json").read_text())
+    content["sources"].remove("content")
+    (tmp_path / "sources.json").write_text(json.dumps(content))
+    names = [part.name for part in Sources.load(tmp_path).parts]
+    assert names == ["neighbours", "popularity", "fresh"]
+
+
+def test_a_source_of_a_later_version_is_refused_by_name(tmp_path: Path) -> None:
+    market.sources(market.catalogue()).save(tmp_path)
+    text = (tmp_path / "sources.json").read_text()
+    (tmp_path / "sources.json").write_text(text.replace('"content"', '"graph"'))
+    with pytest.raises(ReleaseError, match="unknown sources graph"):
+        Sources.load(tmp_path)
 
 
 def test_settings_of_another_version_are_refused_by_name(tmp_path: Path) -> None:
@@ -171,7 +221,7 @@ def test_settings_of_another_version_are_refused_by_name(tmp_path: Path) -> None
 
 
 def test_neighbours_have_the_same_matrix_after_the_catalogue_grew() -> None:
-    neighbours: Neighbours = market.sources(market.catalogue()).neighbours
+    neighbours = market.neighbours()
     np.testing.assert_array_equal(
         neighbours.matrix(50).toarray(), neighbours.matrix(70).toarray()[:50, :50]
     )

@@ -14,12 +14,14 @@ from features.splits.split import split
 from features.splits.windowing import SplitParams
 from features.splits.windows import Windows
 from tests.features.logs import item, random_log, write_log
+from tests.training import market
 from training import candidates, evaluate, trees
+from training.eligible import eligible_items
 from training.evidence import Evidence
 from training.fingerprint import fingerprint
 from training.gate import GateParams, gate
 from training.recommender import Recommender
-from training.retrieve import eligible_items
+from training.sources.neighbours import Neighbours
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = ("candidates", "trees", "evaluation", "metrics")
@@ -40,7 +42,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out = {name: root / run / name for name in OUTPUTS}
         (root / run).mkdir()
         inputs = root / "split", root / "features", root / "no-transformer"
-        candidates.main(*inputs, out["candidates"])
+        fitted = market.fit_sources(root, root / run / "sources")
+        candidates.main(*inputs, fitted, out["candidates"])
         trees.main(out["candidates"], out["trees"], out["metrics"] / "trees.json")
         evaluate.main(
             *inputs,
@@ -85,7 +88,9 @@ def test_sources_see_nothing_from_the_rank_window_on(workspace: Path) -> None:
     before &= events["received_at"].to_numpy() < windows.fit_end
     catalogue = load_catalogue(workspace / "split")
     parts = Recommender.assemble(catalogue, workspace / "first/candidates/sources", None, None)
-    counted = parts.sources.neighbours.events
+    neighbours = parts.sources.get(Neighbours)
+    assert neighbours is not None
+    counted = neighbours.events
     items = events["item"].to_numpy()[before]
     np.testing.assert_array_equal(counted, np.bincount(items, minlength=len(counted)))
 
@@ -128,8 +133,9 @@ def test_what_items_became_in_the_judge_window_changes_nothing_that_trees_learn_
     aggregate(tmp_path / "split", tmp_path / "features")
     monkeypatch.chdir(workspace)
     inputs = tmp_path / "split", tmp_path / "features", tmp_path / "no-transformer"
-    candidates.main(*inputs, tmp_path / "candidates")
-    for name in ("rank.parquet", "sources/sources.json"):
+    fitted = market.fit_sources(tmp_path, tmp_path / "sources")
+    candidates.main(*inputs, fitted, tmp_path / "candidates")
+    for name in ("rank.parquet", "sources/sources.json", "sources/popularity.json"):
         before = workspace / "first/candidates" / name
         assert (tmp_path / "candidates" / name).read_bytes() == before.read_bytes()
     fit_items = (root / "split/fit_items.parquet" for root in (workspace, tmp_path))

@@ -1,25 +1,57 @@
 """Fresh items: the newest first, so that an item without any event can be found."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
 
+from features.items.catalogue import Catalogue
 from features.schema import DAY
+from training.metrics.lists import Scores
+from training.sources.asked import Asked
+from training.sources.log import Log
+from training.sources.source import MEMORY, Attached, Source
 
 
-def ages_in_days(
-    created_at: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    """float32 [n, catalogue]; NaN where it is not known when the item was created.
+@dataclass(frozen=True)
+class FreshParams:
+    """Section `fresh`."""
 
-    created_at: int64 [catalogue] or [n, catalogue], µs, 0 where unknown; timestamps: int64 [n], µs.
-    """
-    ages = (timestamps[:, None] - created_at) / DAY
-    return np.where(created_at > 0, ages, np.nan).astype(np.float32)
+    days: float = 7.0
+    """An item older than this is not fresh."""
+
+
+@dataclass(frozen=True)
+class Fresh(Source):
+    """1 for an item of this moment, falling to 0 for one that is `days` old."""
+
+    days: float
+
+    name = "fresh"
+    params = FreshParams
+    silent_at_zero = True
+    described = False
+
+    @classmethod
+    def fit(cls, log: Log, until: int, params: FreshParams, memory: int = MEMORY) -> Self:
+        return cls(params.days)
+
+    def attach(self, catalogue: Catalogue) -> Attached:
+        return self
+
+    def scores(self, asked: Asked) -> Scores:
+        return fresh_scores(asked.state.created_at, asked.requests.timestamps, self.days)
 
 
 def fresh_scores(
     created_at: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64], days: float
-) -> npt.NDArray[np.float32]:
-    """float32 [n, catalogue]: 1 for an item of this moment down to 0 at `days` old or unknown."""
-    share = np.maximum(1.0 - ages_in_days(created_at, timestamps) / days, 0.0)
+) -> Scores:
+    """float32 [n, catalogue]: 1 for an item of this moment down to 0 at `days` old or unknown.
+
+    created_at: int64 [catalogue] or [n, catalogue], µs, 0 where unknown; timestamps: int64 [n], µs.
+    """
+    ages = (timestamps[:, None] - created_at) / DAY
+    ages = np.where(created_at > 0, ages, np.nan).astype(np.float32)
+    share = np.maximum(1.0 - ages / days, 0.0)
     return np.asarray(np.nan_to_num(share), dtype=np.float32)

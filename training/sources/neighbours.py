@@ -1,30 +1,49 @@
 """Item neighbours: cosine between the users of two items, shrunk where the two are rare.
 
 Sarwar et al., "Item-based collaborative filtering recommendation algorithms" (2001); shrinkage as
-in Bell and Koren (2007).
+in Bell and Koren (2007). As a DVC stage:
+`python -m training.sources.neighbours data/split data/sources/neighbours`.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
-FILE = "neighbours.safetensors"
+from features.items.catalogue import Catalogue
+from features.schema import DAY
+from training.metrics.lists import Scores
+from training.sources.asked import Asked
+from training.sources.log import Log
+from training.sources.source import MEMORY, Source
+from training.sources.stage import run
 
 #: Newest events of a user that count: pairs grow with their square, and no reader has more to say.
 NEWEST: Final = 3_000
-#: Pairs of items of one user that are looked at together: about 50 bytes each.
-CHUNK_PAIRS: Final = 5_000_000
+#: What two items of one user that are looked at together take, about.
+PAIR_BYTES: Final = 50
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The most similar items of each trained item.
+class NeighbourParams:
+    """Section `neighbours`."""
+
+    count: int = 50
+    """Similar items kept for each item."""
+
+    shrinkage: float = 2.0
+    """Added to the product of norms of two items: the higher, the more evidence a pair needs."""
+
+    half_life_days: float = 30.0
+    """Age at which an event counts half towards similarity."""
+
+
+@dataclass(frozen=True)
+class Neighbours(Source):
+    """The most similar items of each trained item; a candidate scores by those that are recent.
 
     items: int32 [trained, N], -1 where an item has fewer; weights: float32 [trained, N];
     events: int32 [trained], how often each was chosen before the rank window.
@@ -33,6 +52,31 @@ class Neighbours:
     items: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
     events: npt.NDArray[np.int32]
+
+    name = "neighbours"
+    params = NeighbourParams
+    stage = "neighbours"
+    silent_at_zero = True
+    scores_new_users = False
+    scores_new_items = False
+    judged = True
+
+    @classmethod
+    def fit(cls, log: Log, until: int, params: NeighbourParams, memory: int = MEMORY) -> Self:
+        events = log.events(until)
+        return cls(
+            *build_neighbours(
+                events.users,
+                events.items,
+                (until - events.timestamps) / DAY,
+                events.known_items,
+                params,
+                memory,
+            )
+        )
+
+    def attach(self, catalogue: Catalogue) -> "AttachedNeighbours":
+        return AttachedNeighbours(self.matrix(len(catalogue)))
 
     def matrix(self, catalogue_size: int) -> sparse.csr_matrix:
         """float32 [catalogue, catalogue]; rows of items unknown to training are empty."""
@@ -44,21 +88,22 @@ class Neighbours:
             (self.weights[kept], self.items[kept], offsets), shape=(catalogue_size, catalogue_size)
         )
 
-    def save(self, folder: Path) -> None:
-        save_file(
-            {"items": self.items, "weights": self.weights, "events": self.events}, folder / FILE
-        )
-
     def new_items(self, catalogue_size: int) -> npt.NDArray[np.bool_]:
         """bool [catalogue]: items that nobody had chosen yet at training."""
         new = np.ones(catalogue_size, dtype=np.bool_)
         new[: len(self.events)] = self.events == 0
         return new
 
-    @staticmethod
-    def load(folder: Path) -> "Neighbours":
-        tensors = load_file(folder / FILE)
-        return Neighbours(tensors["items"], tensors["weights"], tensors["events"])
+
+@dataclass(frozen=True)
+class AttachedNeighbours:
+    """matrix: float32 sparse [catalogue, catalogue], see `Neighbours.matrix`."""
+
+    matrix: sparse.csr_matrix
+
+    def scores(self, asked: Asked) -> Scores:
+        scores: Scores = (asked.recent @ self.matrix).toarray()
+        return scores
 
 
 def build_neighbours(
@@ -66,18 +111,18 @@ def build_neighbours(
     items: npt.NDArray[np.int32],
     ages: npt.NDArray[np.float64],
     catalogue_size: int,
-    count: int,
-    shrinkage: float,
-    half_life_days: float,
-) -> Neighbours:
-    """From positive events [events], each user's oldest first; of each user the NEWEST.
+    params: NeighbourParams,
+    memory: int = MEMORY,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """The arrays of `Neighbours`, from positive events [events], each user's oldest first; of each
+    user the NEWEST.
 
     ages: days from the event to the end of the window; an event weighs half every
     `half_life_days`, and less the more a user did (1 / log2(2 + events)), so that neither old
-    tastes nor very busy accounts dominate. `shrinkage` is added to the product of norms.
+    tastes nor very busy accounts dominate. memory: see `Source.fit`.
     """
     events_of_user = np.bincount(users)
-    weights = np.power(0.5, ages / half_life_days) / np.log2(2.0 + events_of_user[users])
+    weights = np.power(0.5, ages / params.half_life_days) / np.log2(2.0 + events_of_user[users])
     events = np.bincount(items, minlength=catalogue_size).astype(np.int32)
     kept = _newest(users, events_of_user)
     users, items, weights = users[kept], items[kept], weights[kept]
@@ -89,16 +134,16 @@ def build_neighbours(
     had = np.diff(matrix.indptr)
     pairs = np.bincount(matrix.indices, np.repeat(had, had), catalogue_size)
     best, strength = [], []
-    for rows in _parts(pairs):
+    for rows in _parts(pairs, memory // PAIR_BYTES):
         together = (columns[rows] @ matrix).tocoo()
         other = together.row + rows.start != together.col
         row, column, weight = together.row[other], together.col[other], together.data[other]
-        similarity = weight / (norms[row + rows.start] * norms[column] + shrinkage)
-        found = _best(row, column, similarity, rows.stop - rows.start, count)
+        similarity = weight / (norms[row + rows.start] * norms[column] + params.shrinkage)
+        found = _best(row, column, similarity, rows.stop - rows.start, params.count)
         best.append(found[0])
         strength.append(found[1])
-    nothing = np.zeros((0, count))
-    return Neighbours(
+    nothing = np.zeros((0, params.count))
+    return (
         np.concatenate([nothing, *best]).astype(np.int32),
         np.concatenate([nothing, *strength]).astype(np.float32),
         events,
@@ -115,9 +160,9 @@ def _newest(users: npt.NDArray[np.int32], events_of_user: npt.NDArray[Any]) -> n
     return kept
 
 
-def _parts(pairs: npt.NDArray[Any]) -> Iterator[slice]:
-    """Items side by side whose `pairs` with others, by item, are about CHUNK_PAIRS together."""
-    part = (np.cumsum(pairs) // CHUNK_PAIRS).astype(np.int64)
+def _parts(pairs: npt.NDArray[Any], together: int) -> Iterator[slice]:
+    """Items side by side whose `pairs` with others, by item, are about `together` in all."""
+    part = (np.cumsum(pairs) // together).astype(np.int64)
     starts = np.flatnonzero(np.diff(part, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=False):
         yield slice(int(start), int(stop))
@@ -140,3 +185,7 @@ def _best(
     items[rows[kept], place[kept]] = columns[kept]
     weights[rows[kept], place[kept]] = similarity[kept]
     return items, weights
+
+
+if __name__ == "__main__":
+    run(Neighbours)

@@ -1,13 +1,50 @@
-"""Recency-popularity: events of the last days, the baseline that every gate includes."""
+"""Recency-popularity: events of the last days, the baseline that every gate includes.
+
+As a DVC stage: `python -m training.sources.popularity data/split data/features
+data/sources/popularity`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from features.requests.requests import Requests
+from features.items.catalogue import Catalogue
+from features.requests.requests import Queries, Requests
 from features.schema import ITEM_FEATURES, POPULARITY_DAYS
+from training.eligible import eligible_items, masked
+from training.judging import judge_by
+from training.metrics.lists import Scores
+from training.sources.asked import Asked
+from training.sources.log import Log
+from training.sources.source import MEMORY, Attached, Source
+from training.sources.stage import run
 
 
-def popularity_scores(requests: Requests, days: int) -> npt.NDArray[np.float32]:
+@dataclass(frozen=True)
+class Popularity(Source):
+    """The same for everybody. It counts what the features of the request say, so that nothing of
+    the log is kept but the length of the window."""
+
+    days: int
+
+    name = "popularity"
+    stage = "popularity"
+    tuned = True
+    judged = True
+
+    @classmethod
+    def fit(cls, log: Log, until: int, params: Any, memory: int = MEMORY) -> Self:
+        return cls(best_popularity(*log.choices()))
+
+    def attach(self, catalogue: Catalogue) -> Attached:
+        return self
+
+    def scores(self, asked: Asked) -> Scores:
+        return popularity_scores(asked.requests, self.days)
+
+
+def popularity_scores(requests: Requests, days: int) -> Scores:
     """float32 [n, catalogue]: events in the last `days`, ties broken by the longest window.
 
     An item without features counts as one with no events.
@@ -22,3 +59,24 @@ def popularity_scores(requests: Requests, days: int) -> npt.NDArray[np.float32]:
         )
         scores[requests.snapshot == snapshot] = events + longest / (1.0 + longest) * 0.5
     return scores
+
+
+def best_popularity(queries: Queries, catalogue: Catalogue, k: int = 10) -> int:
+    """The window of POPULARITY_DAYS with the best NDCG on `queries`; the shortest of equals."""
+    if len(queries) == 0:
+        return POPULARITY_DAYS[len(POPULARITY_DAYS) // 2]
+
+    def ndcg(days: int) -> float:
+        def scores(requests: Requests) -> Scores:
+            eligible = eligible_items(catalogue, requests, repeats=False)
+            return masked(popularity_scores(requests, days), eligible)
+
+        judged = judge_by(queries, scores, k, len(catalogue))
+        return float(judged.metrics[f"ndcg@{k}"].mean())
+
+    found = {days: ndcg(days) for days in POPULARITY_DAYS}
+    return max(POPULARITY_DAYS, key=lambda days: (found[days], -days))
+
+
+if __name__ == "__main__":
+    run(Popularity)

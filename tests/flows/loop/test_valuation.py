@@ -16,6 +16,7 @@ from simulation.valuation import Snapshot
 from tests.serving import small
 from tests.training import market
 from training.recommender import Recommender
+from training.sources.popularity import Popularity
 
 PEOPLE = 40
 CATALOGUE = Catalogue.from_table(small.items())
@@ -105,7 +106,9 @@ def test_popularity_shows_the_most_popular_items_in_order(
 ) -> None:
     """Drawn by hand: items 20 to 29 have 30 to 21 events in the window, all others none, so that
     item 20 comes first; each is worth as many as its number to everybody."""
-    days = models[0].sources.settings.popularity_days
+    popularity = models[0].sources.get(Popularity)
+    assert popularity is not None
+    days = popularity.days
     features = np.zeros((1, len(CATALOGUE), len(ITEM_FEATURES)), dtype=np.float32)
     features[0, 20:30, ITEM_FEATURES.index(f"item_events_{days}d")] = np.arange(30, 20, -1)
     asked = replace(

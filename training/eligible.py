@@ -1,0 +1,41 @@
+"""What may be shown at all. It is asked before retrieval, so that every source fills up with its
+next best items."""
+
+import numpy as np
+import numpy.typing as npt
+
+from features.items.catalogue import Catalogue
+from features.requests.requests import Requests
+from training.metrics.lists import Scores
+
+
+def eligible_items(
+    catalogue: Catalogue, requests: Requests, repeats: bool
+) -> npt.NDArray[np.bool_]:
+    """bool [n, catalogue]: what may be shown (`allowed_items`) and is not excluded."""
+    return without_excluded(allowed_items(catalogue, requests, repeats), requests)
+
+
+def allowed_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> npt.NDArray[np.bool_]:
+    """bool [n, catalogue]: available and created as known at each request, not hidden and, without
+    `repeats`, not seen. The only place that says what may not be shown to anybody who asks."""
+    allowed = catalogue.eligible(requests.timestamps)
+    allowed[requests.hidden.rows, requests.hidden.items] = False
+    if not repeats:
+        allowed[requests.histories.rows, requests.histories.items] = False
+    return allowed
+
+
+def without_excluded(allowed: npt.NDArray[np.bool_], requests: Requests) -> npt.NDArray[np.bool_]:
+    """`allowed`, bool [n, catalogue], but for what each request excludes."""
+    excluded = requests.excluded
+    if excluded is None or not len(excluded.items):
+        return allowed
+    eligible = allowed.copy()
+    eligible[excluded.rows, excluded.items] = False
+    return eligible
+
+
+def masked(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Scores:
+    """The scores with -inf where an item may not be shown."""
+    return np.where(eligible, scores, np.float32(-np.inf))

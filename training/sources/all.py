@@ -1,0 +1,18 @@
+"""Every candidate source. The order is that of the bits in `Candidates.sources`: only append."""
+
+from typing import Final
+
+from training.sources.content import Content
+from training.sources.fresh import Fresh
+from training.sources.neighbours import Neighbours
+from training.sources.popularity import Popularity
+from training.sources.source import Source
+from training.sources.transformer import TransformerSource
+
+SOURCES: Final[tuple[type[Source], ...]] = (
+    TransformerSource,
+    Neighbours,
+    Content,
+    Popularity,
+    Fresh,
+)

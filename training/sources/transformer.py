@@ -1,0 +1,60 @@
+"""The transformer as a candidate source; the model itself is in `training/transformer/`.
+
+torch is imported when a model is loaded: whoever asks only for names need not wait for it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from features.items.catalogue import Catalogue
+from training.metrics.lists import Scores
+from training.sources.asked import Asked
+from training.sources.log import Log
+from training.sources.source import MEMORY, Source
+
+if TYPE_CHECKING:
+    from training.transformer.scorer import AttachedScorer, Scorer
+
+
+@dataclass(frozen=True)
+class TransformerSource(Source):
+    """The score is the logit of the next item. It knows people without a history by a start token
+    and items without an id by their content."""
+
+    scorer: "Scorer"
+
+    name = "transformer"
+    stage = "fit"
+    silent_at_zero = False
+    logits = True
+    judged = True
+
+    @classmethod
+    def fit(cls, log: Log, until: int, params: Any, memory: int = MEMORY) -> Self:
+        """Not here: it trains for long and resumes, which is the work of stage `fit`."""
+        raise NotImplementedError("the transformer is fitted by stage `fit` (training/fit.py)")
+
+    def attach(self, catalogue: Catalogue) -> "AttachedTransformer":
+        return AttachedTransformer(self.scorer.attach(catalogue))
+
+    def save(self, folder: Path) -> None:
+        """Nothing to do: a release holds the folder that stage `fit` wrote, as it is."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """From the folder that stage `fit` wrote."""
+        from training.transformer.scorer import Scorer
+
+        return cls(Scorer.load(folder))
+
+
+@dataclass(frozen=True)
+class AttachedTransformer:
+    """The model over one catalogue."""
+
+    scorer: "AttachedScorer"
+
+    def scores(self, asked: Asked) -> Scores:
+        requests = asked.requests
+        return self.scorer.scores(requests.histories, requests.timestamps, asked.seen)
