@@ -4,9 +4,8 @@ Reads the workspace's judge window and re-scores on it the champion and the rele
 `training.gate.gate` decides.
 """
 
-import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from base.params import load
+from base.record import RecordError
 from features.items.catalogue import Catalogue
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
@@ -28,7 +28,8 @@ from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel
 from serving.fences import Fence
-from training.evidence import Evidence, compare, compare_past, outside, share_of
+from training.comparing import compare, compare_past, outside, share_of
+from training.evidence import Evidence
 from training.gate import Check, Decision, GateParams, Verdict, gate
 from training.judging import EvaluateParams, Judged, judge_scores
 from training.recommender import Recommender
@@ -74,26 +75,30 @@ def judge(
 ) -> Judgement:
     """The verdict on `release`, recorded under its id and shown as an artifact and as HTML."""
     champion = channels.read(engine, CHANNEL)
-    stored = verdicts.read(engine, release)
     promoted = champion is not None and champion.release == release
-    if promoted and stored and stored.verdict is not None and stored.evidence is not None:
+    evidence = Evidence.read(workspace.root / "data" / "evaluation" / "evidence.json")
+    evidence = evidence.with_data(**arrivals.shares(engine, workspace.log))
+    try:
         # Killed after it was promoted, or retrained on unchanged data: it was judged already.
-        verdict = Verdict.from_json(json.dumps(stored.verdict))
-        return Judgement(
-            release, verdict, Evidence.from_json(json.dumps(stored.evidence)), champion
-        )
-    parameters = workspace.root / "params.yaml"
-    thresholds = load(GateParams, "gate", parameters)
-    params = load(EvaluateParams, "evaluate", parameters)
-    evidence, checks = gather(workspace, engine, rollout, release, params)
-    checks.append(serving_parity(workspace, rollout, release, thresholds))
-    verdict = with_checks(gate(evidence, thresholds), checks)
+        if promoted and (known := judged_before(engine, release)) is not None:
+            return Judgement(release, *known, champion)
+        parameters = workspace.root / "params.yaml"
+        thresholds = load(GateParams, "gate", parameters)
+        params = load(EvaluateParams, "evaluate", parameters)
+        evidence, checks = gather(workspace, engine, rollout, release, evidence, params)
+        checks.append(serving_parity(workspace, rollout, release, thresholds))
+        verdict = with_checks(gate(evidence, thresholds), checks)
+    except RecordError as error:
+        unread = Check("evidence", None, None, None, str(error))
+        verdict = Verdict(decision="hold", checks=(unread,))
+        if promoted:  # its record stays as the other version wrote it
+            return Judgement(release, verdict, evidence, champion)
     verdicts.record(
         engine,
         release,
         verdict.decision,
-        json.loads(verdict.to_json()),
-        json.loads(evidence.to_json()),
+        verdict.model_dump(mode="json"),
+        evidence.model_dump(mode="json"),
         fence,
     )
     curve = Curve.read(workspace.root)
@@ -101,14 +106,28 @@ def judge(
     return Judgement(release, verdict, evidence, champion)
 
 
+def judged_before(engine: sa.Engine, release: str) -> tuple[Verdict, Evidence] | None:
+    """What is recorded of `release`; None before it was judged. Raises RecordError."""
+    record, evidence = verdicts.read(engine, release), _evidence(engine, release)
+    if record is None or record.verdict is None or evidence is None:
+        return None
+    return Verdict.stored(record.verdict), evidence
+
+
 def gather(
-    workspace: Workspace, engine: sa.Engine, rollout: Rollout, release: str, params: EvaluateParams
+    workspace: Workspace,
+    engine: sa.Engine,
+    rollout: Rollout,
+    release: str,
+    evidence: Evidence,
+    params: EvaluateParams,
 ) -> tuple[Evidence, list[Check]]:
-    """What `evaluate` wrote, plus the champion and past releases on the same window, plus the
-    checks of the packaged release."""
+    """What `evaluate` wrote (`evidence`), plus the champion and past releases on the same window,
+    plus the checks of the packaged release.
+
+    Raises RecordError where the evidence of one of those is of another version of this program.
+    """
     data = workspace.root / "data"
-    evidence = Evidence.from_json((data / "evaluation" / "evidence.json").read_text())
-    evidence = evidence.with_data(**arrivals.shares(engine, workspace.log))
     catalogue = load_catalogue(data / "split")
     queries = load_queries(data / "split", data / "features", "judge", "organic")
     challenger = Recommender.load(rollout.fetch(release), catalogue)
@@ -135,9 +154,11 @@ def gather(
     champion = channels.read(engine, CHANNEL)
     if champion is not None and champion.release != release:
         earlier = [
-            Evidence.from_json(json.dumps(record.evidence))
+            known
             for record in verdicts.latest(engine, PAST_RELEASES)
-            if record.evidence is not None and record.release not in left_out
+            if record.release not in left_out
+            and (record.evidence or {}).get("fingerprint") == evidence.fingerprint
+            and (known := _read(record)) is not None
         ]
         evidence = _with_champion(
             evidence,
@@ -167,7 +188,7 @@ def with_checks(verdict: Verdict, checks: list[Check]) -> Verdict:
         decision = "reject"
     elif decision == "promote" and any(check.passed is not True for check in checks):
         decision = "hold"
-    return replace(verdict, decision=decision, checks=(*verdict.checks, *checks))
+    return verdict.model_copy(update={"decision": decision, "checks": (*verdict.checks, *checks)})
 
 
 def _rescored(window: Window, rollout: Rollout, release: str) -> Judged | None:
@@ -180,11 +201,18 @@ def _rescored(window: Window, rollout: Rollout, release: str) -> Judged | None:
 
 
 def _evidence(engine: sa.Engine, release: str) -> Evidence | None:
-    """What a release was promoted on; None where nothing was recorded."""
+    """What a release was promoted on; None where nothing was recorded. Raises RecordError."""
     record = verdicts.read(engine, release)
-    if record is None or record.evidence is None:
+    return None if record is None else _read(record)
+
+
+def _read(record: verdicts.Record) -> Evidence | None:
+    if record.evidence is None:
         return None
-    return Evidence.from_json(json.dumps(record.evidence))
+    try:
+        return Evidence.stored(record.evidence)
+    except RecordError as error:
+        raise RecordError(f"release {record.release[:12]}: its {error}") from None
 
 
 def _with_champion(
@@ -205,7 +233,7 @@ def _with_champion(
     """
     judged = scored.get(champion.release)
     if judged is None or own is None:
-        return replace(evidence, first_release=False)
+        return evidence.model_copy(update={"first_release": False})
     return compare(
         evidence,
         challenger,

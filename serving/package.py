@@ -69,7 +69,7 @@ def package(
             "fingerprint": fingerprint(content),
             "feature_fingerprint": feature_fingerprint(content),
             "params": content,
-            "windows": asdict(Windows.read(split / "windows.json")),
+            "windows": Windows.read(split / "windows.json").model_dump(),
         },
     )
     recommender = Recommender.load(release, load_catalogue(split))

@@ -7,9 +7,13 @@ queries, are resampled: the queries of one user are not independent.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
+
+from base.record import Number
 
 PerUser = npt.NDArray[np.float64]
 
@@ -18,9 +22,9 @@ PerUser = npt.NDArray[np.float64]
 class Interval:
     """An estimate with its bounds; NaN where there is nothing to estimate from."""
 
-    mean: float
-    low: float
-    high: float
+    mean: Number
+    low: Number
+    high: Number
 
     @property
     def known(self) -> bool:
@@ -30,16 +34,18 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
 
-    def plain(self) -> dict[str, float | None]:
+    def plain(self) -> dict[str, Any]:
         """For JSON: null where unknown."""
-        return {name: v if math.isfinite(v) else None for name, v in vars(self).items()}
+        plain: dict[str, Any] = _JSON.dump_python(self, mode="json")
+        return plain
 
     @staticmethod
     def of(plain: Mapping[str, float | None]) -> "Interval":
         """What `plain` gave."""
-        return Interval(**{name: math.nan if v is None else v for name, v in plain.items()})
+        return _JSON.validate_python(plain)
 
 
+_JSON = TypeAdapter(Interval)
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 

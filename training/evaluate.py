@@ -24,7 +24,8 @@ from features.items.catalogue import Catalogue
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
 from features.splits.windows import Windows
-from training.evidence import Evidence, compare_slices, distinct_items, share_of
+from training.comparing import compare_slices, distinct_items, share_of
+from training.evidence import Evidence
 from training.fingerprint import fingerprint
 from training.judging import EvaluateParams, Judged, beyond_accuracy, judge_by, judge_scores
 from training.metrics.coverage import coverage
@@ -180,7 +181,8 @@ def main(
     )
     metrics = summary(evidence, judged, catalogue, counts.astype(np.float64))
     with replace_folder(out) as folder:
-        (folder / "evidence.json").write_text(evidence.to_json())
+        plain = json.dumps(evidence.model_dump(mode="json"), indent=2, sort_keys=True)
+        (folder / "evidence.json").write_text(plain + "\n")
         pq.write_table(_query_table(queries, judged), folder / "queries.parquet")
         pq.write_table(_list_table(judged), folder / "lists.parquet")
     metrics_path.parent.mkdir(parents=True, exist_ok=True)

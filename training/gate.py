@@ -4,14 +4,14 @@ Every check passes, fails, or cannot be made for want of evidence (`passed` is N
 to promote. A release that is clearly worse or broken is rejected; everything else is held.
 """
 
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 
+from base.record import Record
 from training.bootstrap import Interval
 from training.evidence import Champion, Evidence, Slice
 
@@ -87,15 +87,14 @@ class Check:
 
     name: str
     passed: bool | None
-    value: float | None
-    threshold: float | None
+    value: int | float | None
+    threshold: int | float | None
     reason: str
     harmful: bool = False
     """Clearly worse or broken: grounds to reject."""
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """The decision and every check behind it."""
 
     decision: Decision
@@ -107,14 +106,6 @@ class Verdict:
         against = tuple(check.reason for check in self.checks if check.passed is not True)
         return against or tuple(check.reason for check in self.checks)
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
-
-    @staticmethod
-    def from_json(text: str) -> "Verdict":
-        values = json.loads(text)
-        return Verdict(values["decision"], tuple(Check(**check) for check in values["checks"]))
-
 
 def gate(evidence: Evidence, thresholds: GateParams) -> Verdict:
     """The verdict on a challenger. Never raises: a check that crashes is missing evidence."""
@@ -123,10 +114,10 @@ def gate(evidence: Evidence, thresholds: GateParams) -> Verdict:
     except Exception as error:  # whatever it was, the answer is hold
         checks = (_missing("gate", f"the gate itself failed: {type(error).__name__}: {error}"),)
     if any(check.harmful for check in checks):
-        return Verdict("reject", checks)
+        return Verdict(decision="reject", checks=checks)
     if checks and all(check.passed is True for check in checks):
-        return Verdict("promote", checks)
-    return Verdict("hold", checks)
+        return Verdict(decision="promote", checks=checks)
+    return Verdict(decision="hold", checks=checks)
 
 
 def _checks(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:

@@ -56,7 +56,10 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
         repeats,
     )
     windows.write(out / "windows.json")
-    Rules(params.history_length, repeats, params.min_rating).write(out / "rules.json")
+    rules = Rules(
+        history_length=params.history_length, repeats=repeats, min_rating=params.min_rating
+    )
+    rules.write(out / "rules.json")
     for name, query in {
         "items": items_in_order(windows.fit_end, known),
         "fit_items": items_in_order(windows.fit_end, windows.fit_end),

@@ -1,14 +1,13 @@
 """Where the fit, rank and judge windows begin and end."""
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from base.errors import InputError
+from base.record import Record
 from features.schema import DAY, MINUTE
 from features.splits.windows import Windows
 
@@ -59,20 +58,12 @@ class SplitParams:
         return round(self.attribution_minutes * MINUTE)
 
 
-@dataclass(frozen=True)
-class Rules:
+class Rules(Record):
     """What a reader of `data/split` must know to build the same requests (`rules.json`)."""
 
     history_length: int
     repeats: bool
     min_rating: float
-
-    def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
-
-    @staticmethod
-    def read(path: Path) -> "Rules":
-        return Rules(**json.loads(path.read_text()))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """From a release to its verdict: real releases, judged against the champion that is served."""
 
 import gc
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -214,8 +213,41 @@ def test_a_promoted_release_keeps_its_verdict_when_it_is_judged_again(
     stricter = Workspace(tmp_path / "stricter", rivals.champion.checkout)
     judgement = installation.judge(installation.champion, stricter)
     assert judgement.verdict.decision == "promote"
-    assert json.loads(judgement.verdict.to_json()) == before.verdict
-    assert json.loads(judgement.evidence.to_json()) == before.evidence
+    assert judgement.verdict.model_dump(mode="json") == before.verdict
+    assert judgement.evidence.model_dump(mode="json") == before.evidence
+    assert installation.record(installation.champion) == before
+
+
+def of_a_newer_version(installation: Installation) -> None:
+    """The champion's evidence, as a program that came after this one may have written it."""
+    record = installation.record(installation.champion)
+    assert record.verdict is not None
+    newer = {**(record.evidence or {}), "novel": 1.0}
+    verdicts.record(
+        installation.rollout.engine, record.release, "promote", record.verdict, newer, None
+    )
+
+
+def test_a_champion_whose_evidence_a_newer_version_wrote_holds_with_that_as_the_one_reason(
+    installation: Installation, rivals: Rivals
+) -> None:
+    of_a_newer_version(installation)
+    judgement = installation.judge(installation.publish(rivals.equal), rivals.equal)
+    assert judgement.verdict.decision == "hold"
+    assert judgement.verdict.reasons == (
+        f"release {installation.champion[:12]}: its evidence cannot be read: "
+        "another version of this program wrote it, with novel",
+    )
+    assert installation.record(judgement.release).decision == "hold"
+
+
+def test_a_promoted_release_that_a_newer_version_judged_keeps_its_record(
+    installation: Installation, rivals: Rivals
+) -> None:
+    of_a_newer_version(installation)
+    before = installation.record(installation.champion)
+    judgement = installation.judge(installation.champion, rivals.champion)
+    assert judgement.verdict.decision == "hold"
     assert installation.record(installation.champion) == before
 
 
@@ -258,6 +290,6 @@ BROKEN = Check("broken", False, None, None, "does not load", harmful=True)
 def test_further_checks_can_only_make_a_verdict_worse(
     decision: Decision, further: list[Check], expected: Decision
 ) -> None:
-    verdict = gating.with_checks(Verdict(decision, (GOOD,)), further)
+    verdict = gating.with_checks(Verdict(decision=decision, checks=(GOOD,)), further)
     assert verdict.decision == expected
     assert verdict.checks == (GOOD, *further)

@@ -96,7 +96,7 @@ def test_sources_see_nothing_from_the_rank_window_on(workspace: Path) -> None:
 
 
 def test_the_evidence_is_complete_but_for_the_champion_so_the_gate_holds(workspace: Path) -> None:
-    evidence = Evidence.from_json((workspace / "first/evaluation/evidence.json").read_text())
+    evidence = Evidence.read(workspace / "first/evaluation/evidence.json")
     assert set(evidence.metrics) == {"served", "neighbours", "popularity"}
     assert evidence.users > 1
     assert evidence.data["events"] > 0
@@ -108,8 +108,7 @@ def test_the_evidence_is_complete_but_for_the_champion_so_the_gate_holds(workspa
 
 def test_the_fingerprint_names_code_and_params_but_not_data(workspace: Path) -> None:
     params = read(workspace / "params.yaml")
-    text = (workspace / "first" / "evaluation" / "evidence.json").read_text()
-    same = Evidence.from_json(text).fingerprint
+    same = Evidence.read(workspace / "first" / "evaluation" / "evidence.json").fingerprint
     assert same == fingerprint(params)
     assert same == fingerprint(params | {"input": "data/log", "gate": {}})
     assert same != fingerprint(params | {"trees": {"seed": 2}})

@@ -73,7 +73,7 @@ def write_split(
     pq.write_table(items, folder / "fit_items.parquet")
     last = int(times.max()) + 1 if len(times) else START
     end = fit_end or last
-    Windows(START, end, end, last).write(folder / "windows.json")
+    Windows(start=START, fit_end=end, rank_end=end, judge_end=last).write(folder / "windows.json")
     (folder / "rules.json").write_text(
         json.dumps({"history_length": 200, "repeats": False, "min_rating": 0.0})
     )

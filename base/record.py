@@ -1,0 +1,72 @@
+"""Typed documents that are stored as JSON and read back, perhaps by another version."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from base.errors import InputError
+
+
+class RecordError(InputError):
+    """What is stored is no such record, or one of another version; the message names the field."""
+
+
+class Record(BaseModel):
+    """A document with typed fields. `model_dump(mode="json")` is what is stored.
+
+    It cannot be changed, and a field that it does not have is refused. So a new field needs a
+    default, with which older documents are read; and a document with a field of a newer version is
+    no longer read by an older one, which might otherwise decide without a part of what it rests on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> Self:
+        """From what was stored. Raises RecordError in one line for what does not fit."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise RecordError(f"{cls.__name__.lower()} cannot be read: {_told(error)}") from None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """From a file. Raises RecordError for what does not fit."""
+        return cls.stored(json.loads(path.read_text()))
+
+    def write(self, path: Path) -> None:
+        """As indented JSON."""
+        path.write_text(json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
+
+
+def _told(error: ValidationError) -> str:
+    faults = error.errors(include_url=False)
+    unknown = [
+        ".".join(map(str, fault["loc"]))
+        for fault in faults
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+    ]
+    if unknown:
+        return f"another version of this program wrote it, with {', '.join(unknown)}"
+    place = ".".join(map(str, faults[0]["loc"]))
+    return f"{place}: {faults[0]['msg']}" if place else faults[0]["msg"]
+
+
+def _nan_for_null(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+def _null_for_nan(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+#: JSON has no NaN and no infinity: both are written as null, and null is read as NaN.
+Number = Annotated[
+    float,
+    BeforeValidator(_nan_for_null),
+    PlainSerializer(_null_for_nan, return_type=float | None, when_used="json"),
+]

@@ -1,0 +1,155 @@
+"""The challenger beside the champion and the releases before it, on the same queries."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from features.splits.windows import Windows
+from training.bootstrap import UNKNOWN, Interval, interval
+from training.evidence import Champion, Evidence, Slice
+from training.judging import Judged
+
+
+def compare(
+    evidence: Evidence,
+    challenger: Judged,
+    champion: Judged,
+    user_ids: npt.NDArray[np.object_],
+    slices: Mapping[str, npt.NDArray[np.bool_]],
+    fair: npt.NDArray[np.bool_],
+    new_share: float,
+    release: str,
+    cutoff: int,
+    fingerprint: str,
+    seed: int,
+    confidence: float,
+    earlier: Sequence[Evidence] = (),
+) -> Evidence:
+    """Evidence with the champion beside the challenger, both judged on the same queries.
+
+    user_ids: object [n], of each query; slices: bool [n] each; fair: bool [n], the queries that
+    are compared (`outside`); new_share: see Champion; release, cutoff, fingerprint: the
+    champion's; earlier: evidence of earlier challengers: those that met this champion with this
+    code and these params are pooled (docs/adr/0008).
+    """
+    metric = evidence.metric
+    difference = challenger.minus(champion, metric, seed, fair, confidence)
+    paired = challenger.metrics[metric] - champion.metrics[metric]
+    by_user = _by_user(paired[fair], user_ids[fair])
+    pool = [by_user]
+    for past in earlier:
+        same = past.fingerprint == evidence.fingerprint and past.champion is not None
+        if same and past.champion is not None and past.champion.release == release:
+            pool.append(past.champion.by_user)
+    side = Champion(
+        release=release,
+        cutoff=cutoff,
+        fingerprint=fingerprint,
+        metrics={name: champion.interval(name, seed, fair) for name in champion.metrics},
+        difference=difference,
+        pooled=pooled_interval(pool, seed, confidence),
+        windows_pooled=len(pool),
+        slices=compare_slices(
+            challenger,
+            champion,
+            metric,
+            {name: rows & fair for name, rows in slices.items()},
+            seed,
+            confidence,
+        ),
+        distinct_items=distinct_items(champion.lists),
+        new_share=new_share,
+        by_user=by_user,
+        pooled_users=len({user for window in pool for user in window}),
+        left_out=int((~fair).sum()),
+    )
+    return evidence.model_copy(update={"first_release": False, "champion": side})
+
+
+def compare_past(
+    evidence: Evidence,
+    challenger: Judged,
+    past: Mapping[str, Judged | None],
+    fair: npt.NDArray[np.bool_],
+    seed: int,
+    confidence: float,
+) -> Evidence:
+    """With the challenger minus each past release on the queries `fair`, bool [n]; a release that
+    could not be re-scored (None) stays unknown and the gate holds. An empty mapping says that there
+    is no past release."""
+    metric = evidence.metric
+    differences = {
+        release: UNKNOWN
+        if judged is None
+        else challenger.minus(judged, metric, seed, fair, confidence)
+        for release, judged in past.items()
+    }
+    reference = {
+        release: math.nan if judged is None else judged.interval(metric, seed, fair).mean
+        for release, judged in past.items()
+    }
+    return evidence.model_copy(update={"past": differences, "past_reference": reference})
+
+
+def outside(timestamps: npt.NDArray[np.int64], windows: Sequence[Windows]) -> npt.NDArray[np.bool_]:
+    """Which moments, int64 [n], µs, lie in the judge window of none of `windows`: bool [n].
+
+    A release was promoted because it did well in its own judge window, so there it looks better
+    than it is, and whoever is compared with it there looks worse.
+    """
+    fair = np.ones(len(timestamps), dtype=np.bool_)
+    for own in windows:
+        fair &= (timestamps < own.rank_end) | (timestamps >= own.judge_end)
+    return fair
+
+
+def compare_slices(
+    served: Judged,
+    other: Judged,
+    metric: str,
+    slices: Mapping[str, npt.NDArray[np.bool_]],
+    seed: int,
+    confidence: float,
+) -> dict[str, Slice]:
+    """`Slice` by name; UNKNOWN differences where a slice has fewer than two users."""
+    return {
+        name: Slice(
+            users=len(np.unique(served.users[rows])),
+            reference=other.interval(metric, seed, rows).mean if rows.any() else math.nan,
+            difference=served.minus(other, metric, seed, rows, confidence)
+            if rows.any()
+            else UNKNOWN,
+        )
+        for name, rows in slices.items()
+    }
+
+
+def pooled_interval(pool: Sequence[Mapping[str, float]], seed: int, confidence: float) -> Interval:
+    """Of the mean difference over all (user, window) pairs, users resampled with all they have."""
+    values = np.array([value for window in pool for value in window.values()], dtype=np.float64)
+    names = [user for window in pool for user in window]
+    users = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)[1]
+    return interval(values, users.astype(np.int64), seed, confidence=confidence)
+
+
+def _by_user(
+    differences: npt.NDArray[np.float64], user_ids: npt.NDArray[np.object_]
+) -> dict[str, float]:
+    names, inverse, counts = np.unique(
+        user_ids.astype(str), return_inverse=True, return_counts=True
+    )
+    means = np.bincount(inverse, weights=differences) / counts
+    return {str(name): float(mean) for name, mean in zip(names, means, strict=True)}
+
+
+def distinct_items(lists: npt.NDArray[np.int32]) -> float:
+    """How many different items the lists hold together."""
+    return float(len(np.unique(lists[lists >= 0])))
+
+
+def share_of(chosen: npt.NDArray[np.bool_], lists: npt.NDArray[np.int32]) -> float:
+    """Share of the filled places of `lists` that hold items of `chosen`, bool [catalogue]."""
+    shown = lists[lists >= 0]
+    return float(chosen[shown].mean()) if len(shown) else 0.0
