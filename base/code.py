@@ -22,6 +22,7 @@ TELLING: Final = (
     "base/redis_url.py",
     "base/settings.py",
     "base/stage.py",
+    "base/warm.py",
     "training/transformer/checkpoints.py",
     "training/transformer/failures.py",
     "training/transformer/loggers.py",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from base import warm
 from base.errors import InputError
 
 LOCKS = Path(".dvc/tmp")
@@ -28,16 +29,26 @@ LOGS_VARIABLE = "RONDO_STAGE_LOGS"
 
 
 def main() -> None:
-    """Run `MODULE` as `__main__` under its lock; input that cannot be used is one line, exit 1.
+    """Run `MODULE` as `__main__` here, or in the warm process at `RONDO_STAGE_WARM` if it can."""
+    module = sys.argv[1]
+    del sys.argv[1]
+    if LOGS_VARIABLE in os.environ:
+        _print_to(log_file(Path(os.environ[LOGS_VARIABLE]), os.environ.get("DVC_STAGE", module)))
+    if path := os.environ.pop(warm.VARIABLE, None):
+        follow_parent()
+        status = warm.ask(path, module, sys.argv[1:])
+        if status is not None:
+            sys.exit(status)
+    run(module)
+
+
+def run(module: str) -> None:
+    """Run `module` as `__main__` under its lock; input that cannot be used is one line, exit 1.
 
     Waits up to 30 s for a dying predecessor to give the lock back. The time limit is
     `RONDO_STAGE_TIME_LIMIT` in seconds (default 3600).
     """
-    module = sys.argv[1]
-    del sys.argv[1]
     follow_parent(float(os.environ.get(TIME_LIMIT_VARIABLE, "3600")))
-    if LOGS_VARIABLE in os.environ:
-        _print_to(log_file(Path(os.environ[LOGS_VARIABLE]), os.environ.get("DVC_STAGE", module)))
     LOCKS.mkdir(parents=True, exist_ok=True)
     lock = FileLock(LOCKS / f"{module}.lock")
     try:
@@ -56,16 +67,21 @@ def log_file(folder: Path, stage: str) -> Path:
     return folder / f"{stage}.log"
 
 
-def follow_parent(time_limit: float) -> None:
+def follow_parent(time_limit: float = float("inf")) -> None:
     """Exit this process when its parent does, or after `time_limit` seconds."""
     # Ours alone: what a stage starts itself, such as one process a device, has the stage as parent.
     parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
-    if sys.platform == "linux":
-        # The kernel's own signal reaches us also while a C extension holds the interpreter.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
     threading.Thread(target=_watch, args=(parent, time_limit), daemon=True).start()
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends, where it can: its signal reaches us
+    also while a C extension holds the interpreter."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _watch(parent: int, time_limit: float) -> None:

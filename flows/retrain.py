@@ -69,12 +69,14 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
     place = rollout.workspace(overrides)
     params = load(RetrainParams, "retrain", place.root / "params.yaml")
     clock.lap("workspace")
-    outcome.ingested = ingest.ingest_feedback(engine, place, fence)
-    arrivals.require_events(engine, place.log)
-    clock.lap("ingest")
-    for wave in stages.waves(place):
-        stages.run_wave(place, wave, settings.root / "logs")
-        clock.lap("+".join(wave))
+    logs = settings.root / "logs"
+    with stages.warmed(place, logs) as warm:
+        outcome.ingested = ingest.ingest_feedback(engine, place, fence)
+        arrivals.require_events(engine, place.log)
+        clock.lap("ingest")
+        for wave in stages.waves(place):
+            stages.run_wave(place, wave, logs, warm)
+            clock.lap("+".join(wave))
     outcome.release = rollout.publish(place, now, fence)
     clock.lap("publish")
     place.save_experiment(experiment(outcome.release))

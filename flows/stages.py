@@ -6,7 +6,9 @@ task's log and to a file under `RONDO_HOME/logs`, so that our own output stays o
 
 import contextlib
 import os
+import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Iterator
@@ -18,8 +20,10 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
+from base import warm
 from base.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
 from flows.workspace import Workspace
+from training.fingerprint import stage_module, stages_before
 
 LAST_STAGE = "package"
 
@@ -47,14 +51,40 @@ def waves(workspace: Workspace, last: str = LAST_STAGE) -> list[list[str]]:
     return [sorted(wave) for wave in names if wave]
 
 
-def run_wave(workspace: Workspace, wave: list[str], logs: Path) -> None:
+@contextlib.contextmanager
+def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
+    """A warm process (`base.warm`) for the stages of the workspace as it stands, for the block.
+
+    Gives its socket's path. It begins to import at once, while the flow does something else.
+    """
+    modules = map(stage_module, stages_before(workspace.root, LAST_STAGE).values())
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / "warm.log"
+    with tempfile.TemporaryDirectory(prefix="rondo-") as folder, log.open("w") as output:
+        path = str(Path(folder) / "warm")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "base.warm", path, *modules],
+            cwd=workspace.root,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield path
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def run_wave(workspace: Workspace, wave: list[str], logs: Path, warm_path: str = "") -> None:
     """Bring the stages of a wave up to date, side by side; what they print goes to files in `logs`.
 
-    Raises StageFailed after a second failure of any.
+    warm_path: socket of a warm process that runs them; empty: a process of its own for each. Raises
+    StageFailed after a second failure of any.
     """
     _ENDING.clear()
     with workspace.inside(), output_to(logs / "dvc.log"):
-        futures = {name: run_stage.submit(workspace, name, logs) for name in wave}
+        futures = {name: run_stage.submit(workspace, name, logs, warm_path) for name in wave}
         try:
             results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}
         except BaseException:
@@ -96,13 +126,15 @@ def _not_ending(*_: object) -> bool:
     retry_condition_fn=_not_ending,
     cache_policy=NO_CACHE,
 )
-def run_stage(workspace: Workspace, name: str, logs: Path) -> bool:
+def run_stage(workspace: Workspace, name: str, logs: Path, warm_path: str = "") -> bool:
     """Bring stage `name` up to date; False when nothing had changed. Raises StageFailed."""
     if _ENDING.is_set():
         raise StageFailed(f"stage {name} was not begun: the flow ends")
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
     environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
+    if warm_path:
+        environment[warm.VARIABLE] = warm_path
     try:
         with workspace.repo() as repo:
             return bool(repo.reproduce(name, single_item=True, run_env=environment))

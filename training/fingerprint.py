@@ -39,20 +39,20 @@ def fingerprint(params: dict[str, Any], root: Path = code.SOURCE) -> str:
 
 def feature_fingerprint(params: dict[str, Any], root: Path = code.SOURCE) -> str:
     """The same of what decides a value that the online store holds."""
-    files = code.deciding(map(stage_module, _needed(root, FEATURE_STAGE).values()), root)
+    files = code.deciding(map(stage_module, stages_before(root, FEATURE_STAGE).values()), root)
     split = params.get("split") or {}
     return _digest(root, files, {key: split[key] for key in split if key not in WINDOWS})
 
 
 def code_files(root: Path = code.SOURCE) -> list[str]:
     """Paths below `root` of the code that a fingerprint is of."""
-    modules = [stage_module(stage) for stage in _needed(root, LAST_STAGE).values()]
+    modules = [stage_module(stage) for stage in stages_before(root, LAST_STAGE).values()]
     return code.deciding([*modules, *BESIDE], root)
 
 
 def sections(root: Path = code.SOURCE) -> list[str]:
     """Names of the sections of `params.yaml` that a fingerprint is of."""
-    stages = _needed(root, LAST_STAGE)
+    stages = stages_before(root, LAST_STAGE)
     return sorted({name for s in stages.values() for name in s.get("params", [])} | BESIDE_SECTIONS)
 
 
@@ -68,18 +68,19 @@ def stage_module(stage: dict[str, Any]) -> str:
     return words[words.index("base.stage") + 1]
 
 
-def _needed(root: Path, last: str) -> dict[str, dict[str, Any]]:
-    """Stage `last` and all whose outputs it needs. What makes `${input}` is not among them."""
+def stages_before(root: Path, last: str) -> dict[str, dict[str, Any]]:
+    """Stage `last` and all whose outputs it needs, in the order of `dvc.yaml`, without what makes
+    `${input}`."""
     stages = pipeline(root)
     makers = {out: name for name, stage in stages.items() for out in stage.get("outs", [])}
-    found: dict[str, dict[str, Any]] = {}
+    found: set[str] = set()
     waiting = [last]
     while waiting:
         name = waiting.pop()
         if name not in found:
-            found[name] = stages[name]
+            found.add(name)
             waiting += [makers[dep] for dep in stages[name]["deps"] if dep in makers]
-    return found
+    return {name: stage for name, stage in stages.items() if name in found}
 
 
 def _digest(root: Path, files: list[str], params: dict[str, Any]) -> str:

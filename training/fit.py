@@ -136,7 +136,7 @@ def fit(
 def main() -> None:
     if os.environ.get("LOCAL_RANK", "0") != "0":
         # One process a device: Lightning runs this module again, without the launcher of stages.
-        follow_parent(time_limit=float("inf"))
+        follow_parent()
     split, out, metrics_path = (Path(argument) for argument in sys.argv[1:4])
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     logging.getLogger("rondo.fit").setLevel(logging.INFO)

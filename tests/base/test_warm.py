@@ -1,0 +1,215 @@
+"""A warm process runs a stage as a process of its own would, only sooner."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from base import warm
+from tests.base.test_stage import alive, wait_for, written
+
+#: Says what it was given; imports something that notes each import.
+TOLD = """
+import os, sys, noted
+from pathlib import Path
+if __name__ == "__main__":
+    print(__name__, sys.argv[1:], Path.cwd().name, os.environ["TOLD"], __spec__.name)
+    print("to stderr", file=sys.stderr)
+"""
+NOTED = "open('imports', 'a').write('x')\n"
+SLOW = """
+import os, sys, time
+from pathlib import Path
+if __name__ == "__main__":
+    Path("pid").write_text(str(os.getpid()))
+    time.sleep(60)
+"""
+#: Ends in the way that its argument names.
+ENDS = """
+import atexit, os, signal, sys
+from base.errors import InputError
+if __name__ == "__main__":
+    atexit.register(print, "at exit")
+    how = sys.argv[1]
+    if how == "input":
+        raise InputError("no such column")
+    if how == "raise":
+        raise ValueError("a fault")
+    if how == "exit":
+        sys.exit(7)
+    if how == "words":
+        sys.exit("in words")
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+BROKEN = "raise RuntimeError('at import')\n"
+FILES = {"told": TOLD, "noted": NOTED, "slow": SLOW, "ends": ENDS, "broken": BROKEN}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with stages of its own."""
+    for name, text in FILES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(checkout))
+    monkeypatch.setenv("TOLD", "inherited")
+    return tmp_path
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A warm process at `warm`, ready."""
+    command = [sys.executable, "-m", "base.warm", "warm", "told", "slow", "ends", "broken"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert wait_for((folder / "warm").exists, 20)
+        yield process
+        process.kill()
+
+
+def stage(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "base.stage", *arguments]
+
+
+def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        stage(*arguments),
+        env=os.environ | {warm.VARIABLE: "warm"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("server")
+def test_a_stage_is_the_main_module_with_the_callers_arguments_folder_and_environment(
+    folder: Path,
+) -> None:
+    for told in ("one", "two"):
+        result = run("told", "a", "b", TOLD=told)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == f"__main__ ['a', 'b'] {folder.name} {told} told\n"
+        assert result.stderr == "to stderr\n"
+    assert written(folder / "imports") == "x", "what it imports was imported once, for both"
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("how", ["well", "input", "raise", "exit", "words"])
+def test_a_stage_ends_as_it_would_in_a_process_of_its_own(how: str) -> None:
+    warmed, cold = run("ends", how), run("ends", how, RONDO_STAGE_WARM="nowhere")
+    assert warmed.returncode == cold.returncode
+    assert warmed.stdout == cold.stdout == "at exit\n"
+    last = (result.stderr.strip().splitlines()[-1:] for result in (warmed, cold))
+    assert next(last) == next(last)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_stage_that_is_killed_is_told_with_the_signal() -> None:
+    result = run("ends", "killed")
+    assert result.returncode != 0
+    assert "ends: ended by SIGKILL" in result.stderr
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stage_ends_with_the_process_that_asked_for_it(
+    folder: Path, number: signal.Signals
+) -> None:
+    asking = subprocess.Popen(stage("slow"), env=os.environ | {warm.VARIABLE: "warm"})
+    assert wait_for(lambda: written(folder / "pid"), 20)
+    running = int(written(folder / "pid"))
+    assert running != asking.pid
+    asking.send_signal(number)
+    asking.wait()
+    assert wait_for(lambda: not alive(running), 2)
+    assert run("told").returncode == 0, "the warm process goes on"
+
+
+def test_a_stage_ends_with_the_warm_process(folder: Path, server: "subprocess.Popen[str]") -> None:
+    asking = subprocess.Popen(
+        stage("slow"),
+        env=os.environ | {warm.VARIABLE: "warm"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert wait_for(lambda: written(folder / "pid"), 20)
+    server.kill()
+    assert "the warm process that ran it has ended" in asking.communicate(timeout=20)[1]
+    assert asking.returncode == 1
+    assert wait_for(lambda: not alive(int(written(folder / "pid"))), 2)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_stage_stops_at_its_time_limit() -> None:
+    result = run("slow", RONDO_STAGE_TIME_LIMIT="0.5")
+    assert result.returncode == 1
+    assert "over its time limit" in result.stderr
+
+
+@pytest.mark.usefixtures("server")
+def test_a_stage_whose_code_changed_runs_in_a_process_of_its_own(folder: Path) -> None:
+    assert run("told").returncode == 0
+    (folder / "noted.py").write_text(NOTED + "print('changed')\n")
+    assert run("told").stdout.startswith("changed\n")
+
+
+@pytest.mark.usefixtures("server")
+def test_a_stage_that_cannot_be_imported_says_so_itself() -> None:
+    result = run("broken")
+    assert result.returncode == 1
+    assert "RuntimeError: at import" in result.stderr
+
+
+@pytest.mark.usefixtures("server")
+def test_a_stage_that_was_not_imported_runs_all_the_same(folder: Path) -> None:
+    (folder / "late.py").write_text("print('late')\n")
+    assert run("late").stdout == "late\n"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_stage_runs_without_a_warm_process() -> None:
+    assert run("told").stdout.startswith("__main__")
+
+
+def test_the_warm_process_ends_with_who_started_it(folder: Path) -> None:
+    parent = "import subprocess, sys; subprocess.run([sys.executable, '-m', *sys.argv[1:]])"
+    starter = subprocess.Popen([sys.executable, "-c", parent, "base.warm", "warm", "told"])
+    assert wait_for((folder / "warm").exists, 20)
+    asking = subprocess.Popen(stage("slow"), env=os.environ | {warm.VARIABLE: "warm"})
+    starter.kill()
+    starter.wait()
+    asking.kill()
+    asking.wait()
+
+    def refused() -> bool:
+        return warm.ask("warm", "told", []) is None
+
+    assert wait_for(refused, 2)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_first_stage_does_not_wait_for_the_last_ones_imports(folder: Path) -> None:
+    (folder / "long.py").write_text("import time; time.sleep(8)\n")
+    command = [sys.executable, "-m", "base.warm", "warm", "told", "long"]
+    with subprocess.Popen(command) as process:
+        assert wait_for((folder / "warm").exists, 20)
+        asking = [
+            subprocess.Popen(
+                stage("told", str(i)),
+                env=os.environ | {warm.VARIABLE: "warm"},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for i in range(2)
+        ]
+        began = time.monotonic()
+        outputs = [each.communicate(timeout=60)[0] for each in asking]
+        assert all(output.startswith("__main__") for output in outputs)
+        assert written(folder / "imports") == "x", time.monotonic() - began
+        process.kill()
