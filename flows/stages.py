@@ -127,9 +127,21 @@ def _not_ending(*_: object) -> bool:
     cache_policy=NO_CACHE,
 )
 def run_stage(workspace: Workspace, name: str, logs: Path, warm_path: str = "") -> bool:
-    """Bring stage `name` up to date; False when nothing had changed. Raises StageFailed."""
+    """`reproduce` as a task, what the stage printed in its log."""
     if _ENDING.is_set():
         raise StageFailed(f"stage {name} was not begun: the flow ends")
+    try:
+        return reproduce(workspace, name, logs, warm_path)
+    finally:
+        if printed := _printed(log_file(logs, name)):
+            get_run_logger().info(printed)
+
+
+def reproduce(workspace: Workspace, name: str, logs: Path, warm_path: str = "") -> bool:
+    """Bring stage `name` up to date; False when nothing had changed.
+
+    What it prints goes to a file in `logs`. Raises StageFailed with its last line.
+    """
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
     environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
@@ -140,9 +152,6 @@ def run_stage(workspace: Workspace, name: str, logs: Path, warm_path: str = "") 
             return bool(repo.reproduce(name, single_item=True, run_env=environment))
     except Exception as error:
         raise StageFailed(f"stage {name} failed: {_why(error, log)} (all of it: {log})") from None
-    finally:
-        if printed := _printed(log):
-            get_run_logger().info(printed)
 
 
 def _why(error: Exception, log: Path) -> str:

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from base.params import ParamsError
 from features.schema import DAY, HOUR, MINUTE
 from simulation.behaviour import attraction, turned
 from simulation.params import WorldParams
@@ -73,7 +74,7 @@ def session_starts(params: WorldParams, users: Ints, day: int) -> Ints:
 
 def _scaled(logits: Floats, counted: npt.NDArray[np.bool_], total: float) -> Floats:
     if not 0 < total < 0.9 * counted.sum():
-        raise ValueError(
+        raise ParamsError(
             f"world.sessions_per_day is {total:g}: it must lie between 0 and 90 % of the people"
         )
     low, high = -20.0, 20.0

@@ -10,7 +10,7 @@ from flows import ingest
 from flows.loop import valuation
 from flows.loop.run import Run
 from flows.loop.valuation import Valuation
-from flows.stages import output_to
+from flows.stages import output_to, reproduce
 from flows.workspace import Workspace
 from simulation.client import Client, DayReport
 from simulation.history import live_market
@@ -51,8 +51,9 @@ def play(run: Run) -> None:
 def _ingest_history(run: Run, place: Workspace) -> None:
     """The world's history becomes the log: the same rows as a fresh clone's default input."""
     with run.console.step("world", "world") as step:
-        with place.repo() as repo, output_to(run.rollout.settings.root / "logs" / "world.log"):
-            repo.reproduce("world", single_item=True)
+        logs = run.rollout.settings.root / "logs"
+        with output_to(logs / "dvc.log"):
+            reproduce(place, "world", logs)
         step.text = f"history of the market, seed {run.plan.seed}"
     with run.console.step("ingest", "ingest") as step:
         stored = ingest.ingest_log(run.rollout.engine, place, place.root / "data" / "world")
