@@ -33,9 +33,9 @@ from features.requests.training_set import load_catalogue
 from features.schema import DAY, ITEM_FEATURES
 from features.splits.windowing import Rules
 from features.splits.windows import Windows
-from flows.rollout import Rollout
+from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
-from serving import context
+from serving import channels, context
 from serving.context import Context
 from serving.fallback import NO_ONLINE_STORE
 from serving.log import FeedbackLog
@@ -76,9 +76,13 @@ def serving_parity(
     """The check of the last requests; not made (the gate holds) where none can be compared."""
     data = workspace.root / "data"
     end = Windows.read(data / "split" / "windows.json").judge_end
-    rows = FeedbackLog(rollout.engine).newest_requests(end, thresholds.parity_requests)
+    newest = FeedbackLog(rollout.engine).newest_requests(end, thresholds.parity_requests)
+    rows = [row for row in newest if row["release"] is not None]
     if not rows:
-        return Check(NAME, True, None, None, "no request was served before the end of the data")
+        # A service without a release knows only the items that it was sent itself.
+        fair = not newest or channels.read(rollout.engine, CHANNEL) is None
+        reason = "no request was served by a release before the end of the data"
+        return Check(NAME, True if fair else None, None, None, reason)
     try:
         skew = measure(
             data / "split",
@@ -123,7 +127,8 @@ def measure(
     open_release: Callable[[str], Release],
     challenger: Release,
 ) -> Skew:
-    """Of logged requests (rows of `requests`), against `data/split` and `data/features`.
+    """Of requests that releases served (rows of `requests`), against `data/split` and
+    `data/features`.
 
     challenger: the release that was made of them. Batch features and scores of a release with
     another definition of the features, and histories of one with another rule for ratings, are not
@@ -131,12 +136,11 @@ def measure(
     store. Raises ReleaseError where a release that served is not to be had.
     """
     known = set(pq.read_table(split / "users.parquet")["user_id"].to_pylist())
-    by_release: dict[str | None, list[tuple[str, Context]]] = {}
+    by_release: dict[str, list[tuple[str, Context]]] = {}
     without_store = 0
     for row in rows:
         logged = context.decode(row["context"])
-        never_filled = row["release"] is not None and logged.features_at == 0
-        if never_filled or NO_ONLINE_STORE in (row["fallback"] or ""):
+        if logged.features_at == 0 or NO_ONLINE_STORE in (row["fallback"] or ""):
             without_store += 1
         elif logged.user_id in known:
             by_release.setdefault(row["release"], []).append((row["request_id"], logged))
@@ -169,15 +173,14 @@ def features_since(first: int, split: Path, features: Path) -> Iterator[Path]:
 
 def _skew(
     log: "_Log",
-    by_release: Mapping[str | None, Sequence[tuple[str, Context]]],
+    by_release: Mapping[str, Sequence[tuple[str, Context]]],
     open_release: Callable[[str], Release],
     without_store: int,
 ) -> Skew:
     compared, differing = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
     examples: dict[str, str] = {}
     for identity, requests in by_release.items():
-        release = open_release(identity) if identity is not None else None
-        for part, fair, differs, say in _parts(log, release, requests):
+        for part, fair, differs, say in _parts(log, open_release(identity), requests):
             compared[part] += int(fair.sum())
             wrong = np.flatnonzero(fair & differs)
             differing[part] += len(wrong)
@@ -202,9 +205,7 @@ class _Log:
 _Part = tuple[str, Bools, Bools, Callable[[int], str]]
 
 
-def _parts(
-    log: _Log, release: Release | None, requests: Sequence[tuple[str, Context]]
-) -> Iterator[_Part]:
+def _parts(log: _Log, release: Release, requests: Sequence[tuple[str, Context]]) -> Iterator[_Part]:
     """Part, which requests are comparable in it, which differ, and what to say of one."""
     contexts = [logged for _, logged in requests]
     snapshots = Snapshots.read(log.features)
@@ -220,17 +221,14 @@ def _parts(
     none = np.zeros((1, len(log.catalogue), len(ITEM_FEATURES)), dtype=np.float32)
     served = context.requests_of(contexts, log.catalogue, none, np.zeros(1, dtype=np.int64))
     rules = Rules.read(log.split / "rules.json")
-    length, min_rating = rules.history_length, rules.min_rating
-    if release is not None:
-        length, min_rating = min(length, release.history_length), release.min_rating
+    length = min(rules.history_length, release.history_length)
     served, offline = (
         replace(each, histories=each.histories.last(length)) for each in (served, offline)
     )
     every = np.ones(len(contexts), dtype=np.bool_)
-    batch = every & (read == at)
-    if release is not None and not _same_features(release, log.challenger):
-        batch &= False
-    own = np.array([logged.sent == 0 for logged in contexts]) & (min_rating == rules.min_rating)
+    batch = (read == at) & _same_features(release, log.challenger)
+    sent = np.array([logged.sent for logged in contexts])
+    own = (sent == 0) & (release.min_rating == rules.min_rating)
     fair = {"user_features": batch, "impressed": batch, "history": own, "hidden": every}
     says: dict[str, Callable[[int], str]] = {
         "user_features": lambda i: _both(served.user_features[i], offline.user_features[i]),
@@ -242,12 +240,11 @@ def _parts(
     }
     for part, differs in user_parts(served, offline).items():
         yield part, fair[part], differs, says[part]
-    if release is not None:
-        whole = release.history_length <= rules.history_length
-        # What items were before the windows is not kept in the split.
-        fit_end = Windows.read(log.split / "windows.json").fit_end
-        lately = np.array([logged.timestamp >= fit_end for logged in contexts])
-        yield _scores(log, release, contexts, offline, batch & own & whole & lately)
+    whole = release.history_length <= rules.history_length
+    # What items were before the windows is not kept in the split.
+    fit_end = Windows.read(log.split / "windows.json").fit_end
+    lately = np.array([logged.timestamp >= fit_end for logged in contexts])
+    yield _scores(log, release, contexts, offline, batch & own & whole & lately)
 
 
 def _scores(

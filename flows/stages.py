@@ -25,7 +25,8 @@ from base.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
 from flows.workspace import Workspace
 from training.fingerprint import stage_module, stages_before
 
-LAST_STAGE = "package"
+FIRST_STAGE: Final = "split"
+LAST_STAGE: Final = "package"
 
 #: The launcher of every stage in `dvc.yaml`: what its processes are known by.
 STAGE: Final = "base.stage"
@@ -55,9 +56,11 @@ def waves(workspace: Workspace, last: str = LAST_STAGE) -> list[list[str]]:
 def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
     """A warm process (`base.warm`) for the stages of the workspace as it stands, for the block.
 
-    Gives its socket's path. It begins to import at once, while the flow does something else.
+    Gives its socket's path. It begins to import at once, while the flow ingests and its first stage
+    runs, which is none of those: it would wait for their imports.
     """
-    modules = map(stage_module, stages_before(workspace.root, LAST_STAGE).values())
+    needed = stages_before(workspace.root, LAST_STAGE)
+    modules = [stage_module(stage) for name, stage in needed.items() if name != FIRST_STAGE]
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / "warm.log"
     with tempfile.TemporaryDirectory(prefix="rondo-") as folder, log.open("w") as output:
@@ -145,7 +148,7 @@ def reproduce(workspace: Workspace, name: str, logs: Path, warm_path: str = "") 
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
     environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
-    if warm_path:
+    if warm_path and name != FIRST_STAGE:
         environment[warm.VARIABLE] = warm_path
     try:
         with workspace.repo() as repo:

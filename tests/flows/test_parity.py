@@ -12,9 +12,9 @@ from base.settings import Settings
 from features.online import OnlineRows, OnlineStore
 from features.schema import DAY, MINUTE
 from flows.parity import NAME, PARTS, Skew, judged, serving_parity
-from flows.rollout import Rollout
+from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
-from serving import live_history
+from serving import channels, live_history
 from serving.database import connect
 from serving.engine import Engine
 from serving.live import Live, empty, with_features, with_release
@@ -220,6 +220,16 @@ def test_without_a_request_there_is_nothing_to_compare(served: Served) -> None:
     check = served.check()
     assert check.passed is True
     assert "no request was served" in check.reason
+
+
+def test_requests_before_the_first_promotion_keep_nobody_from_being_promoted(
+    served: Served,
+) -> None:
+    """The service then knows only the items that it was sent, and histories of those."""
+    served.recommend(replace(served.live, release=None, recommender=None))
+    assert served.check().passed is True
+    channels.move(served.rollout.engine, CHANNEL, served.challenger, 0, None, now=NOON)
+    assert served.check().passed is None, "there is a champion, which serves nobody"
 
 
 def test_requests_that_cannot_be_computed_again_hold(served: Served) -> None:
