@@ -56,6 +56,7 @@ class Neighbours(Source):
     name = "neighbours"
     params = NeighbourParams
     stage = "neighbours"
+    bounded = True
     silent_at_zero = True
     scores_new_users = False
     scores_new_items = False

@@ -53,6 +53,10 @@ class Source(ABC):
     """Whether it chooses among a few settings by the rank window, from which the trees learn, too.
     Nothing else of a source may depend on what happened after its cut-off."""
 
+    bounded: ClassVar[bool] = False
+    """Whether `fit` keeps to `memory`; else what it holds does not grow with the square of
+    anything."""
+
     silent_at_zero: ClassVar[bool] = False
     """Whether a score of 0 says nothing about an item, instead of that it is liked least."""
 

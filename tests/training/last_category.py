@@ -1,0 +1,60 @@
+"""A source as somebody may add one: the popular items of the category looked at last.
+
+Only tests know it: they add it to a copy of the code, and hold it to what every source promises.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from features.items.catalogue import Catalogue
+from training.metrics.lists import Scores
+from training.sources.asked import Asked
+from training.sources.log import Log
+from training.sources.source import MEMORY, Attached, Source
+from training.sources.stage import run
+
+
+@dataclass(frozen=True)
+class LastCategory(Source):
+    """events: int32 [trained], how often each item was chosen."""
+
+    events: npt.NDArray[np.int32]
+
+    name = "last_category"
+    stage = "last_category"
+    silent_at_zero = True
+    scores_new_users = False
+    scores_new_items = False
+
+    @classmethod
+    def fit(cls, log: Log, until: int, params: Any, memory: int = MEMORY) -> Self:  # noqa: ARG003
+        return cls(np.bincount(log.events(until).items).astype(np.int32))
+
+    def attach(self, catalogue: Catalogue) -> Attached:
+        weight = np.zeros(len(catalogue), dtype=np.float32)
+        weight[: len(self.events)] = np.log1p(self.events)
+        return AttachedLastCategory(catalogue.categories, weight)
+
+
+@dataclass(frozen=True)
+class AttachedLastCategory:
+    """categories: float32 sparse [catalogue, categories]; weight: float32 [catalogue]."""
+
+    categories: sparse.csr_matrix
+    weight: npt.NDArray[np.float32]
+
+    def scores(self, asked: Asked) -> Scores:
+        histories = asked.requests.histories
+        known = np.flatnonzero(histories.lengths)
+        last = histories.items[histories.offsets[known + 1] - 1]
+        scores = np.zeros((len(asked.requests), len(self.weight)), dtype=np.float32)
+        scores[known] = (self.categories[last] @ self.categories.T).toarray() * self.weight
+        return scores
+
+
+if __name__ == "__main__":
+    run(LastCategory)
