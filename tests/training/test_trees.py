@@ -72,6 +72,10 @@ def test_what_was_clicked_for_its_place_is_not_taken_for_attractive() -> None:
     """Slates list items by falling click rate and users click the first: with the place known, the
     click rate explains less of the clicks than without."""
     organic = table(200, seed=3)
+    time = organic.schema.get_field_index("timestamp")
+    # All of one moment: without a tail, the number of trees is given and no matter of chance.
+    moment = pa.array(np.zeros(organic.num_rows), pa.int64())
+    organic = organic.set_column(time, organic.schema.field(time), moment)
     slates = table(400, seed=4, kind="slate", position_bias=5.0)
     rate = slates.schema.get_field_index("item_ctr_7d")
     falling = -slates["position"].to_numpy() + np.random.default_rng(5).normal(size=400 * SIZE)
@@ -83,7 +87,7 @@ def test_what_was_clicked_for_its_place_is_not_taken_for_attractive() -> None:
     rows = features_of(slates)
 
     def effect(of: pa.Table) -> float:
-        params = replace(PARAMS, slate_weight=1.0, tail=0.0, max_trees=300)
+        params = replace(PARAMS, slate_weight=1.0, max_trees=300)
         booster = fit(pa.concat_tables([organic, of]), params)[0].booster
         high, low = rows.copy(), rows.copy()
         high[:, FEATURES.index("item_ctr_7d")] = -1.0
