@@ -22,7 +22,7 @@ from features.items.catalogue import Catalogue
 from features.items.contents import Contents
 from features.items.past import Past
 from features.items.text import TEXT_SIZE
-from features.ragged import Histories, Ragged, offsets_of
+from features.ragged import Histories, offsets_of
 from features.requests.requests import Requests
 from features.schema import DAY, HOUR, ITEM_FEATURES, USER_FEATURES
 from training.recommender import Recommender
@@ -100,11 +100,11 @@ def asked(count: int, items: int) -> Requests:
     random = np.random.default_rng(4)
     moments = NOW - random.integers(0, DAY, count)
     ages = np.tile(np.arange(LENGTH, 0, -1), count) * HOUR
-    none = Ragged.from_lists([[] for _ in range(count)])
     activity = random.poisson(3.0, (1, items, len(ITEM_FEATURES)))
-    return Requests(
-        user_ids=np.array([f"u{n}" for n in range(count)], dtype=object),
-        timestamps=moments,
+    return Requests.of(
+        [f"u{n}" for n in range(count)],
+        moments,
+        activity.astype(np.float32),
         histories=Histories(
             offsets_of([LENGTH] * count),
             random.integers(0, items, count * LENGTH).astype(np.int32),
@@ -112,11 +112,6 @@ def asked(count: int, items: int) -> Requests:
             np.repeat(moments, LENGTH) - ages,
         ),
         user_features=np.zeros((count, len(USER_FEATURES)), dtype=np.float32),
-        impressed=none,
-        impressed_counts=np.zeros(0, dtype=np.float32),
-        item_features=activity.astype(np.float32),
-        snapshot=np.zeros(count, dtype=np.int32),
-        hidden=none,
     )
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from base.settings import Settings
 from features.batch.snapshots import Snapshots
 from features.items.catalogue import Catalogue
 from features.merge import UserHistory, merge
-from features.ragged import Histories, Ragged, offsets_of
+from features.requests.user_rows import Impressed, UserRows
 from features.schema import DAY, ITEM_FEATURES, USER_FEATURES
 
 if TYPE_CHECKING:
@@ -29,21 +29,6 @@ MARKER: Final = ""
 DAILY_VIEWS: Final = ("user_activity", "item_activity")
 _CHUNK: Final = 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class OnlineRows(NamedTuple):
-    """What the store knows of some users, in the index space of a catalogue; items that are not in
-    the catalogue are left out.
-
-    user_features: float32 [n, USER_FEATURES], NaN where unknown; impressed: items shown in the 7
-    days before the snapshot, with impressed_counts, float32 [entries].
-    """
-
-    user_features: npt.NDArray[np.float32]
-    impressed: Ragged
-    impressed_counts: npt.NDArray[np.float32]
-    histories: Histories
-    hidden: Ragged
 
 
 class OnlineStore:
@@ -68,9 +53,7 @@ class OnlineStore:
         self._names = served(self._reader.list_feature_services())
         self._file = self._inode()
 
-    def read(
-        self, user_ids: Sequence[str], catalogue: Catalogue, history_length: int
-    ) -> OnlineRows:
+    def read(self, user_ids: Sequence[str], catalogue: Catalogue, history_length: int) -> UserRows:
         """The rows of `user_ids`, in that order; unknown users have empty ones.
 
         history_length: how many of a user's newest positive events are read; the release that
@@ -88,22 +71,7 @@ class OnlineStore:
             merge(_history(b), _history(r), history_length)
             for b, r in zip(batch, live, strict=True)
         ]
-        impressed, counts = _indexed(
-            [
-                (row["impressed_items"].string_list_val.val, row["impressed_counts"])
-                if "impressed_items" in row
-                else ((), None)
-                for row in activity
-            ],
-            catalogue.index,
-        )
-        return OnlineRows(
-            features,
-            impressed,
-            counts,
-            histories_of(merged, catalogue),
-            hidden_of(merged, catalogue),
-        )
+        return UserRows.of(merged, catalogue, features, [_impressed(row) for row in activity])
 
     def read_items(self, catalogue: Catalogue) -> npt.NDArray[np.float32]:
         """float32 [catalogue, ITEM_FEATURES], NaN for items that the snapshot does not know."""
@@ -229,38 +197,8 @@ class OnlineStore:
         return rows
 
 
-def rows_of(rows: Sequence[UserHistory], catalogue: Catalogue) -> OnlineRows:
-    """Users of whom nothing but a history is known."""
-    count = len(rows)
-    return OnlineRows(
-        np.full((count, len(USER_FEATURES)), np.nan, dtype=np.float32),
-        *_indexed([((), None)] * count, catalogue.index),
-        histories_of(rows, catalogue),
-        hidden_of(rows, catalogue),
-    )
-
-
-def hidden_of(rows: Sequence[UserHistory], catalogue: Catalogue) -> Ragged:
-    """Hidden items in index space."""
-    index = catalogue.index
-    return Ragged.from_lists([[index[i] for i in row.hidden if i in index] for row in rows])
-
-
 def _moment(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def histories_of(rows: Sequence[UserHistory], catalogue: Catalogue) -> Histories:
-    """Histories in index space; items that are not in the catalogue are left out."""
-    index = catalogue.index
-    known = [[place for place, item in enumerate(row.items) if item in index] for row in rows]
-    pairs = [(row, place) for row, places in zip(rows, known, strict=True) for place in places]
-    return Histories(
-        offsets_of([len(places) for places in known]),
-        np.array([index[row.items[place]] for row, place in pairs], dtype=np.int32),
-        np.array([row.event_types[place] for row, place in pairs], dtype=np.int8),
-        np.array([row.timestamps[place] for row, place in pairs], dtype=np.int64),
-    )
 
 
 def _history(row: Mapping[str, Any]) -> UserHistory:
@@ -274,20 +212,11 @@ def _history(row: Mapping[str, Any]) -> UserHistory:
     )
 
 
-def _indexed(
-    rows: Sequence[tuple[Sequence[str], Any]], index: Mapping[str, int]
-) -> tuple[Ragged, npt.NDArray[np.float32]]:
-    lists: list[list[int]] = []
-    counts: list[float] = []
-    for items, values in rows:
-        pairs = [
-            (index[item], count)
-            for item, count in zip(items, values.int64_list_val.val if values else (), strict=True)
-            if item in index
-        ]
-        lists.append([item for item, _ in pairs])
-        counts.extend(count for _, count in pairs)
-    return Ragged.from_lists(lists), np.array(counts, dtype=np.float32)
+def _impressed(row: Mapping[str, Any]) -> Impressed:
+    if "impressed_items" not in row:
+        return ()
+    items, counts = row["impressed_items"].string_list_val.val, row["impressed_counts"]
+    return zip(items, counts.int64_list_val.val, strict=True)
 
 
 def _number(value: Any) -> float:

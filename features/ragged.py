@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,11 @@ class Ragged:
         """The rows `rows`, in that order."""
         index, offsets = gather(self.offsets, rows)
         return Ragged(offsets, self.items[index])
+
+    @staticmethod
+    def empty(rows: int) -> "Ragged":
+        """So many rows without an entry."""
+        return Ragged(np.zeros(rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
 
     @staticmethod
     def from_lists(lists: Sequence[Sequence[int]]) -> "Ragged":
@@ -80,6 +86,17 @@ class Histories:
             offsets, self.items[index], self.event_types[index], self.timestamps[index]
         )
 
+    @staticmethod
+    def from_rows(rows: Sequence[Sequence[tuple[int, int, int]]]) -> "Histories":
+        """From the entries of each request, (timestamp, item, event type), oldest first."""
+        offsets = offsets_of([len(row) for row in rows])
+        values = chain.from_iterable(chain.from_iterable(rows))
+        entries = np.fromiter(values, dtype=np.int64, count=3 * offsets[-1]).reshape(-1, 3)
+        timestamps, items, types = entries.T
+        return Histories(
+            offsets, items.astype(np.int32), types.astype(np.int8), timestamps.astype(np.int64)
+        )
+
     def last(self, count: int) -> "Histories":
         """Only the newest `count` entries of each."""
         kept = np.minimum(self.lengths, count)
@@ -92,7 +109,7 @@ class Histories:
 def offsets_of(lengths: Sequence[int] | Ints) -> Ints:
     """Offsets, int64 [n + 1], of rows of these lengths."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(np.asarray(lengths, dtype=np.int64), out=offsets[1:])
+    np.add.accumulate(lengths, dtype=np.int64, out=offsets[1:])
     return offsets
 
 

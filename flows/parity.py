@@ -252,11 +252,10 @@ def _scores(
 ) -> _Part:
     """The release over what training knows of the requests."""
     recommender = release.load(log.catalogue)
-    index = log.catalogue.index
     late = [np.flatnonzero(log.first_known > logged.timestamp).tolist() for logged in contexts]
     excluded = Ragged.from_lists(
         [
-            sorted({*(index[i] for i in logged.exclude if i in index), *unknown})
+            sorted({*log.catalogue.places(logged.exclude), *unknown})
             for logged, unknown in zip(contexts, late, strict=True)
         ]
     )

@@ -14,8 +14,10 @@ import numpy.typing as npt
 import orjson
 
 from features.items.catalogue import Catalogue
-from features.ragged import Histories, Ragged
+from features.merge import UserHistory
+from features.ragged import Ragged
 from features.requests.requests import FIRST_USER_FEATURES, Requests, aligned
+from features.requests.user_rows import UserRows
 from features.schema import ITEM_FEATURES, USER_FEATURES
 from serving.policy import Floats, PolicyParams, propensity
 
@@ -115,41 +117,25 @@ def requests_of(
     item_features: float32 [snapshots, catalogue, ITEM_FEATURES]; features_at: int64 [snapshots],
     µs, ascending. Items the catalogue does not know are left out.
     """
-    index = catalogue.index
-    rows = [
-        [
-            (index[i], t, ts)
-            for i, t, ts in zip(c.history_items, c.history_types, c.history_timestamps, strict=True)
-            if i in index
-        ]
-        for c in contexts
-    ]
-    flat = [entry for row in rows for entry in row]
-    impressed = [
-        [(index[i], n) for i, n in zip(c.impressed, c.impressed_counts, strict=True) if i in index]
-        for c in contexts
-    ]
-    moments = np.array([c.features_at for c in contexts], dtype=np.int64)
-    features = [_user_features(c) for c in contexts]
     assert item_features.shape[1:] == (len(catalogue), len(ITEM_FEATURES))
-    return Requests(
-        user_ids=np.array([c.user_id for c in contexts], dtype=object),
-        timestamps=np.array([c.timestamp for c in contexts], dtype=np.int64),
-        histories=Histories(
-            Ragged.from_lists([[e[0] for e in row] for row in rows]).offsets,
-            np.array([e[0] for e in flat], dtype=np.int32),
-            np.array([e[1] for e in flat], dtype=np.int8),
-            np.array([e[2] for e in flat], dtype=np.int64),
-        ),
-        user_features=np.array(features, dtype=np.float32).reshape(-1, len(USER_FEATURES)),
-        impressed=Ragged.from_lists([[e[0] for e in row] for row in impressed]),
-        impressed_counts=np.array([n for row in impressed for _, n in row], dtype=np.float32),
-        item_features=item_features,
-        snapshot=np.maximum(np.searchsorted(features_at, moments, side="right") - 1, 0).astype(
-            np.int32
-        ),
-        hidden=Ragged.from_lists([[index[i] for i in c.hidden if i in index] for c in contexts]),
-        excluded=Ragged.from_lists([[index[i] for i in c.exclude if i in index] for c in contexts]),
+    features = np.array([_user_features(c) for c in contexts], dtype=np.float32)
+    rows = UserRows.of(
+        [
+            UserHistory(c.history_items, c.history_types, c.history_timestamps, c.hidden)
+            for c in contexts
+        ],
+        catalogue,
+        features.reshape(-1, len(USER_FEATURES)),
+        [zip(c.impressed, c.impressed_counts, strict=True) for c in contexts],
+    )
+    moments = np.array([c.features_at for c in contexts], dtype=np.int64)
+    snapshot = np.maximum(np.searchsorted(features_at, moments, side="right") - 1, 0)
+    return rows.requests(
+        [c.user_id for c in contexts],
+        [c.timestamp for c in contexts],
+        item_features,
+        snapshot=snapshot.astype(np.int32),
+        excluded=Ragged.from_lists([catalogue.places(c.exclude) for c in contexts]),
     )
 
 

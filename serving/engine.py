@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from features.online import OnlineRows, OnlineStore, rows_of
+from features.online import OnlineStore
 from features.ragged import Ragged
 from features.requests.requests import Requests
+from features.requests.user_rows import UserRows
 from features.schema import MINUTE, EventType
 from serving import fallback, feedback
 from serving.live import Live
@@ -213,7 +214,7 @@ class Engine:
             hidden=[ids[i] for i in user.hidden.items],
         )
 
-    def _user(self, live: Live, user_id: str) -> tuple[OnlineRows, bool]:
+    def _user(self, live: Live, user_id: str) -> tuple[UserRows, bool]:
         """A user's row, and whether the online store is lost: then the row holds what the log knows
         of the user, and no features."""
         if not live.online_lost:
@@ -223,22 +224,15 @@ class Engine:
                 logger.exception("the online store does not answer")
                 self._metrics.failures.labels("online").inc()
         found = self._log.recent([user_id], live.history_length, live.min_rating)
-        return rows_of(list(found.values()), live.catalogue), True
+        return UserRows.of(list(found.values()), live.catalogue), True
 
-    def _requests(self, user: OnlineRows, live: Live, asked: RecommendInput, now: int) -> Requests:
-        return Requests(
-            user_ids=np.array([asked.user_id], dtype=object),
-            timestamps=np.array([now], dtype=np.int64),
+    def _requests(self, user: UserRows, live: Live, asked: RecommendInput, now: int) -> Requests:
+        return user.requests(
+            [asked.user_id],
+            [now],
+            live.item_features[None],
             histories=merged_history(user.histories, asked.history, live, now),
-            user_features=user.user_features,
-            impressed=user.impressed,
-            impressed_counts=user.impressed_counts,
-            item_features=live.item_features[None],
-            snapshot=np.zeros(1, dtype=np.int32),
-            hidden=user.hidden,
-            excluded=Ragged.from_lists(
-                [[live.catalogue.index[i] for i in asked.exclude if i in live.catalogue.index]]
-            ),
+            excluded=Ragged.from_lists([live.catalogue.places(asked.exclude)]),
         )
 
     def _rank(

@@ -4,7 +4,7 @@ A fresh process that loads the release must reproduce them: what was gated is wh
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -40,12 +40,10 @@ def choose(requests: Requests, count: int = COUNT) -> Requests:
     places = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)
     chosen = requests.select(rows[places].astype(np.int64))
     features = requests.item_features[snapshot][None]
-    return Requests(
-        **{
-            **chosen.__dict__,
-            "item_features": np.ascontiguousarray(features),
-            "snapshot": np.zeros(len(chosen), dtype=np.int32),
-        }
+    return replace(
+        chosen,
+        item_features=np.ascontiguousarray(features),
+        snapshot=np.zeros(len(chosen), dtype=np.int32),
     )
 
 
@@ -81,9 +79,12 @@ def read(folder: Path) -> Golden:
     """The golden requests of a release, with the features that this program knows."""
     content = json.loads((folder / _SCORES).read_text())
     a = load_file(folder / _ARRAYS)
-    requests = Requests(
-        user_ids=np.array(content["user_ids"], dtype=object),
-        timestamps=a["timestamps"],
+    requests = Requests.of(
+        content["user_ids"],
+        a["timestamps"],
+        aligned(
+            a["item_features"], content.get("item_features", FIRST_ITEM_FEATURES), ITEM_FEATURES
+        ),
         histories=Histories(
             a["history_offsets"], a["history_items"], a["history_types"], a["history_timestamps"]
         ),
@@ -92,10 +93,6 @@ def read(folder: Path) -> Golden:
         ),
         impressed=Ragged(a["impressed_offsets"], a["impressed_items"]),
         impressed_counts=a["impressed_counts"],
-        item_features=aligned(
-            a["item_features"], content.get("item_features", FIRST_ITEM_FEATURES), ITEM_FEATURES
-        ),
-        snapshot=np.zeros(len(content["user_ids"]), dtype=np.int32),
         hidden=Ragged(a["hidden_offsets"], a["hidden_items"]),
     )
     return Golden(requests, content["candidates"], content["scores"])

@@ -21,7 +21,6 @@ import sqlalchemy as sa
 from features import schema
 from features.items.catalogue import Catalogue
 from features.online import OnlineStore
-from features.ragged import Histories, Ragged
 from features.requests.requests import Requests
 from features.splits.placements import PlacementsParams
 from features.splits.windowing import SplitParams
@@ -261,22 +260,8 @@ def warm_up(live: Live) -> None:
     """
     if live.recommender is None or not len(live.catalogue):
         return
-    none = np.zeros(0, dtype=np.int32)
-    live.recommender.rank(
-        Requests(
-            user_ids=np.array([""], dtype=object),
-            timestamps=np.array([live.catalogue.created_at.max()], dtype=np.int64),
-            histories=Histories(
-                np.zeros(2, dtype=np.int64), none, none.astype(np.int8), none.astype(np.int64)
-            ),
-            user_features=np.full((1, len(schema.USER_FEATURES)), np.nan, dtype=np.float32),
-            impressed=Ragged.from_lists([[]]),
-            impressed_counts=none.astype(np.float32),
-            item_features=live.item_features[None],
-            snapshot=np.zeros(1, dtype=np.int32),
-            hidden=Ragged.from_lists([[]]),
-        )
-    )
+    newest = int(live.catalogue.created_at.max())
+    live.recommender.rank(Requests.of([""], [newest], live.item_features[None]))
 
 
 def _unknown(items: int) -> npt.NDArray[np.float32]:

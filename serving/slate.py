@@ -2,12 +2,14 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import isfinite
 
 import numpy as np
 import numpy.typing as npt
 
-from features.ragged import Histories, offsets_of
+from features.merge import newest
+from features.ragged import Histories
 from features.requests.requests import Requests
 from features.schema import EVENT_CODES, USER_FEATURES, EventType
 from serving import context
@@ -180,30 +182,16 @@ def _logged_item(slot: Row) -> Item:
 
 
 def merged_history(stored: Histories, sent: list[HistoryEntry], live: Live, now: int) -> Histories:
-    """Stored and sent entries strictly before `now`, oldest first, each once, the newest kept."""
-    entries = dict.fromkeys(
-        zip(
-            stored.timestamps.tolist(),
-            stored.items.tolist(),
-            stored.event_types.tolist(),
-            strict=True,
-        )
-    )
+    """Stored and sent entries strictly before `now`, as `features.merge.newest` keeps them."""
     index = live.catalogue.index
-    for entry in sent:
-        if entry.item_id in index:
-            code = EVENT_CODES[entry.event_type]
-            entries[(entry.timestamp, index[entry.item_id], code)] = None
-    kept = [entry for entry in entries if entry[0] < now]
-    if sent:
-        kept.sort(key=lambda entry: entry[0])
-    kept = kept[-live.history_length :]
-    return Histories(
-        offsets_of([len(kept)]),
-        np.array([item for _, item, _ in kept], dtype=np.int32),
-        np.array([code for _, _, code in kept], dtype=np.int8),
-        np.array([timestamp for timestamp, _, _ in kept], dtype=np.int64),
+    times, items, types = stored.timestamps, stored.items, stored.event_types
+    known = zip(times.tolist(), items.tolist(), types.tolist(), strict=True)
+    said = (
+        (entry.timestamp, index[entry.item_id], EVENT_CODES[entry.event_type])
+        for entry in sent
+        if entry.item_id in index
     )
+    return Histories.from_rows([newest(chain(known, said), live.history_length, before=now)])
 
 
 def digest(asked: RecommendInput) -> str:

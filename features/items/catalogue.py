@@ -8,6 +8,7 @@ The index of an item is its place in the vocabulary: a function of the log that 
 older release's vocabulary is always a prefix of a newer catalogue.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -56,6 +57,10 @@ class Catalogue:
     def index(self) -> dict[str, int]:
         """Item id to index."""
         return {item_id: i for i, item_id in enumerate(self.item_ids)}
+
+    def places(self, item_ids: Iterable[str]) -> list[int]:
+        """The index of each of `item_ids`, without those that are not in the catalogue."""
+        return [self.index[item_id] for item_id in item_ids if item_id in self.index]
 
     def at(self, timestamps: npt.NDArray[np.int64]) -> State:
         """Arrays [n, catalogue], read-only: as known (received) at `timestamps`, int64 [n], µs."""

@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from features.ragged import Histories, Ragged, gather
+from features.ragged import Histories, Ints, Ragged, gather
 from features.requests.item_steps import ItemFeatures
+from features.schema import USER_FEATURES
 
 #: The features in arrays that do not say which: those of the first releases and logged requests.
 FIRST_USER_FEATURES: Final = (
@@ -71,6 +72,41 @@ class Requests:
     hidden: Ragged
     excluded: Ragged | None = None
 
+    @staticmethod
+    def of(
+        user_ids: Sequence[str] | npt.NDArray[np.object_],
+        timestamps: Sequence[int] | Ints,
+        item_features: ItemFeatures,
+        *,
+        histories: Histories | None = None,
+        user_features: npt.NDArray[np.float32] | None = None,
+        impressed: Ragged | None = None,
+        impressed_counts: npt.NDArray[np.float32] | None = None,
+        snapshot: npt.NDArray[np.int32] | None = None,
+        hidden: Ragged | None = None,
+        excluded: Ragged | None = None,
+    ) -> "Requests":
+        """Requests of which nothing is known but what is given; all read the first snapshot of
+        `item_features` unless `snapshot` says otherwise.
+
+        Every place that makes requests calls this, so that a new field is filled here once.
+        """
+        count = len(user_ids)
+        return Requests(
+            user_ids=np.asarray(user_ids, dtype=object),
+            timestamps=np.asarray(timestamps, dtype=np.int64),
+            histories=Histories.from_rows([()] * count) if histories is None else histories,
+            user_features=unknown_users(count) if user_features is None else user_features,
+            impressed=Ragged.empty(count) if impressed is None else impressed,
+            impressed_counts=np.zeros(0, dtype=np.float32)
+            if impressed_counts is None
+            else impressed_counts,
+            item_features=item_features,
+            snapshot=np.zeros(count, dtype=np.int32) if snapshot is None else snapshot,
+            hidden=Ragged.empty(count) if hidden is None else hidden,
+            excluded=excluded,
+        )
+
     def __len__(self) -> int:
         return len(self.user_ids)
 
@@ -89,6 +125,11 @@ class Requests:
             hidden=self.hidden.select(rows),
             excluded=None if self.excluded is None else self.excluded.select(rows),
         )
+
+
+def unknown_users(count: int) -> npt.NDArray[np.float32]:
+    """float32 [count, USER_FEATURES] of NaN: users of whom no feature is known."""
+    return np.full((count, len(USER_FEATURES)), np.nan, dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -148,14 +148,14 @@ def build_queries(
     held = snapshots.held(timestamps)
     moments = np.union1d(held, query_items["snapshot"].to_numpy().astype(np.int64))
     return Queries(
-        requests=Requests(
-            user_ids=user_ids[users],
-            timestamps=timestamps,
+        requests=Requests.of(
+            user_ids[users],
+            timestamps,
+            ItemSteps.from_table(query_items, moments, len(item_ids)),
             histories=histories,
             user_features=matrix(query_users, USER_FEATURES),
             impressed=impressed,
             impressed_counts=impressed_counts,
-            item_features=ItemSteps.from_table(query_items, moments, len(item_ids)),
             snapshot=np.searchsorted(moments, held).astype(np.int32),
             hidden=Ragged(hidden_offsets, hidden["item"].to_numpy().astype(np.int32)[hidden_rows]),
         ),

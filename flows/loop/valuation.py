@@ -54,17 +54,8 @@ def requests_now(
     """What the service would see if these people asked at `timestamp`, µs; history_length: of the
     release that is served."""
     rows = online.read([str(user_id) for user_id in user_ids], catalogue, history_length)
-    return Requests(
-        user_ids=user_ids,
-        timestamps=np.full(len(user_ids), timestamp, dtype=np.int64),
-        histories=rows.histories,
-        user_features=rows.user_features,
-        impressed=rows.impressed,
-        impressed_counts=rows.impressed_counts,
-        item_features=online.read_items(catalogue)[None],
-        snapshot=np.zeros(len(user_ids), dtype=np.int32),
-        hidden=rows.hidden,
-    )
+    moments = np.full(len(user_ids), timestamp, dtype=np.int64)
+    return rows.requests(user_ids, moments, online.read_items(catalogue)[None])
 
 
 def value(

@@ -15,7 +15,7 @@ from features.items.catalogue import Catalogue
 from features.online import OnlineStore
 from features.positive import positive_mask
 from features.ragged import Histories, Ragged, offsets_of
-from features.requests.requests import Queries, Requests
+from features.requests.requests import Queries
 from features.requests.training_set import Timeline
 from features.schema import EVENT_CODES
 from training.bootstrap import interval
@@ -176,20 +176,13 @@ def wave_queries(
         sorted(targets[int(user), int(moment)] - {-1} - set(_of(histories, row)))
         for row, (user, moment) in enumerate(zip(users, moments, strict=True))
     ]
-    online_rows = online.read([str(name) for name in names[users]], catalogue, length)
-    requests = Requests(
-        user_ids=names[users].astype(object),
-        timestamps=moments,
-        histories=histories,
-        user_features=online_rows.user_features,
-        impressed=online_rows.impressed,
-        impressed_counts=online_rows.impressed_counts,
-        item_features=online.read_items(catalogue)[None],
-        snapshot=np.zeros(len(users), dtype=np.int32),
-        hidden=online_rows.hidden,
+    known_now = online.read([str(name) for name in names[users]], catalogue, length)
+    item_features = online.read_items(catalogue)[None]
+    requests = known_now.requests(
+        names[users].astype(object), moments, item_features, histories=histories
     )
-    empty = Ragged.from_lists([[] for _ in lists])
-    queries = Queries(requests, Ragged.from_lists(lists), users.astype(np.int64), empty)
+    none_shown = Ragged.empty(len(lists))
+    queries = Queries(requests, Ragged.from_lists(lists), users.astype(np.int64), none_shown)
     return queries.select(np.flatnonzero([len(targets) > 0 for targets in lists]))
 
 

@@ -1,6 +1,6 @@
 """One history from two views."""
 
-from features.merge import UserHistory, merge
+from features.merge import UserHistory, merge, newest
 
 
 def test_events_in_both_views_count_once() -> None:
@@ -29,3 +29,15 @@ def test_without_live_events_the_batch_history_is_cut_to_its_newest() -> None:
 def test_hidden_items_of_both_views_are_hidden() -> None:
     merged = merge(UserHistory(hidden=["x"]), UserHistory(hidden=["y", "x"]), 5)
     assert list(merged.hidden) == ["x", "y"]
+
+
+def test_what_happened_at_the_moment_or_later_is_left_out_before_the_newest_are_counted() -> None:
+    entries = [(10, "a", 1), (30, "c", 1), (20, "b", 1), (20, "b", 1)]
+    assert newest(entries, 2, before=30) == [(10, "a", 1), (20, "b", 1)]
+    assert newest(entries, 1, before=30) == [(20, "b", 1)]
+    assert newest(entries, 0) == []
+
+
+def test_entries_of_one_moment_stay_in_the_order_in_which_they_came() -> None:
+    entries = [(10, 7, 1), (10, 3, 1), (5, 9, 1)]
+    assert newest(entries, 9) == [(5, 9, 1), (10, 7, 1), (10, 3, 1)]

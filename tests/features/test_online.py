@@ -21,10 +21,11 @@ from features.batch.snapshots import FILE, Snapshots
 from features.ingest import store_events
 from features.items.catalogue import Catalogue
 from features.merge import UserHistory
-from features.online import OnlineRows, OnlineStore
+from features.online import OnlineStore
 from features.requests.parity import offline_requests, user_parts
 from features.requests.requests import Requests
 from features.requests.training_set import load_catalogue
+from features.requests.user_rows import UserRows
 from features.schema import DAY, EVENT_CODES, MINUTE, POSITIVE, TIMESTAMP
 from features.splits.split import split
 from features.splits.windowing import SplitParams
@@ -160,19 +161,9 @@ def test_another_process_sees_what_was_materialised(
 
 
 def as_requests(
-    rows: OnlineRows, store: OnlineStore, built: Built, users: list[str], times: list[int]
+    rows: UserRows, store: OnlineStore, built: Built, users: list[str], times: list[int]
 ) -> Requests:
-    return Requests(
-        user_ids=np.array(users, dtype=object),
-        timestamps=np.array(times),
-        histories=rows.histories,
-        user_features=rows.user_features,
-        impressed=rows.impressed,
-        impressed_counts=rows.impressed_counts,
-        item_features=store.read_items(built.catalogue)[None],
-        snapshot=np.zeros(len(users), dtype=np.int32),
-        hidden=rows.hidden,
-    )
+    return rows.requests(users, times, store.read_items(built.catalogue)[None])
 
 
 def live_rows(built: Built, time: int) -> dict[str, UserHistory]:

@@ -24,6 +24,16 @@ def lists_of(rows: Ragged | Histories) -> list[list[int]]:
     return [rows.items[start:stop].tolist() for start, stop in bounds]
 
 
+def test_histories_are_made_of_the_entries_of_each_request() -> None:
+    made = Histories.from_rows([[(10, 4, 1), (20, 2, 3)], [], [(15, 0, 10)]])
+    assert lists_of(made) == [[4, 2], [], [0]]
+    assert made.timestamps.tolist() == [10, 20, 15]
+    assert made.event_types.tolist() == [1, 3, 10]
+    kinds = (made.items.dtype, made.event_types.dtype, made.timestamps.dtype)
+    assert kinds == (np.int32, np.int8, np.int64)
+    assert lists_of(Histories.from_rows([[]])) == lists_of(Ragged.empty(1)) == [[]]
+
+
 @given(LISTS)
 def test_rows_come_back_as_they_went_in(lists: list[list[int]]) -> None:
     rows = Ragged.from_lists(lists)

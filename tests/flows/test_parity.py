@@ -9,7 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from base.settings import Settings
-from features.online import OnlineRows, OnlineStore
+from features.online import OnlineStore
+from features.requests.user_rows import UserRows
 from features.schema import DAY, MINUTE
 from flows.parity import NAME, PARTS, Skew, judged, serving_parity
 from flows.rollout import CHANNEL, Rollout
@@ -169,8 +170,8 @@ def stale_items(served: Served, _: pytest.MonkeyPatch) -> Live:
 def wrong_window(served: Served, patch: pytest.MonkeyPatch) -> Live:
     online, read = served.rollout.online, served.rollout.online.read
 
-    def skewed(*arguments: object) -> OnlineRows:
-        rows: OnlineRows = read(*arguments)  # type: ignore[arg-type]
+    def skewed(*arguments: object) -> UserRows:
+        rows: UserRows = read(*arguments)  # type: ignore[arg-type]
         values = rows.user_features.copy()
         values[:, 1] = values[:, 0]  # one day where seven are asked for
         return rows._replace(user_features=values)

@@ -70,14 +70,14 @@ def requests(
     random = np.random.default_rng(seed)
     user_features = random.random((n, len(USER_FEATURES)), dtype=np.float32)
     user_features[::3] = np.nan
-    return Requests(
-        user_ids=np.array([f"u{i}" for i in range(n)], dtype=object),
-        timestamps=np.full(n, NOW, dtype=np.int64),
+    return Requests.of(
+        [f"u{i}" for i in range(n)],
+        [NOW] * n,
+        random.poisson(3.0, (2, items, len(ITEM_FEATURES))).astype(np.float32),
         histories=histories(lists),
         user_features=user_features,
         impressed=Ragged.from_lists([[0, 5] for _ in lists]),
         impressed_counts=np.full(2 * n, 3.0, dtype=np.float32),
-        item_features=random.poisson(3.0, (2, items, len(ITEM_FEATURES))).astype(np.float32),
         snapshot=(np.arange(n) % 2).astype(np.int32),
         hidden=Ragged.from_lists(hidden or [[] for _ in lists]),
     )

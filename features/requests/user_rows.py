@@ -1,0 +1,82 @@
+"""What is known of users, in the index space of a catalogue: the part of requests that is read by
+user, from the online store, from the log or from a logged context."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from features.items.catalogue import Catalogue
+from features.merge import UserHistory
+from features.ragged import Histories, Ints, Ragged
+from features.requests.item_steps import ItemFeatures
+from features.requests.requests import Requests, unknown_users
+
+#: Items shown to a user, and how often.
+Impressed = Iterable[tuple[str, float]]
+
+
+class UserRows(NamedTuple):
+    """Of n users; fields as in `Requests`."""
+
+    user_features: npt.NDArray[np.float32]
+    impressed: Ragged
+    impressed_counts: npt.NDArray[np.float32]
+    histories: Histories
+    hidden: Ragged
+
+    @staticmethod
+    def of(
+        rows: Sequence[UserHistory],
+        catalogue: Catalogue,
+        user_features: npt.NDArray[np.float32] | None = None,
+        impressed: Sequence[Impressed] | None = None,
+    ) -> "UserRows":
+        """From item ids; those that the catalogue does not know are left out. By default nothing is
+        known but the histories."""
+        index, count = catalogue.index, len(rows)
+        shown = [
+            [(index[item], times) for item, times in row if item in index]
+            for row in impressed or [()] * count
+        ]
+        histories = [
+            [
+                (timestamp, index[item], event_type)
+                for timestamp, item, event_type in row.entries()
+                if item in index
+            ]
+            for row in rows
+        ]
+        return UserRows(
+            unknown_users(count) if user_features is None else user_features,
+            Ragged.from_lists([[item for item, _ in row] for row in shown]),
+            np.array([times for row in shown for _, times in row], dtype=np.float32),
+            Histories.from_rows(histories),
+            Ragged.from_lists([catalogue.places(row.hidden) for row in rows]),
+        )
+
+    def requests(
+        self,
+        user_ids: Sequence[str] | npt.NDArray[np.object_],
+        timestamps: Sequence[int] | Ints,
+        item_features: ItemFeatures,
+        *,
+        histories: Histories | None = None,
+        snapshot: npt.NDArray[np.int32] | None = None,
+        excluded: Ragged | None = None,
+    ) -> Requests:
+        """One request of each user, with other `histories` if given; all arguments as in
+        `Requests.of`."""
+        return Requests.of(
+            user_ids,
+            timestamps,
+            item_features,
+            histories=self.histories if histories is None else histories,
+            user_features=self.user_features,
+            impressed=self.impressed,
+            impressed_counts=self.impressed_counts,
+            snapshot=snapshot,
+            hidden=self.hidden,
+            excluded=excluded,
+        )
