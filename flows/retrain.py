@@ -27,7 +27,8 @@ from serving.fences import Fence
 
 @dataclass
 class Outcome:
-    """What a retrain did. `seconds` by step; `generation` of the champion channel afterwards."""
+    """What a retrain did. seconds: by step; stages: seconds by stage of the pipeline, several of
+    which may run at once."""
 
     release: str = ""
     decision: str = ""
@@ -35,6 +36,7 @@ class Outcome:
     judgement: gating.Judgement | None = None
     ingested: ingest.Ingested | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 @flow(name="retrain", validate_parameters=False)
@@ -74,9 +76,8 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
         outcome.ingested = ingest.ingest_feedback(engine, place, fence)
         arrivals.require_events(engine, place.log)
         clock.lap("ingest")
-        for wave in stages.waves(place):
-            stages.run_wave(place, wave, logs, warm)
-            clock.lap("+".join(wave))
+        outcome.stages = stages.run_stages(place, logs, warm)
+        clock.lap("stages")
     outcome.release = rollout.publish(place, now, fence)
     clock.lap("publish")
     place.save_experiment(experiment(outcome.release))

@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from base import warm
@@ -37,19 +40,6 @@ GRACE_SECONDS: Final = 5.0
 
 class StageFailed(RuntimeError):
     """A stage ended with an error, twice; the message is the last line that it printed."""
-
-
-def waves(workspace: Workspace, last: str = LAST_STAGE) -> list[list[str]]:
-    """The stages that `last` needs, itself last: those of one wave only need earlier waves."""
-    import networkx as nx  # type: ignore[import-untyped]
-
-    with workspace.repo() as repo:
-        graph = repo.index.graph  # an edge leads from a stage to what it needs
-        goal = next(stage for stage in graph if stage.addressing == last)
-        needed = graph.subgraph({goal, *nx.descendants(graph, goal)})
-        generations = nx.topological_generations(needed.reverse())
-        names = [[s.addressing for s in wave if not s.is_data_source] for wave in generations]
-    return [sorted(wave) for wave in names if wave]
 
 
 @contextlib.contextmanager
@@ -79,28 +69,46 @@ def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
             process.wait()
 
 
-def run_wave(workspace: Workspace, wave: list[str], logs: Path, warm_path: str = "") -> None:
-    """Bring the stages of a wave up to date, side by side; what they print goes to files in `logs`.
+def run_stages(
+    workspace: Workspace, logs: Path, warm_path: str = "", last: str = LAST_STAGE
+) -> dict[str, float]:
+    """Bring `last` and all that it needs up to date, each as soon as what it reads is there.
 
-    warm_path: socket of a warm process that runs them; empty: a process of its own for each. Raises
-    StageFailed after a second failure of any.
+    What they print goes to files in `logs`. warm_path: socket of a warm process that runs them;
+    empty: a process of its own for each. Returns the seconds of each stage, several of which may
+    have passed at once. Raises StageFailed after a second failure of any.
     """
     _ENDING.clear()
+    needed = reads(workspace.root, last)
+    futures: dict[str, PrefectFuture[float]] = {}
     with workspace.inside(), output_to(logs / "dvc.log"):
-        futures = {name: run_stage.submit(workspace, name, logs, warm_path) for name in wave}
         try:
+            for name in TopologicalSorter(needed).static_order():
+                before = [futures[each] for each in needed[name]]
+                futures[name] = run_stage.submit(workspace, name, logs, warm_path, wait_for=before)
             results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}
         except BaseException:
             # Ctrl-C or SIGTERM. Prefect waits for its tasks, they for their stages: minutes.
             end_stages()
             raise
-    for result in results.values():
-        if isinstance(result, Exception):
+    for result in results.values():  # in order: of what waited for a failed one, that one is told
+        if isinstance(result, BaseException):
             raise result
+    return results
+
+
+def reads(root: Path, last: str) -> dict[str, list[str]]:
+    """Of `last` and all stages that it needs: the stages whose outputs each reads."""
+    needed = stages_before(root, last)
+    makers = {out: name for name, stage in needed.items() for out in stage.get("outs", [])}
+    return {
+        name: sorted({makers[dep] for dep in stage["deps"] if dep in makers})
+        for name, stage in needed.items()
+    }
 
 
 def end_stages() -> None:
-    """End the stages that this process runs, and begin none for the rest of the wave."""
+    """End the stages that this process runs, and begin no other."""
     _ENDING.set()
     stages = [child for child in psutil.Process().children(recursive=True) if _is_stage(child)]
     for stage in stages:
@@ -129,15 +137,17 @@ def _not_ending(*_: object) -> bool:
     retry_condition_fn=_not_ending,
     cache_policy=NO_CACHE,
 )
-def run_stage(workspace: Workspace, name: str, logs: Path, warm_path: str = "") -> bool:
-    """`reproduce` as a task, what the stage printed in its log."""
+def run_stage(workspace: Workspace, name: str, logs: Path, warm_path: str = "") -> float:
+    """`reproduce` as a task, what the stage printed in its log; seconds."""
+    began = time.monotonic()
     if _ENDING.is_set():
         raise StageFailed(f"stage {name} was not begun: the flow ends")
     try:
-        return reproduce(workspace, name, logs, warm_path)
+        reproduce(workspace, name, logs, warm_path)
     finally:
         if printed := _printed(log_file(logs, name)):
             get_run_logger().info(printed)
+    return time.monotonic() - began
 
 
 def reproduce(workspace: Workspace, name: str, logs: Path, warm_path: str = "") -> bool:

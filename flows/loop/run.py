@@ -96,8 +96,13 @@ class Run:
         """Retrain and say what came of it."""
         with self.console.step("retrain", "retrain") as step:
             outcome = retrain(reason, overrides, now)
-            step.text = " ".join(f"{name} {s:.1f}" for name, s in outcome.seconds.items())
-        for name, seconds in outcome.seconds.items():
+            stages = " ".join(f"{name} {s:.1f}" for name, s in outcome.stages.items())
+            step.text = " ".join(
+                f"{name} {s:.1f}" + (f" ({stages})" if name == "stages" else "")
+                for name, s in outcome.seconds.items()
+            )
+        named = outcome.seconds | {f"stages.{name}": s for name, s in outcome.stages.items()}
+        for name, seconds in named.items():
             steps = self.console.steps
             steps[f"retrain.{name}"] = steps.get(f"retrain.{name}", 0.0) + seconds
         self.releases.append(

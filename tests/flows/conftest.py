@@ -1,10 +1,13 @@
 """Small repositories, workspaces and databases for flows to work in."""
 
+import gc
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from base.processes import api_url, free_port, prefect_server, wait_for_prefect
 from flows.workspace import Workspace, prepare
 from tests.serving.conftest import database_url, engine, sqlite
 
@@ -52,3 +55,19 @@ def workspace(small_checkout: Path) -> Workspace:
     """A workspace of that repository."""
     home = small_checkout.parent / "home"
     return prepare(home / "workspace", small_checkout, str(home / "remote"))
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], None]]:
+    """A server that takes the artifacts of verdicts, starting; call it to wait until it is up."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    port = free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_API_URL", api_url(port))
+        with (
+            prefect_server(tmp_path_factory.mktemp("prefect"), port) as running,
+            temporary_settings({PREFECT_API_URL: api_url(port)}),
+        ):
+            yield lambda: wait_for_prefect(running, port)
+    gc.collect()  # its clients, before the next file counts open sockets

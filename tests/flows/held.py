@@ -20,7 +20,7 @@ def main() -> None:
 
         @flow
         def held() -> None:
-            stages.run_wave(Workspace(root, checkout), ["split"], root.parent / "logs")
+            stages.run_stages(Workspace(root, checkout), root.parent / "logs", last="split")
 
         held()
 

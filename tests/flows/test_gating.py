@@ -1,6 +1,5 @@
 """From a release to its verdict: real releases, judged against the champion that is served."""
 
-import gc
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from base.params_file import edit
-from base.processes import api_url, free_port, prefect_server, wait_for_prefect
 from base.settings import Settings
 from flows import gating, lease
 from flows.gating import Judgement
@@ -57,22 +55,6 @@ class Installation:
 
 def check(judgement: Judgement, name: str) -> Check:
     return next(check for check in judgement.verdict.checks if check.name == name)
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], None]]:
-    """A server that takes the artifacts of verdicts, starting; call it to wait until it is up."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    port = free_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_API_URL", api_url(port))
-        with (
-            prefect_server(tmp_path_factory.mktemp("prefect"), port) as running,
-            temporary_settings({PREFECT_API_URL: api_url(port)}),
-        ):
-            yield lambda: wait_for_prefect(running, port)
-    gc.collect()  # its clients, before the next file counts open sockets
 
 
 @pytest.fixture(scope="module")

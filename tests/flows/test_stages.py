@@ -1,0 +1,63 @@
+"""A stage runs as soon as what it reads is there, and what failed is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prefect import flow
+
+from flows import stages
+from flows.stages import StageFailed
+from flows.workspace import Workspace
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+#: `slow` and `quick` read split; `after` reads quick alone, so that it need not wait for slow.
+DIAMOND = """
+stages:
+  split: {cmd: mkdir -p data && echo > data/split, outs: [data/split]}
+  slow:
+    cmd: while ! test -e data/after; do sleep 0.1; done; echo > data/slow
+    deps: [data/split]
+    outs: [data/slow]
+  quick: {cmd: echo > data/quick, deps: [data/split], outs: [data/quick]}
+  after: {cmd: "WORK", deps: [data/quick], outs: [data/after]}
+  package: {cmd: cat data/slow data/after > data/release, deps: [data/slow, data/after],
+            outs: [data/release]}
+  apart: {cmd: "false"}
+"""
+
+
+@pytest.fixture
+def run(
+    prefect: Callable[[], None], workspace: Workspace, tmp_path: Path
+) -> Callable[[str], dict[str, float]]:
+    """Runs the pipeline with this as the command of `after`."""
+
+    @flow
+    def whole() -> dict[str, float]:
+        return stages.run_stages(workspace, tmp_path / "logs")
+
+    def of(command: str) -> dict[str, float]:
+        (workspace.root / "dvc.yaml").write_text(DIAMOND.replace("WORK", command))
+        prefect()
+        return whole()
+
+    return of
+
+
+def test_a_stage_waits_for_what_it_reads_and_for_nothing_else(
+    run: Callable[[str], dict[str, float]], workspace: Workspace
+) -> None:
+    seconds = run("echo > data/after")
+    assert (workspace.root / "data/release").exists(), "slow ends only once after has run"
+    assert set(seconds) == {"split", "slow", "quick", "after", "package"}
+    assert all(value > 0 for value in seconds.values())
+
+
+def test_what_failed_is_told_and_not_what_waited_for_it(
+    run: Callable[[str], dict[str, float]], workspace: Workspace
+) -> None:
+    with pytest.raises(StageFailed, match="stage after failed"):
+        run("echo > data/after; false")
+    assert not (workspace.root / "data/release").exists()
