@@ -86,15 +86,14 @@ def run_stages(
             for name in TopologicalSorter(needed).static_order():
                 before = [futures[each] for each in needed[name]]
                 futures[name] = run_stage.submit(workspace, name, logs, warm_path, wait_for=before)
-            results = {name: f.result(raise_on_failure=False) for name, f in futures.items()}
+            for future in futures.values():
+                future.wait()
         except BaseException:
             # Ctrl-C or SIGTERM. Prefect waits for its tasks, they for their stages: minutes.
             end_stages()
             raise
-    for result in results.values():  # in order: of what waited for a failed one, that one is told
-        if isinstance(result, BaseException):
-            raise result
-    return results
+    # In their order: what failed is met before what waited for it.
+    return {name: future.result() for name, future in futures.items()}
 
 
 def reads(root: Path, last: str) -> dict[str, list[str]]:
@@ -102,7 +101,7 @@ def reads(root: Path, last: str) -> dict[str, list[str]]:
     needed = stages_before(root, last)
     makers = {out: name for name, stage in needed.items() for out in stage.get("outs", [])}
     return {
-        name: sorted({makers[dep] for dep in stage["deps"] if dep in makers})
+        name: sorted({makers[dep] for dep in stage.get("deps", []) if dep in makers})
         for name, stage in needed.items()
     }
 

@@ -79,7 +79,7 @@ def stages_before(root: Path, last: str) -> dict[str, dict[str, Any]]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += [makers[dep] for dep in stages[name]["deps"] if dep in makers]
+            waiting += [makers[dep] for dep in stages[name].get("deps", []) if dep in makers]
     return {name: stage for name, stage in stages.items() if name in found}
 
 

@@ -1,13 +1,17 @@
 """Peak memory of this process and all its descendants."""
 
+import contextlib
 import threading
 
 import psutil  # type: ignore[import-untyped]
 
 
 class PeakMemory:
-    """Samples twice a second in the background until `stop`. Shared pages count for each process,
-    so the figure is an upper bound."""
+    """Samples twice a second in the background until `stop`.
+
+    On Linux a page that several processes share counts once (proportional set size). Elsewhere it
+    counts for each of them, and the figure is an upper bound.
+    """
 
     def __init__(self) -> None:
         self.megabytes = 0.0
@@ -26,8 +30,12 @@ class PeakMemory:
         while not self._done.wait(0.5):
             total = 0
             for member in (process, *process.children(recursive=True)):
-                try:
-                    total += member.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
+                with contextlib.suppress(psutil.Error):
+                    total += _held(member)
             self.megabytes = max(self.megabytes, total / 1e6)
+
+
+def _held(process: psutil.Process) -> int:
+    """Bytes of memory that a process holds, its share of what it shares."""
+    memory = process.memory_full_info()
+    return int(getattr(memory, "pss", memory.rss))
