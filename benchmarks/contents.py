@@ -20,6 +20,7 @@ from scipy import sparse
 
 from features.items.catalogue import Catalogue
 from features.items.contents import Contents
+from features.items.identity import digest
 from features.items.past import Past
 from features.items.text import TEXT_SIZE
 from features.ragged import Histories, offsets_of
@@ -27,12 +28,11 @@ from features.requests.requests import Requests
 from features.schema import DAY, HOUR, ITEM_FEATURES, USER_FEATURES
 from training.recommender import Recommender
 from training.sources.content import Content
-from training.sources.fitted import Sources, SourceSettings, hash_items
+from training.sources.fitted import Sources, SourceSettings
 from training.sources.fresh import Fresh
 from training.sources.neighbours import NeighbourParams, Neighbours, build_neighbours
 from training.sources.popularity import Popularity
 from training.sources.transformer import TransformerSource
-from training.transformer import artefact
 from training.transformer.model import ModelConfig, Transformer
 from training.transformer.scorer import Scorer
 
@@ -81,7 +81,7 @@ def changed(catalogue: Catalogue, share: float) -> Catalogue:
 
 def recommender(catalogue: Catalogue) -> Recommender:
     random, size = np.random.default_rng(3), len(catalogue)
-    settings = SourceSettings(25, 30, 5.0, size, hash_items(catalogue, size))
+    settings = SourceSettings.of(catalogue, size, per_source=25, recent=30, half_life=5.0)
     users = np.sort(random.integers(0, size // 10, 10 * size)).astype(np.int32)
     chosen = random.integers(0, size, len(users)).astype(np.int32)
     ages = np.zeros(len(users))
@@ -89,8 +89,8 @@ def recommender(catalogue: Catalogue) -> Recommender:
     torch.manual_seed(1)
     config = ModelConfig(size, embedding_size=64, num_layers=2, num_heads=2, max_length=LENGTH)
     model = Transformer(config).eval().requires_grad_(False)
-    digest = artefact.prefix_hash(catalogue.item_ids)
-    first = TransformerSource(Scorer(model, torch.arange(size), size, digest))
+    known = digest(catalogue.item_ids)
+    first = TransformerSource(Scorer(model, torch.arange(size), size, known))
     parts = (first, near, Content(), Popularity(7), Fresh(7.0))
     return Recommender(catalogue, Sources(settings, parts), None)
 

@@ -25,7 +25,7 @@ from training.metrics.hits import hits
 from training.rank_features import FEATURES
 from training.recommender import Recommender
 from training.sources.all import SOURCES
-from training.sources.fitted import Sources, SourceSettings, hash_items
+from training.sources.fitted import Sources, SourceSettings
 from training.sources.log import Log
 from training.sources.source import Source
 from training.sources.stage import section
@@ -63,12 +63,12 @@ def gather(
             parts.append(source.load(sources / source.name))
         else:
             parts.append(source.fit(log, until, section(source)))
-    settings = SourceSettings(
+    settings = SourceSettings.of(
+        load_catalogue(split, "rank_items"),
+        trained,
         per_source=params.per_source,
         recent=params.recent,
         half_life=params.half_life,
-        trained_items=trained,
-        trained_hash=hash_items(load_catalogue(split, "rank_items"), trained),
     )
     return Sources(settings, tuple(parts))
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from features.items.catalogue import Catalogue
+from features.items.identity import begins_with, digest
 from features.requests.requests import Requests
 from training.eligible import eligible_items, masked
 from training.metrics.lists import Scores, top_lists
@@ -86,7 +87,7 @@ class Recommender:
         Raises ReleaseError unless the present catalogue is a prefix of it.
         """
         known = self.catalogue.item_ids
-        if not np.array_equal(known, catalogue.item_ids[: len(known)]):
+        if not begins_with(catalogue.item_ids, len(known), digest(known)):
             raise ReleaseError("the new catalogue must begin with the items of the present one")
         return replace(self, catalogue=catalogue)
 

@@ -12,7 +12,7 @@ from features.requests.requests import Queries, Requests
 from features.schema import DAY, EVENT_CODES, HOUR, ITEM_FEATURES, USER_FEATURES
 from training.sources.all import SOURCES
 from training.sources.content import Content
-from training.sources.fitted import Sources, SourceSettings, hash_items
+from training.sources.fitted import Sources, SourceSettings
 from training.sources.fresh import Fresh
 from training.sources.log import Log
 from training.sources.neighbours import NeighbourParams, Neighbours, build_neighbours
@@ -110,14 +110,7 @@ def events(seed: int = 4) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 
 def sources(of: Catalogue, per_source: int = 8) -> Sources:
     """Sources fitted on `events`."""
-    trained = ITEMS - 10
-    settings = SourceSettings(
-        per_source=per_source,
-        recent=20,
-        half_life=5.0,
-        trained_items=trained,
-        trained_hash=hash_items(of, trained),
-    )
+    settings = SourceSettings.of(of, ITEMS - 10, per_source=per_source, recent=20, half_life=5.0)
     return Sources(settings, (neighbours(), Content(), Popularity(7), Fresh(45.0)))
 
 

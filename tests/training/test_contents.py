@@ -12,6 +12,7 @@ import torch
 
 from features.items.catalogue import PASTS, Catalogue
 from features.items.contents import Contents
+from features.items.identity import digest
 from features.requests.requests import Requests
 from features.requests.training_set import load_catalogue
 from features.schema import ITEM
@@ -23,7 +24,6 @@ from training.judging import judge_scores
 from training.rank_features import FEATURES
 from training.recommender import Recommender
 from training.sources.transformer import TransformerSource
-from training.transformer import artefact
 from training.transformer.model import ModelConfig, Transformer
 from training.transformer.scorer import Scorer
 
@@ -79,8 +79,7 @@ def recommender(of: Catalogue) -> Recommender:
     torch.manual_seed(1)
     config = ModelConfig(50, embedding_size=16, num_layers=1, num_heads=2, max_length=10)
     model = Transformer(config).eval().requires_grad_(False)
-    digest = artefact.prefix_hash(of.item_ids[:50])
-    first = TransformerSource(Scorer(model, torch.arange(50), 50, digest))
+    first = TransformerSource(Scorer(model, torch.arange(50), 50, digest(of.item_ids[:50])))
     others = market.sources(of)
     return Recommender(of, replace(others, parts=(first, *others.parts)), None)
 

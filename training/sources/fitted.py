@@ -1,12 +1,12 @@
 """The sources of a release: `sources.json`, and beside it what each source saved."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from features.items.catalogue import Catalogue
+from features.items.identity import BETWEEN_IN_SOURCES, begins_with, digest
 from training.sources.all import SOURCES
 from training.sources.fresh import Fresh
 from training.sources.popularity import Popularity
@@ -38,6 +38,14 @@ class SourceSettings:
 
     trained_hash: str
     """Of the ids of those items, in order."""
+
+    @staticmethod
+    def of(
+        catalogue: Catalogue, trained: int, *, per_source: int, recent: int, half_life: float
+    ) -> "SourceSettings":
+        """Of sources trained on the first `trained` items of `catalogue`."""
+        known = digest(catalogue.item_ids[:trained], BETWEEN_IN_SOURCES)
+        return SourceSettings(per_source, recent, half_life, trained, known)
 
 
 @dataclass(frozen=True)
@@ -84,11 +92,11 @@ class Sources:
 
     def check(self, catalogue: Catalogue) -> None:
         """Raises ReleaseError unless the trained items are the first ones of `catalogue`."""
-        settings = self.settings
-        if hash_items(catalogue, settings.trained_items) != settings.trained_hash:
+        size, known = self.settings.trained_items, self.settings.trained_hash
+        if not begins_with(catalogue.item_ids, size, known, BETWEEN_IN_SOURCES):
             raise ReleaseError(
                 f"the catalogue ({len(catalogue)} items) does not begin with the "
-                f"{settings.trained_items} items this release was trained on"
+                f"{size} items this release was trained on"
             )
 
 
@@ -100,8 +108,3 @@ def _first_form(content: dict[str, Any]) -> dict[str, Source]:
         Popularity.name: Popularity(content.pop("popularity_days")),
         Fresh.name: Fresh(content.pop("fresh_days")),
     }
-
-
-def hash_items(catalogue: Catalogue, count: int) -> str:
-    """SHA-256 of the first `count` item ids, in order."""
-    return hashlib.sha256("\n".join(catalogue.item_ids[:count]).encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from base.errors import InputError
+from features.items.identity import digest
 from training.transformer.model import ModelConfig, Transformer
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 VOCABULARY = "vocabulary"
-
-
-def prefix_hash(item_ids: npt.NDArray[np.object_]) -> str:
-    """Names the order of a catalogue's items, to tell whether another one extends it."""
-    return sha256("\0".join(item_ids).encode()).hexdigest()
 
 
 def save(
@@ -35,7 +30,7 @@ def save(
     tensors = {name: tensor.contiguous() for name, tensor in sorted(weights.items())}
     save_file({**tensors, VOCABULARY: vocabulary}, folder / WEIGHTS)
     known = item_ids[: int(vocabulary.max()) + 1]
-    prefix = {"catalogue_size": len(known), "catalogue_hash": prefix_hash(known)}
+    prefix = {"catalogue_size": len(known), "catalogue_hash": digest(known)}
     (folder / CONFIG).write_text(json.dumps({**asdict(config), **prefix}, indent=2) + "\n")
 
 
@@ -45,7 +40,7 @@ def load(folder: Path) -> tuple[Transformer, Tensor, int, str]:
     Raises InputError for settings that this program does not know: a later one wrote them.
     """
     content = json.loads((folder / CONFIG).read_text())
-    size, digest = content.pop("catalogue_size"), content.pop("catalogue_hash")
+    size, known = content.pop("catalogue_size"), content.pop("catalogue_hash")
     tensors = load_file(folder / WEIGHTS)
     vocabulary = tensors.pop(VOCABULARY)
     content.setdefault("event_types", len(tensors["event_types.weight"]))  # not always written
@@ -55,4 +50,4 @@ def load(folder: Path) -> tuple[Transformer, Tensor, int, str]:
         raise InputError(f"{folder / CONFIG} is of another version of Rondo: {error}") from None
     model = Transformer(config)
     model.load_state_dict(tensors)
-    return model.eval().requires_grad_(False), vocabulary, size, digest
+    return model.eval().requires_grad_(False), vocabulary, size, known

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from features.items.catalogue import Catalogue
 from features.items.contents import Seen
+from features.items.identity import begins_with
 from features.ragged import Histories, spans
 from features.schema import EVENT_CODES, SECOND, EventType
 from training.transformer import artefact
@@ -98,8 +99,7 @@ class Scorer:
         return AttachedScorer(self.model, self._table(catalogue), len(catalogue.older))
 
     def _table(self, catalogue: Catalogue) -> Tensor:
-        prefix = catalogue.item_ids[: self.catalogue_size]
-        if artefact.prefix_hash(prefix) != self.catalogue_hash:
+        if not begins_with(catalogue.item_ids, self.catalogue_size, self.catalogue_hash):
             raise CatalogueMismatch(
                 f"the first {self.catalogue_size} items of the catalogue ({len(catalogue)} items) "
                 "are not those the transformer was fitted on, in that order"
