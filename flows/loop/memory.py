@@ -2,15 +2,21 @@
 
 import contextlib
 import threading
+from typing import Final
 
 import psutil  # type: ignore[import-untyped]
+
+
+#: Finding out what is shared walks through all memory: it is done at a new high of this much more.
+STEP: Final = 1.01
 
 
 class PeakMemory:
     """Samples twice a second in the background until `stop`.
 
-    On Linux a page that several processes share counts once (proportional set size). Elsewhere it
-    counts for each of them, and the figure is an upper bound.
+    On Linux a page that several processes share counts once (proportional set size), looked at
+    whenever they hold more than ever before. Elsewhere it counts for each of them, and the figure
+    is an upper bound.
     """
 
     def __init__(self) -> None:
@@ -26,16 +32,25 @@ class PeakMemory:
         return self.megabytes
 
     def _watch(self) -> None:
-        process = psutil.Process()
+        process, most = psutil.Process(), 0
         while not self._done.wait(0.5):
-            total = 0
-            for member in (process, *process.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    total += _held(member)
-            self.megabytes = max(self.megabytes, total / 1e6)
+            members = [process, *process.children(recursive=True)]
+            resident = sum(map(_resident, members))
+            if resident > most * STEP:
+                most = resident
+                self.megabytes = max(self.megabytes, sum(map(_held, members)) / 1e6)
+
+
+def _resident(process: psutil.Process) -> int:
+    """Bytes of memory that a process sees, shared or not; 0 for one that has ended."""
+    with contextlib.suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
 
 
 def _held(process: psutil.Process) -> int:
-    """Bytes of memory that a process holds, its share of what it shares."""
-    memory = process.memory_full_info()
-    return int(getattr(memory, "pss", memory.rss))
+    """Bytes of memory that a process holds, with its part of what it shares."""
+    with contextlib.suppress(psutil.Error):
+        memory = process.memory_full_info()
+        return int(getattr(memory, "pss", memory.rss))
+    return 0
