@@ -6,7 +6,6 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 
-
 #: Finding out what is shared walks through all memory: it is done at a new high of this much more.
 STEP: Final = 1.01
 
