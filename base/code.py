@@ -53,11 +53,11 @@ def files(modules: Iterable[str], root: Path = SOURCE, without: Collection[str] 
         name = path.relative_to(root).as_posix()
         if name in found or name in without:
             continue
-        tree = ast.parse(path.read_bytes())
-        found[name] = path.name != "__init__.py" or bool(_without_docstring(tree.body))
         above = module.rpartition(".")[0]
         package = module if path.name == "__init__.py" else above
-        waiting += [(imported, False) for imported in (above, *_imports(tree.body, package))]
+        holds_code, imported = _read(path.read_bytes(), package)
+        found[name] = holds_code or path.name != "__init__.py"
+        waiting += [(other, False) for other in (above, *imported)]
     return sorted(name for name, holds_code in found.items() if holds_code)
 
 
@@ -71,6 +71,13 @@ def digest(paths: Iterable[str], root: Path = SOURCE) -> str:
     for name in paths:
         whole.update(name.encode() + b"\0" + _program((root / name).read_bytes()))
     return whole.hexdigest()
+
+
+@cache
+def _read(source: bytes, package: str) -> tuple[bool, list[str]]:
+    """Does a file of `package` hold code, and what may it import."""
+    body = ast.parse(source).body
+    return bool(_without_docstring(body)), list(_imports(body, package))
 
 
 @cache

@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from base import code
+
 VARIABLE: Final = "RONDO_STAGE_WARM"
 #: What a stage that is asked to end may take until it is killed.
 GRACE_SECONDS: Final = 5.0
@@ -50,7 +52,7 @@ def ask(path: str, module: str, arguments: list[str]) -> int | None:
         "folder": str(Path.cwd()),
         "environment": dict(os.environ),
     }
-    status = b""
+    answer = b""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         begun = False
         with contextlib.suppress(OSError):
@@ -59,16 +61,16 @@ def ask(path: str, module: str, arguments: list[str]) -> int | None:
             connection.sendall(json.dumps(request).encode() + b"\n")
             answers = connection.makefile("rb")
             begun = answers.readline() == b"begun\n"
-            status = answers.readline()
+            answer = answers.readline()
     if not begun:
         return None
-    if not status:
+    if not answer:
         print(f"{module}: the warm process that ran it has ended", file=sys.stderr)
         return 1
-    code = int(status)
-    if code < 0:
-        print(f"{module}: ended by {signal.Signals(-code).name}", file=sys.stderr)
-    return code
+    ended = int(answer)
+    if ended < 0:
+        print(f"{module}: ended by {signal.Signals(-ended).name}", file=sys.stderr)
+    return ended
 
 
 @dataclass
@@ -106,7 +108,8 @@ class Server:
     """Imports, forks, and tells how each fork ended."""
 
     def __init__(self, path: str, modules: list[str], run: Callable[[str], None]) -> None:
-        self.waiting = modules
+        self.modules = modules
+        self.waiting = list(modules)
         self.run = run
         self.asked: list[Request] = []
         self.running: dict[int, Request] = {}
@@ -145,9 +148,11 @@ class Server:
         return 0.1 if self.doomed else 1.0
 
     def _import(self, module: str) -> None:
-        # What is wrong with a stage's imports is said by the stage, which then makes them itself.
+        # What is wrong with a stage is said by the stage itself, which then does the same.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
+            if not self.waiting:  # stages ask for the digest of the code that they run
+                code.digest(code.files(self.modules))
         gc.collect()
         gc.freeze()  # the collector of a fork would copy what it only looks at
         self.known = stamps() | self.known
@@ -205,7 +210,7 @@ class Server:
 
     def _become(self, request: Request) -> NoReturn:
         """The stage, in the child: as if this process had been started for it."""
-        code = 1
+        ended = 1
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -221,9 +226,9 @@ class Server:
             os.chdir(request.folder)
             sys.argv = [request.module, *request.arguments]
             sys.modules.pop(request.module)  # it runs anew, as the main module
-            code = status(self.run, request.module)
+            ended = status(self.run, request.module)
         finally:
-            leave(code)
+            leave(ended)
 
 
 def status(run: Callable[[str], None], module: str) -> int:
