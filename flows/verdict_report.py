@@ -5,7 +5,7 @@ from pathlib import Path
 from base import pages
 from flows.learning_curve import Curve
 from training.evidence import Evidence
-from training.gate import Verdict
+from training.gate import Verdict, plain
 
 MARKS = {True: "passed", False: "failed", None: "unknown"}
 
@@ -57,4 +57,4 @@ def page(release: str, verdict: Verdict, evidence: Evidence, curve: Curve) -> st
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else plain(value)

@@ -19,6 +19,18 @@ Decision = Literal["promote", "hold", "reject"]
 
 DATA_CHECKS: Final = ("events", "unjoined_share", "quarantine_share")
 OUTPUT_CHECKS: Final = ("coverage", "full_share", "common_share")
+#: What the number behind a check is, in words.
+MEANINGS: Final = {
+    "data.events": "positive events in the log",
+    "data.unjoined_share": "share of answered slates whose impressions are missing",
+    "data.quarantine_share": "share of new event rows that were refused",
+    "output.coverage": "share of the catalogue that is in any list",
+    "output.full_share": "share of lists with every place filled",
+    "output.common_share": "share of queries that get the most frequent list",
+    "output.distinct_items": "items that are in any list, against the champion's",
+    "output.new_share": "share of places that new items have, against what is chosen and was shown",
+    "output.new_share_limit": "share of places that new items have, against what users choose",
+}
 #: Chosen by what the user turned out to want, not by what was known at the request. A model that
 #: always shows new items wins on those who wanted one: such a slice is told, but has no floor.
 OUTCOME_SLICES: Final = ("new_items",)
@@ -339,8 +351,13 @@ def _bounded(
     if not math.isfinite(limit):
         return _missing(name, f"what {name} is compared with is missing")
     passed = value >= limit if at_least else value <= limit
-    reason = f"{name} {value:.4g}, must be {'≥' if at_least else '≤'} {limit:.4g}"
+    reason = f"{MEANINGS[name]}: {plain(value)}, must be {'≥' if at_least else '≤'} {plain(limit)}"
     return Check(name, passed, value, limit, reason, harmful=harmful and not passed)
+
+
+def plain(value: float) -> str:
+    """A number to read: four digits, no exponent for a large one."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _missing(name: str, reason: str) -> Check:

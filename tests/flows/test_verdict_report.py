@@ -8,11 +8,12 @@ from tests.training.test_gate import GOOD
 from training.gate import Check, Verdict
 
 VERDICT = Verdict(
-    "hold",
-    (
+    decision="hold",
+    checks=(
         Check("users", True, 400.0, 100.0, "400 judged users"),
         Check("past", None, None, None, "unknown: <nothing>"),
         Check("champion", False, 0.00001, math.nan, "clearly worse"),
+        Check("data.events", True, 10810.0, 1000.0, "enough"),
     ),
 )
 
@@ -20,7 +21,7 @@ VERDICT = Verdict(
 def test_the_page_shows_every_check_and_metric() -> None:
     text = page("ab" * 32, VERDICT, GOOD, Curve([2.0], [0.1]))
     assert "<h1>Verdict on release abababababab: hold</h1>" in text
-    for shown in ('"text passed">passed<td>400<td>100', "unknown: &lt;nothing&gt;", "<td>1e-05"):
+    for shown in ('"text passed">passed<td>400<td>100', "unknown: &lt;nothing&gt;", "<td>1e-05", "<td>10,810<td>1,000"):
         assert shown in text
     assert "None" not in text
     assert '<td class="text">popularity<td>0.1500' in text
