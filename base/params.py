@@ -1,13 +1,18 @@
-"""`params.yaml`: one section per stage, one frozen dataclass per section."""
+"""`params.yaml`: one section per stage, one frozen dataclass per section, checked by pydantic.
 
-import contextlib
+A section may say more of its fields than their types, such as `Annotated[Int, Field(ge=1)]`. All of
+that is checked when a section is read, not when its dataclass is made in code.
+"""
+
 import dataclasses
-import types
 import typing
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
+from pydantic import BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from base.errors import InputError
 
@@ -18,6 +23,25 @@ DEFAULT_PATH = Path("params.yaml")
 
 class ParamsError(InputError):
     """A key of `params.yaml` is unknown, missing or of the wrong type; the message names it."""
+
+
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("float_type", "not a number")
+    return value
+
+
+Int = Annotated[int, Strict()]
+"""A whole number; neither `true` nor a text, which pydantic alone would take."""
+
+Bool = Annotated[bool, Strict()]
+"""`true` or `false`; no other word for them, and no number."""
+
+Float = Annotated[float, BeforeValidator(_no_flag)]
+"""A number; also a text of one, because YAML reads 1e-3, without a point, as a word."""
+
+Key = Annotated[str, BeforeValidator(str)]
+"""The key of a mapping that is a text, also where YAML reads it as a number."""
 
 
 def read(path: Path = DEFAULT_PATH) -> dict[str, Any]:
@@ -49,46 +73,64 @@ def build(section_class: type[Section], name: str, values: Any) -> Section:
     """
     if not isinstance(values, dict):
         raise ParamsError(f"section '{name}' must be a mapping")
-    hints = typing.get_type_hints(section_class)
-    fields = {field.name: field for field in dataclasses.fields(section_class)}  # type: ignore[arg-type]
-    for key in values:
-        if key not in fields:
-            raise ParamsError(f"unknown key '{name}.{key}'; known: {', '.join(fields)}")
-    arguments = {}
-    for key, field in fields.items():
-        if key in values:
-            arguments[key] = _check(values[key], hints[key], f"{name}.{key}")
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ParamsError(f"missing key '{name}.{key}'")
     try:
-        return section_class(**arguments)
-    except ValueError as error:
-        raise ParamsError(str(error)) from None
+        reader = _reader(section_class)  # type: ignore[arg-type]  # a class is hashable
+        section: Section = reader.validate_python({name: values})[name]
+    except ValidationError as error:
+        raise ParamsError(_told(section_class, error)) from None
+    return section
 
 
-def _check(value: Any, hint: Any, key: str) -> Any:
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        if value not in parts:
-            raise ParamsError(f"'{key}' must be one of {list(parts)}, not {value!r}")
-        return value
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in parts:
-            return None
-        return _check(value, next(part for part in parts if part is not type(None)), key)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ParamsError(f"'{key}' must be a list, not {value!r}")
-        return tuple(_check(element, parts[0], key) for element in value)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ParamsError(f"'{key}' must be a mapping, not {value!r}")
-        return {k: _check(v, parts[1], f"{key}.{k}") for k, v in value.items()}
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, key, value)
-    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):  # 1e-3 without a point is a word in YAML
-            return float(value)
-    if hint is Any or (isinstance(value, hint) and not (hint is int and isinstance(value, bool))):
-        return value
-    raise ParamsError(f"'{key}' must be {getattr(hint, '__name__', hint)}, not {value!r}")
+@cache
+def _reader(section_class: Any) -> TypeAdapter[Any]:
+    """Of a mapping with the section: pydantic takes no settings for a dataclass alone."""
+    return TypeAdapter(dict[str, section_class], config=ConfigDict(extra="forbid"))
+
+
+_UNKNOWN = ("unexpected_keyword_argument", "invalid_key")
+_MEANT = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "finite_number": "finite",
+}
+
+
+def _told(section_class: type[Any], error: ValidationError) -> str:
+    """One line about one fault: an unknown key first, which may be why another is missing."""
+    fault = min(error.errors(include_url=False), key=lambda fault: fault["type"] not in _UNKNOWN)
+    place, kind = fault["loc"], fault["type"]
+    key = ".".join(map(str, place))
+    if kind in _UNKNOWN:
+        known = dataclasses.fields(_inside(section_class, place[1:-1]))
+        return f"unknown key '{key}'; known: {', '.join(field.name for field in known)}"
+    if kind == "missing":
+        return f"missing key '{key}'"
+    if kind == "value_error" and isinstance(fault["input"], dict):
+        return str(fault["ctx"]["error"])  # the section's own words
+    meant = fault["msg"].removeprefix("Input should be ")
+    if kind in _MEANT:
+        meant = _MEANT[kind].format(**fault.get("ctx", {}))
+    return f"'{key}' must be {meant}, not {fault['input']!r}"
+
+
+def _inside(hint: Any, place: tuple[int | str, ...]) -> Any:
+    """The dataclass at `place` below the dataclass `hint`: a field's own, or a mapping's values."""
+    for part in place:
+        if dataclasses.is_dataclass(hint):
+            hint = typing.get_type_hints(hint)[str(part)]
+        else:
+            hint = typing.get_args(hint)[1]
+        if type(None) in typing.get_args(hint):
+            hint = typing.get_args(hint)[0]
+    return hint

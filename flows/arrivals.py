@@ -24,9 +24,6 @@ from serving.log import FeedbackLog
 
 _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
-#: How long after a slate its outcomes may come to count as joined to it.
-LOOK_BACK_DAYS: Final = 7
-
 
 def require_events(engine: sa.Engine, log: Path) -> None:
     """Raises IngestError where there is nothing to learn from: no event in the log, none waiting
@@ -43,13 +40,16 @@ def require_events(engine: sa.Engine, log: Path) -> None:
     )
 
 
-def shares(engine: sa.Engine, log: Path) -> dict[str, float]:
-    """`quarantine_share` and `unjoined_share` of the events after `first_row`."""
+def shares(engine: sa.Engine, log: Path, join_days: int) -> dict[str, float]:
+    """`quarantine_share` and `unjoined_share` of the events after `first_row`.
+
+    join_days: how long after a slate its outcomes may come to count as joined to it.
+    """
     first = first_row(engine)
     new = _parts(log / "events", first)
     return {
         "quarantine_share": _quarantined(new, log / "quarantine" / "events", first),
-        "unjoined_share": _unjoined(log / "events", new),
+        "unjoined_share": _unjoined(log / "events", new, join_days),
     }
 
 
@@ -104,7 +104,7 @@ def _faults(quarantine: Path, first: int) -> int:
     return faults
 
 
-def _unjoined(events: Path, new: list[Path]) -> float:
+def _unjoined(events: Path, new: list[Path], join_days: int) -> float:
     """Share of the slates that new events answer whose impressions are not in the log."""
     if not new:
         return 0.0
@@ -123,7 +123,7 @@ def _unjoined(events: Path, new: list[Path]) -> float:
     if not total:
         return 0.0
     _join(connection, new)
-    _join(connection, _older(connection, events, set(new)))
+    _join(connection, _older(connection, events, set(new), join_days))
     (left,) = _row(connection, "SELECT count(*) FROM answered")
     return float(left / total)
 
@@ -140,12 +140,14 @@ def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> None:
         )
 
 
-def _older(connection: duckdb.DuckDBPyConnection, events: Path, new: set[Path]) -> list[Path]:
+def _older(
+    connection: duckdb.DuckDBPyConnection, events: Path, new: set[Path], join_days: int
+) -> list[Path]:
     """Parts of the days on which the slates of what is left in `answered` can have been shown."""
     days = connection.execute(
         f"""
         SELECT DISTINCT strftime(make_timestamp(day * {DAY}), 'dt=%Y-%m-%d') FROM (
-            SELECT unnest(range(first_day - {LOOK_BACK_DAYS}, last_day + 2)) AS day FROM answered)
+            SELECT unnest(range(first_day - {join_days}, last_day + 2)) AS day FROM answered)
         """
     ).fetchall()
     found = (path for (day,) in days for path in (events / day).glob("part-*.parquet"))

@@ -30,15 +30,13 @@ from serving.channels import Channel
 from serving.fences import Fence
 from training.comparing import compare, compare_past, outside, share_of
 from training.evidence import Evidence
-from training.gate import Check, Decision, GateParams, Verdict, gate
+from training.gate import Check, Decision, Verdict, gate
 from training.judging import EvaluateParams, Judged, judge_scores
 from training.recommender import Recommender
 from training.slices import slices
+from training.thresholds import GateParams
 
 logger = logging.getLogger("rondo.gating")
-
-#: Promoted releases that a new one must not be inferior to, so that small steps cannot add up.
-PAST_RELEASES = 10
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,15 @@ def judge(
     champion = channels.read(engine, CHANNEL)
     promoted = champion is not None and champion.release == release
     evidence = Evidence.read(workspace.root / "data" / "evaluation" / "evidence.json")
-    evidence = evidence.with_data(**arrivals.shares(engine, workspace.log))
+    thresholds = load(GateParams, "gate", workspace.root / "params.yaml")
+    params = load(EvaluateParams, "evaluate", workspace.root / "params.yaml")
     try:
         # Killed after it was promoted, or retrained on unchanged data: it was judged already.
         if promoted and (known := judged_before(engine, release)) is not None:
             return Judgement(release, *known, champion)
-        parameters = workspace.root / "params.yaml"
-        thresholds = load(GateParams, "gate", parameters)
-        params = load(EvaluateParams, "evaluate", parameters)
-        evidence, checks = gather(workspace, engine, rollout, release, evidence, params)
+        shares = arrivals.shares(engine, workspace.log, thresholds.join_days)
+        evidence = evidence.with_data(**shares)
+        evidence, checks = gather(workspace, engine, rollout, release, evidence, params, thresholds)
         checks.append(serving_parity(workspace, rollout, release, thresholds))
         verdict = with_checks(gate(evidence, thresholds), checks)
     except RecordError as error:
@@ -121,6 +119,7 @@ def gather(
     release: str,
     evidence: Evidence,
     params: EvaluateParams,
+    thresholds: GateParams,
 ) -> tuple[Evidence, list[Check]]:
     """What `evaluate` wrote (`evidence`), plus the champion and past releases on the same window,
     plus the checks of the packaged release.
@@ -138,9 +137,9 @@ def gather(
         params.k,
     )
     judged = window.judge(challenger)
-    checks = release_checks(rollout, release, evidence, judged)
+    checks = release_checks(rollout, release, evidence, judged, thresholds)
     left_out = {release, *channels.withdrawn(engine, CHANNEL)}
-    past = promoted_before(engine, left_out)
+    past = promoted_before(engine, left_out, thresholds.past_releases)
     if not past:
         return evidence.without_champion(), checks
     own = {name: _evidence(engine, name) for name in past}
@@ -155,7 +154,7 @@ def gather(
     if champion is not None and champion.release != release:
         earlier = [
             known
-            for record in verdicts.latest(engine, PAST_RELEASES)
+            for record in verdicts.latest(engine, thresholds.past_releases)
             if record.release not in left_out
             and (record.evidence or {}).get("fingerprint") == evidence.fingerprint
             and (known := _read(record)) is not None
@@ -174,11 +173,11 @@ def gather(
     return compare_past(evidence, judged, scored, fair, params.seed, params.confidence), checks
 
 
-def promoted_before(engine: sa.Engine, left_out: set[str]) -> list[str]:
-    """Releases that were champion, newest first, at most PAST_RELEASES, without `left_out`."""
+def promoted_before(engine: sa.Engine, left_out: set[str], most: int) -> list[str]:
+    """Releases that were champion, newest first, at most `most`, without `left_out`."""
     moves = channels.history(engine, CHANNEL)
     distinct = dict.fromkeys(move.release for move in moves if move.release not in left_out)
-    return list(distinct)[:PAST_RELEASES]
+    return list(distinct)[:most]
 
 
 def with_checks(verdict: Verdict, checks: list[Check]) -> Verdict:

@@ -71,9 +71,9 @@ def monitor() -> Signs:
     """Look once."""
     environment.prepare(Settings())
     engine = installation().engine
-    signs = look(engine)
-    get_run_logger().info("%s", signs)
     params = load(RetrainParams, "retrain", CHECKOUT / "params.yaml")
+    signs = look(engine, params)
+    get_run_logger().info("%s", signs)
     champion = channels.read(engine, CHANNEL)
     if retraining(engine) or on_their_way():
         return signs  # it takes in what has come by then
@@ -95,7 +95,7 @@ def monitor() -> Signs:
     return signs
 
 
-def look(engine: sa.Engine) -> Signs:
+def look(engine: sa.Engine, params: RetrainParams) -> Signs:
     """Read the last days of the outbox, whatever its length, and what was ingested of it."""
     last = FeedbackLog(engine).last_offset()
     table = tables.events
@@ -131,12 +131,12 @@ def look(engine: sa.Engine) -> Signs:
     both, recent = np.array([*counts.values()], dtype=np.float64).reshape(-1, 2).T
     return Signs(
         new_events=last - offsets.read(engine, RETRAINED),
-        drift=stability_index(both - recent, recent),
-        decay=fall(slots),
+        drift=stability_index(both - recent, recent, params.min_events),
+        decay=fall(slots, params.min_impressions),
     )
 
 
-def stability_index(before: Counts, now: Counts, bins: int = 10, least: int = 200) -> float | None:
+def stability_index(before: Counts, now: Counts, least: int, bins: int = 10) -> float | None:
     """Population stability index of items binned by their old popularity: Σ (q − p) ln(q / p).
 
     before, now: events of each item, float64 [items]. None under `least` events on either side.
@@ -152,7 +152,7 @@ def stability_index(before: Counts, now: Counts, bins: int = 10, least: int = 20
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def fall(slots: dict[tuple[str, bool], int], least: int = 1000) -> float | None:
+def fall(slots: dict[tuple[str, bool], int], least: int) -> float | None:
     """1 − CTR of the last day / CTR before; slots: (event type, is new) to count. None under
     `least` impressions on either side, or without a click before."""
     shown = {new: slots.get(("impression", new), 0) for new in (False, True)}

@@ -40,17 +40,12 @@ from serving.context import Context
 from serving.fallback import NO_ONLINE_STORE
 from serving.log import FeedbackLog
 from serving.release import Release
-from training.gate import Check, GateParams
+from training.gate import Check
+from training.thresholds import GateParams
 
 Bools = npt.NDArray[np.bool_]
 NAME: Final = "serving.parity"
 PARTS: Final = ("user_features", "impressed", "history", "hidden", "scores")
-#: Of a score.
-TOLERANCE: Final = 1e-3
-#: Share of a request's candidates that may score otherwise: where two paths sum in another order,
-#: a value that differs in its last bit may take another branch of a tree (6 % of requests, one of
-#: about 100 candidates each).
-STRAYS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -90,6 +85,7 @@ def serving_parity(
             rows,
             lambda identity: Release.open(rollout.fetch(identity)),
             Release.open(rollout.fetch(release)),
+            thresholds,
         )
     except Exception as error:  # whatever it was, parity is not shown
         return Check(NAME, None, None, None, f"requests could not be computed again: {error}")
@@ -126,6 +122,7 @@ def measure(
     rows: Sequence[Mapping[str, Any]],
     open_release: Callable[[str], Release],
     challenger: Release,
+    thresholds: GateParams,
 ) -> Skew:
     """Of requests that releases served (rows of `requests`), against `data/split` and
     `data/features`.
@@ -146,7 +143,9 @@ def measure(
             by_release.setdefault(row["release"], []).append((row["request_id"], logged))
     every = [logged for requests in by_release.values() for _, logged in requests]
     with features_since(oldest(every), split, features) as reaching:
-        log = _Log(split, reaching, load_catalogue(split), _first_known(split), challenger)
+        log = _Log(
+            split, reaching, load_catalogue(split), _first_known(split), challenger, thresholds
+        )
         return _skew(log, by_release, open_release, without_store)
 
 
@@ -200,6 +199,7 @@ class _Log:
     catalogue: Catalogue
     first_known: npt.NDArray[np.int64]
     challenger: Release
+    thresholds: GateParams
 
 
 _Part = tuple[str, Bools, Bools, Callable[[int], str]]
@@ -270,18 +270,18 @@ def _scores(
             ids = log.catalogue.item_ids[items[usable]].tolist()
             again = dict(zip(ids, scores[usable].tolist(), strict=True))
             logged = dict(zip(contexts[row].candidates, contexts[row].scores, strict=True))
-            notes[row] = _gap(logged, again)
+            notes[row] = _gap(logged, again, log.thresholds)
             differs[row] = bool(notes[row])
     return "scores", fair, differs, lambda i: notes[i]
 
 
-def _gap(logged: Mapping[str, float], again: Mapping[str, float]) -> str:
-    """What differs between the candidates as logged and as computed again; empty for no more than
-    STRAYS of them."""
+def _gap(logged: Mapping[str, float], again: Mapping[str, float], thresholds: GateParams) -> str:
+    """What differs between the candidates as logged and as computed again; empty where no
+    more of them than allowed do."""
     every = sorted({*logged, *again})
     gaps = {item: abs(logged.get(item, np.inf) - again.get(item, -np.inf)) for item in every}
-    wrong = [item for item in every if not gaps[item] <= TOLERANCE]
-    if len(wrong) <= STRAYS * len(every):
+    wrong = [item for item in every if not gaps[item] <= thresholds.score_tolerance]
+    if len(wrong) <= thresholds.max_stray_share * len(every):
         return ""
     worst = max(wrong, key=lambda item: gaps[item])
     served, training = (

@@ -15,22 +15,22 @@ from serving.release_checks import release_checks as measure
 from training.evidence import Evidence
 from training.gate import Check
 from training.judging import Judged
+from training.thresholds import GateParams
 
-MAX_MEGABYTES = 500.0
-MAX_MILLISECONDS = 100.0
+#: A difference that only the order of a sum can make.
 EXACT = 1e-9
 
 
 def release_checks(
-    rollout: Rollout, release: str, evidence: Evidence, judged: Judged
+    rollout: Rollout, release: str, evidence: Evidence, judged: Judged, thresholds: GateParams
 ) -> list[Check]:
     """Checks of the published copy of `release`; `judged`: that copy on the judge window."""
     numbers = measure(rollout.fetch(release))
     return [
         reproduces(evidence, judged),
         reproduces_golden(numbers),
-        latency(numbers),
-        size(numbers),
+        latency(numbers, thresholds.max_milliseconds),
+        size(numbers, thresholds.max_megabytes),
         not_withdrawn(release, channels.withdrawn(rollout.engine, CHANNEL)),
     ]
 
@@ -76,29 +76,29 @@ def reproduces_golden(numbers: dict[str, float]) -> Check:
     )
 
 
-def latency(numbers: dict[str, float]) -> Check:
+def latency(numbers: dict[str, float], limit: float) -> Check:
     """Does one request at a time rank fast enough?"""
     value = numbers.get("rank_p50_ms", math.nan)
     if not math.isfinite(value):
-        return Check("release.latency", None, None, MAX_MILLISECONDS, "latency was not measured")
+        return Check("release.latency", None, None, limit, "latency was not measured")
     return Check(
         "release.latency",
-        value <= MAX_MILLISECONDS,
+        value <= limit,
         value,
-        MAX_MILLISECONDS,
-        f"half of the requests rank within {value:.1f} ms, limit {MAX_MILLISECONDS:.0f} ms",
+        limit,
+        f"half of the requests rank within {value:.1f} ms, limit {limit:.0f} ms",
     )
 
 
-def size(numbers: dict[str, float]) -> Check:
+def size(numbers: dict[str, float], limit: float) -> Check:
     """Is it small enough to be fetched by every worker?"""
     value = numbers.get("megabytes", math.nan)
     if not math.isfinite(value):
-        return Check("release.size", None, None, MAX_MEGABYTES, "size was not measured")
+        return Check("release.size", None, None, limit, "size was not measured")
     return Check(
         "release.size",
-        value <= MAX_MEGABYTES,
+        value <= limit,
         value,
-        MAX_MEGABYTES,
-        f"the release holds {value:.1f} MB, at most {MAX_MEGABYTES:.0f} MB allowed",
+        limit,
+        f"the release holds {value:.1f} MB, at most {limit:.0f} MB allowed",
     )

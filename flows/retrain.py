@@ -95,7 +95,7 @@ def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: 
         rollout.materialise(place, now)
     clock.lap("materialise")
     fences.confirm(engine, fence)
-    rollout.retain(place, params.keep)
+    rollout.retain(place, params)
     marks = {RETRAINED: offsets.read(engine, EVENTS), **arrivals.learned(engine)}
     offsets.advance(engine, marks, fence)
     clock.lap("retain")

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from base.settings import Settings
 from flows import lineage
 from flows.environment import CHECKOUT
+from flows.params import RetrainParams
 from flows.workspace import Workspace, locked, prepare
 from serving import channels, verdicts
 from serving.channels import Channel
@@ -31,8 +32,6 @@ logger = logging.getLogger("rondo.rollout")
 
 CHANNEL = "champion"
 MODEL = "rondo"
-#: How long curves of fits are kept, and checkpoints of fits that were killed and never resumed.
-TRACES_DAYS = 30.0
 
 
 @cache
@@ -136,8 +135,8 @@ class Rollout:
         folder = None if champion is None else self.fetch(champion.release)
         return live_histories.restore(self.engine, self.online, folder, say)
 
-    def retain(self, workspace: Workspace, keep: int) -> list[str]:
-        """Delete all but the newest `keep` releases and every past champion; returns the deleted.
+    def retain(self, workspace: Workspace, params: RetrainParams) -> list[str]:
+        """Delete all but the newest releases and every past champion; returns the deleted.
 
         Their experiments go, too, with the data that no other has; their records and verdicts stay.
         Releases that this installation did not register, in a folder that it shares with others,
@@ -145,7 +144,7 @@ class Rollout:
         """
         from serving import release
 
-        champions = channels.past(self.engine, CHANNEL)
+        keep, champions = params.keep, channels.past(self.engine, CHANNEL)
         own = verdicts.identities(self.engine)
         stored = release.begun(self.settings.releases)
         doomed = sorted(set(stored) & set(own[keep:]) - champions)
@@ -157,7 +156,7 @@ class Rollout:
         names = {experiment(identity) for identity in set(own[keep:]) - champions}
         workspace.forget(names, remote_too=self.settings.remote_url is None)
         for folder in ("checkpoints", "tensorboard/fit"):
-            remove_older(self.settings.root / folder, TRACES_DAYS)
+            remove_older(self.settings.root / folder, params.trace_days)
         return doomed
 
 

@@ -14,13 +14,14 @@ rank^(-1/tau). Scores of a ranker mean nothing beyond their order, so nothing el
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 from scipy import sparse
 
-from base.params import build
+from base.params import Float, build
 from features.items.multi_hot import dots
 
 Floats = npt.NDArray[np.float64]
@@ -37,21 +38,13 @@ _FAINT: Final = 1e-100
 class PolicyParams:
     """Section `policy` of `params.yaml`."""
 
-    temperature: float = 0.5
+    temperature: Annotated[Float, Field(gt=0)] = 0.5
     """tau: a candidate's weight is its rank to the power of -1/tau; above 0."""
-    epsilon: float = 0.05
+    epsilon: Annotated[Float, Field(ge=0, le=1)] = 0.05
     """Share of uniform exploration over the eligible catalogue, in [0, 1]."""
-    diversity: float = 0.0
+    diversity: Annotated[Float, Field(ge=0)] = 0.0
     """Penalty (in logits) on a candidate per earlier slot with the very same categories; partial
     overlap counts by cosine."""
-
-    def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"policy.temperature must be above 0, not {self.temperature}")
-        if not 0 <= self.epsilon <= 1:
-            raise ValueError(f"policy.epsilon must lie in [0, 1], not {self.epsilon}")
-        if not self.diversity >= 0:
-            raise ValueError(f"policy.diversity must not be negative, not {self.diversity}")
 
     @staticmethod
     def written(values: Mapping[str, Any]) -> "PolicyParams":

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from base.params import ParamsError, load, read
+from base.params import ParamsError, build, load, read
 from features.ingest.mapping import IngestParams
 from features.splits.placements import PlacementsParams
 from features.splits.windowing import SplitParams
@@ -15,9 +15,9 @@ from flows.params import RetrainParams
 from serving.policy import PolicyParams
 from simulation.params import WorldParams
 from training.candidates import CandidateParams
-from training.gate import GateParams
 from training.judging import EvaluateParams
 from training.sources.all import SOURCES
+from training.thresholds import GateParams
 from training.transformer.config import TransformerParams
 from training.trees import TreeParams
 from training.tuning.space import TuneParams
@@ -61,6 +61,32 @@ def test_every_params_section_builds_its_dataclass(checkout: Path) -> None:
         section = load(section_class, name, path)
         with pytest.raises(FrozenInstanceError):
             setattr(section, fields(section_class)[0].name, None)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_what_a_section_leaves_out_is_what_the_shipped_file_says(checkout: Path, name: str) -> None:
+    """So a file of an older version, without the newer keys, still means the same."""
+    shipped, defaults = load(SECTIONS[name], name, checkout / "params.yaml"), SECTIONS[name]()
+    spaces = {"fit", "trees"} if name == "tune" else set()  # what is searched, the file alone says
+    for field in fields(SECTIONS[name]):
+        if field.name not in spaces:
+            assert getattr(defaults, field.name) == getattr(shipped, field.name), field.name
+
+
+@pytest.mark.parametrize("name", sorted(SECTIONS.keys() - {"world"}))
+def test_the_shipped_file_shows_every_key(checkout: Path, name: str) -> None:
+    """Of the world it shows what people change; its laws stand in simulation/params.py."""
+    assert read(checkout / "params.yaml")[name].keys() == {f.name for f in fields(SECTIONS[name])}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_flag_is_no_number_and_a_number_no_flag(name: str) -> None:
+    for field in fields(SECTIONS[name]):
+        default = getattr(SECTIONS[name](), field.name)
+        if isinstance(default, bool | int | float):
+            wrong = 1 if isinstance(default, bool) else True
+            with pytest.raises(ParamsError, match=f"'{name}.{field.name}' must be"):
+                build(SECTIONS[name], name, {field.name: wrong})
 
 
 @pytest.mark.parametrize("name", SECTIONS)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.outputs import replace_folder
-from base.params import load
+from base.params import Float, Int, load
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
 from training.metrics.hits import hits
@@ -36,13 +36,13 @@ from training.sources.transformer import TransformerSource
 class CandidateParams:
     """Section `candidates`."""
 
-    per_source: int = 25
+    per_source: Int = 25
     """Candidates taken from each source."""
 
-    recent: int = 30
+    recent: Int = 30
     """Entries of the history that neighbours and content look at."""
 
-    half_life: float = 5.0
+    half_life: Float = 5.0
     """Entries after which the weight of a history entry halves."""
 
 

@@ -27,6 +27,7 @@ WINDOWS: Final = (
     "judge_days",
     "min_targets",
     "min_users",
+    "max_window_share",
     "max_queries_per_user",
     "max_queries",
 )

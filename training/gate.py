@@ -14,6 +14,7 @@ import numpy as np
 from base.record import Record
 from training.bootstrap import Interval
 from training.evidence import Champion, Evidence, Slice
+from training.thresholds import GateParams
 
 Decision = Literal["promote", "hold", "reject"]
 
@@ -34,63 +35,6 @@ MEANINGS: Final = {
 #: Chosen by what the user turned out to want, not by what was known at the request. A model that
 #: always shows new items wins on those who wanted one: such a slice is told, but has no floor.
 OUTCOME_SLICES: Final = ("new_items",)
-
-
-@dataclass(frozen=True)
-class GateParams:
-    """Thresholds of the gate. Shares are of the other system's metric unless said otherwise."""
-
-    delta: float = 0.02
-    """A refresh may be this much worse than the champion at the paired lower bound."""
-
-    min_users: int = 100
-    """Fewer judged users than this: hold; the same of those on whom the champion is compared."""
-
-    slice_floor: float = 0.1
-    """A slice that loses more than this share of the reference's metric on it, and loses it beyond
-    chance, fails."""
-
-    min_slice_users: int = 50
-    """Slices with fewer users are too small to judge."""
-
-    min_coverage: float = 0.02
-    """Share of the catalogue that the served lists must reach."""
-
-    coverage_ratio: float = 0.5
-    """The same, against what the champion's lists reach."""
-
-    new_items_ratio: float = 0.1
-    """New items' share of the lists, against what champion and past releases show and what users
-    choose: at least this much of the smaller."""
-
-    max_new_items_ratio: float = 1.5
-    """New items' share of the lists, against what users choose: at most this many times as much."""
-
-    free_new_share: float = 0.1
-    """New items may always have this share of the places, however few of them users choose."""
-
-    min_full_share: float = 0.95
-    """Share of lists that must have all k places filled."""
-
-    max_common_share: float = 0.5
-    """Share of queries that may get one and the same list."""
-
-    min_events: int = 1000
-    """Fewer positive events than this in the log: hold."""
-
-    max_unjoined_share: float = 0.2
-    """Share of the answered slates whose impressions are missing, of what came since the last
-    retrain."""
-
-    max_quarantine_share: float = 0.5
-    """Share of the event rows that came since the last retrain and were refused; duplicates are
-    no fault."""
-
-    parity_requests: int = 300
-    """Newest logged requests that are computed once more as training would."""
-
-    max_skew_share: float = 0.1
-    """Share of them that may differ from what was served, in each part."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from base.params import Float, Int
 from features.items.catalogue import Catalogue
 from features.requests.requests import Queries, Requests
 from training.bootstrap import Interval, interval, paired_interval
@@ -38,13 +39,13 @@ ACCURACY = {
 class EvaluateParams:
     """Section `evaluate`: how systems are judged, by the stage and again by the gate."""
 
-    k: int = 10
+    k: Int = 10
     """Length of the judged lists."""
 
-    seed: int = 1
+    seed: Int = 1
     """Of the bootstrap."""
 
-    confidence: float = 0.9
+    confidence: Float = 0.9
     """Two-sided level of the intervals on differences: the gate looks at one bound at a time."""
 
 

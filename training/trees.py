@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.outputs import replace_folder
-from base.params import load
+from base.params import Float, Int, load
 from training.prior import Prior
 from training.prior_fit import fit_prior
 from training.rank_features import FEATURES, RISING
@@ -35,40 +35,40 @@ from training.ranker import Ranker
 class TreeParams:
     """Section `trees`."""
 
-    seed: int = 1
+    seed: Int = 1
     """Of feature and row sampling."""
 
-    num_leaves: int = 7
+    num_leaves: Int = 7
     """Leaves of a tree: few, the rank window is short."""
 
-    min_data_in_leaf: int = 300
+    min_data_in_leaf: Int = 300
     """Candidates in a leaf at least."""
 
-    learning_rate: float = 0.03
+    learning_rate: Float = 0.03
     """Shrinkage of each tree."""
 
-    max_trees: int = 150
+    max_trees: Int = 150
     """Trees at most; the tail of the window stops earlier."""
 
-    patience: int = 20
+    patience: Int = 20
     """Trees without a better tail before stopping."""
 
-    reg: float = 30.0
+    reg: Float = 30.0
     """L2 penalty on leaf values."""
 
-    feature_fraction: float = 0.5
+    feature_fraction: Float = 0.5
     """Share of the features that each tree may use."""
 
-    prior_reg: float = 30.0
+    prior_reg: Float = 30.0
     """Pull of the linear prior towards the transformer alone, in groups' worth of evidence."""
 
-    tail: float = 0.2
+    tail: Float = 0.2
     """Share of the organic groups, the newest, that decides when to stop."""
 
-    slate_weight: float = 0.1
+    slate_weight: Float = 0.1
     """Weight of a slate's candidates beside an organic group's; 0 leaves slates out."""
 
-    threads: int = 1
+    threads: Int = 1
     """Fixed, so that sums have one order; the data is small, and two threads that share a busy
     machine wait for each other."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from base.params import Bool, Key
 from features.ingest.errors import IngestError
 from features.ingest.times import check_unit
 
@@ -20,7 +21,7 @@ class TableMapping:
     constants: dict[str, Any] = field(default_factory=dict)
     """Our column to one value for every row, e.g. `event_type: purchase`."""
 
-    event_types: dict[str, str] = field(default_factory=dict)
+    event_types: dict[Key, str] = field(default_factory=dict)
     """The source's event type to ours, e.g. `addtocart: cart`."""
 
     timestamp: str = "auto"
@@ -40,10 +41,10 @@ class TableMapping:
     separator: str = ","
     """Between fields of a CSV file; may be longer than one character."""
 
-    header: bool = True
+    header: Bool = True
     """Does the first line name the columns?"""
 
-    quoting: bool = True
+    quoting: Bool = True
     """May fields of a CSV file be quoted?"""
 
     encoding: str = "utf-8"
@@ -60,7 +61,7 @@ class TableMapping:
     """What separates the entries of `item_id`, where it holds the list that was shown: each is an
     impression with its position."""
 
-    outcomes: dict[str, str] = field(default_factory=dict)
+    outcomes: dict[Key, str] = field(default_factory=dict)
     """What follows the last hyphen of such an entry, and the event it tells: `impression` or more,
     e.g. `{"0": impression, "1": click}`."""
 

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from base.params import Bool
+
 
 @dataclass(frozen=True)
 class Placement:
     """One place where slates are shown."""
 
-    repeats: bool = False
+    repeats: Bool = False
     """May an item of the user's history be shown again? What lies further back than
     `split.history_length` events may in any case."""
 

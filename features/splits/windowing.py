@@ -1,18 +1,15 @@
 """Where the fit, rank and judge windows begin and end."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from base.errors import InputError
+from base.params import Float, Int
 from base.record import Record
 from features.schema import DAY, MINUTE
 from features.splits.windows import Windows
-
-#: A window may take this share of the log to find enough users; fit needs the rest.
-MAX_SHARE: Final = 0.1
 
 
 class SplitError(InputError):
@@ -23,33 +20,37 @@ class SplitError(InputError):
 class SplitParams:
     """Section `split` of params.yaml."""
 
-    rank_days: float = 1.0
+    rank_days: Float = 1.0
     """Shortest rank window, days: what the trees learn from."""
 
-    judge_days: float = 1.0
+    judge_days: Float = 1.0
     """Shortest judge window, days: what the release is judged on, never trained on."""
 
-    min_targets: int = 400
+    min_targets: Int = 400
     """Both windows reach further back until they hold this many organic positive events."""
 
-    min_users: int = 0
+    min_users: Int = 120
     """Both windows reach further back until they hold this many users with such events, but hold
-    at most MAX_SHARE of all such events for its sake."""
+    at most `max_window_share` of all such events for its sake."""
 
-    max_queries_per_user: int = 5
+    max_window_share: Float = 0.1
+    """Share of the organic positive events that each of the two may take to find enough users; fit
+    needs the rest."""
+
+    max_queries_per_user: Int = 5
     """Organic queries per user and window, chosen evenly spaced."""
 
-    max_queries: int = 5_000
+    max_queries: Int = 5_000
     """Queries of a kind (organic, slate) and window, chosen evenly spaced: what judging and the
     trees cost grows with them times the catalogue."""
 
-    history_length: int = 200
+    history_length: Int = 200
     """Newest positive events that a request carries."""
 
-    attribution_minutes: float = 60.0
+    attribution_minutes: Float = 60.0
     """How long after an impression an outcome counts as its click."""
 
-    min_rating: float = 0.0
+    min_rating: Float = 0.0
     """Ratings below this are no positive events."""
 
     @property
@@ -99,7 +100,7 @@ def _window_start(end: int, days: float, organic: Organic, params: SplitParams) 
     if before < params.min_targets:
         return -1
     for_users = min(_events_of_users(organic.users[:before], params.min_users), before)
-    most = int(MAX_SHARE * len(organic.timestamps))
+    most = int(params.max_window_share * len(organic.timestamps))
     events = max(params.min_targets, min(for_users, most))
     by_days = end - round(days * DAY)
     return min(by_days, int(organic.timestamps[before - events])) if events else by_days

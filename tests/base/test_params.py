@@ -2,25 +2,27 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Field
 
-from base.params import ParamsError, build, load
+from base.params import Bool, Float, Int, ParamsError, build, load
 
 
 @dataclass(frozen=True)
 class Inner:
-    repeats: bool
+    repeats: Bool
 
 
 @dataclass(frozen=True)
 class Section:
     size: Literal["tiny", "small"]
-    rate: float
-    days: tuple[int, ...]
+    rate: Float
+    days: tuple[Int, ...]
     rules: dict[str, Inner]
     note: str | None = None
+    count: Annotated[Int, Field(ge=1)] = 1
 
 
 GOOD = {"size": "tiny", "rate": 1, "days": [1, 7], "rules": {"home": {"repeats": False}}}
@@ -35,15 +37,27 @@ def test_values_become_a_typed_section() -> None:
     ("change", "message"),
     [
         ({"sise": "tiny"}, "unknown key 'fit.sise'"),
-        ({"size": "huge"}, "'fit.size' must be one of"),
-        ({"rate": "fast"}, "'fit.rate' must be float"),
+        ({"size": "huge"}, "'fit.size' must be 'tiny' or 'small', not 'huge'"),
+        ({"rate": "fast"}, "'fit.rate' must be a number, not 'fast'"),
         ({"days": 7}, "'fit.days' must be a list"),
-        ({"days": ["x"]}, "'fit.days' must be int"),
-        ({"rules": {"home": {"repeat": True}}}, "unknown key 'fit.rules.home.repeat'"),
-        ({"note": 3}, "'fit.note' must be str"),
+        ({"days": ["x"]}, "'fit.days.0' must be a whole number, not 'x'"),
+        (
+            {"rules": {"home": {"repeat": True}}},
+            "unknown key 'fit.rules.home.repeat'; known: re",
+        ),
+        ({1: 2}, "unknown key 'fit.1'"),
+        ({"count": True}, "'fit.count' must be a whole number, not True"),
+        ({"count": 2.0}, "'fit.count' must be a whole number, not 2.0"),
+        ({"count": "2"}, "'fit.count' must be a whole number, not '2'"),
+        ({"count": 0}, "'fit.count' must be at least 1, not 0"),
+        ({"rate": True}, "'fit.rate' must be a number, not True"),
+        ({"rules": {"home": {"repeats": 1}}}, "'fit.rules.home.repeats' must be true or false"),
+        ({"rules": {"home": None}}, "'fit.rules.home' must be a mapping, not None"),
+        ({"sise": 1, "rate": "fast"}, "unknown key 'fit.sise'; known: size, rate, days, rules"),
+        ({"note": 3}, "'fit.note' must be a text, not 3"),
     ],
 )
-def test_a_wrong_key_is_named(change: dict[str, object], message: str) -> None:
+def test_a_wrong_key_is_named(change: dict[Any, object], message: str) -> None:
     with pytest.raises(ParamsError, match=message.replace(".", r"\.")):
         build(Section, "fit", GOOD | change)
 

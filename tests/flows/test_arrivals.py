@@ -31,7 +31,7 @@ class Installation:
         return ingest.ingest_source(self.engine, self.workspace, source, NOON + 100 * DAY)
 
     def shares(self) -> dict[str, float]:
-        return arrivals.shares(self.engine, self.workspace.log)
+        return arrivals.shares(self.engine, self.workspace.log, join_days=7)
 
     def retrained(self) -> None:
         """What a retrain does at its end."""

@@ -19,6 +19,7 @@ from base.params_file import edit
 from base.processes import api_url, free_port
 from base.settings import Settings
 from flows import environment, ingest, monitor
+from flows.params import RetrainParams
 from flows.workspace import prepare
 from serving import catalogue_feed, channels, release, verdicts
 from serving.database import connect
@@ -226,7 +227,7 @@ def test_enough_feedback_starts_a_retrain_that_succeeds(
     newest = verdicts.latest(deployed.engine)[0]
     assert newest.release != first
     assert newest.decision == "promote", newest.verdict
-    assert monitor.look(deployed.engine).new_events < FEEDBACK
+    assert monitor.look(deployed.engine, RetrainParams()).new_events < FEEDBACK
 
 
 def test_the_readmes_command_starts_a_retrain_that_succeeds(deployed: Deployed, first: str) -> None:

@@ -23,9 +23,9 @@ def test_the_stability_index_of_a_hand_drawn_shift() -> None:
     # two bins: half of the old events on one item, the other half on a second one
     before, now = np.array([500.0, 500.0]), np.array([800.0, 200.0])
     expected = (0.8 - 0.5) * math.log(0.8 / 0.5) + (0.2 - 0.5) * math.log(0.2 / 0.5)
-    assert stability_index(before, now, bins=2) == pytest.approx(expected)
-    assert stability_index(before, before * 3, bins=2) == pytest.approx(0.0)
-    assert stability_index(before, np.array([3.0, 1.0])) is None
+    assert stability_index(before, now, 200, bins=2) == pytest.approx(expected)
+    assert stability_index(before, before * 3, 200, bins=2) == pytest.approx(0.0)
+    assert stability_index(before, np.array([3.0, 1.0]), 200) is None
 
 
 def test_the_fall_of_the_click_through_rate() -> None:
@@ -35,9 +35,9 @@ def test_the_fall_of_the_click_through_rate() -> None:
         ("impression", True): 2_000,
         ("click", True): 120,
     }
-    assert fall(slots) == pytest.approx(0.4)
-    assert fall(slots | {("impression", True): 900}) is None
-    assert fall(slots | {("click", False): 0}) is None
+    assert fall(slots, 1_000) == pytest.approx(0.4)
+    assert fall(slots | {("impression", True): 900}, 1_000) is None
+    assert fall(slots | {("click", False): 0}, 1_000) is None
 
 
 def test_only_signs_beyond_their_limit_start_a_retrain() -> None:
@@ -64,13 +64,13 @@ def test_events_count_as_new_until_a_retrain_has_seen_them(engine: sa.Engine) ->
         }
         for n in range(600)
     ]
-    assert monitor.look(engine) == Signs(0, None, None)
+    assert monitor.look(engine, RetrainParams()) == Signs(0, None, None)
     last = FeedbackLog(engine).append(events=rows).last_offset
-    assert monitor.look(engine).new_events == 600
+    assert monitor.look(engine, RetrainParams()).new_events == 600
     offsets.advance(engine, {EVENTS: last})
-    assert monitor.look(engine).new_events == 600
+    assert monitor.look(engine, RetrainParams()).new_events == 600
     offsets.advance(engine, {RETRAINED: last})
-    assert monitor.look(engine).new_events == 0
+    assert monitor.look(engine, RetrainParams()).new_events == 0
 
 
 def chosen(item_id: str, count: int, day: int) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def test_drift_and_decay_have_the_values_of_the_last_day_against_the_week_before
     log.append(events=organic)
     last = log.append(events=slots).last_offset
     offsets.advance(engine, {RETRAINED: last - 7})
-    signs = monitor.look(engine)
+    signs = monitor.look(engine, RetrainParams())
     assert signs.new_events == 7
     assert signs.drift == pytest.approx(math.log(3))  # 2 · (3/4 − 1/4) · ln(3/4 : 1/4)
     assert signs.decay == pytest.approx(1 - 0.06 / 0.1)
@@ -128,6 +128,6 @@ def test_a_look_reads_the_last_days_only(sqlite: sa.Engine) -> None:
     with sqlite.begin() as connection:
         connection.exec_driver_sql("ANALYZE")
     with recorded(sqlite) as plans:
-        assert monitor.look(sqlite).new_events == 4_000
+        assert monitor.look(sqlite, RetrainParams()).new_events == 4_000
     assert len(plans) == 5
     assert scans(plans, {"events"}) == []

@@ -36,7 +36,8 @@ from tests.flows.rivals import (
     market_events,
     workspace,
 )
-from training.gate import Check, GateParams
+from training.gate import Check
+from training.thresholds import GateParams
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
 NOON = at(YESTERDAY, 12.01)

@@ -25,6 +25,7 @@ from base.processes import api_url, free_port, prefect_server, wait_for_prefect
 from base.settings import Settings
 from features.schema import DAY, TIMESTAMP
 from flows import environment, ingest, monitor
+from flows.params import RetrainParams
 from flows.workspace import prepare, uncommitted
 from serving import catalogue_feed, channels, release, verdicts
 from serving.database import connect
@@ -362,16 +363,15 @@ def test_moved_to_a_server_it_ingests_retrains_promotes_and_rolls_back_as_on_sql
     with empty_database(variable) as url:
         variables = untouched.variables | {"RONDO_DATABASE_URL": url}
         home = Home(untouched.root, untouched.checkout, variables, LATER)
-        signs = monitor.look(untouched.engine)
-        assert signs.new_events > 0
+        signs = monitor.look(untouched.engine, RetrainParams())
         move(untouched.engine, home.engine)
         (home.root / "rondo.db").unlink()
-        assert monitor.look(home.engine) == signs
+        assert monitor.look(home.engine, RetrainParams()) == signs
         looked = f"import flows.monitor as m; print(m.monitor() == m.{signs!r})"
         assert home.python("-c", looked).splitlines()[-1] == "True"
         assert home.finish() == new
         assert home.state() == second
-        assert monitor.look(home.engine).new_events == 0
+        assert monitor.look(home.engine, RetrainParams()).new_events == 0 < signs.new_events
         assert f"champion    {old} (generation 3)" in home.command("rollback")
         assert f"champion    {old} (generation 3)" in home.command("status")
         home.engine.dispose()

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from base.settings import Settings
+from flows.params import RetrainParams
 from flows.rollout import CHANNEL, Rollout, experiment
 from flows.workspace import Workspace
 from serving import channels, release, verdicts
@@ -47,12 +48,12 @@ def test_the_newest_releases_and_every_past_champion_are_kept(
     (stranger / "lineage.json").write_text("{}")
     release.seal(stranger)
     other = release.publish(stranger, rollout.settings.releases)
-    assert set(rollout.retain(workspace, 2)) == {made[0], made[2]}
+    assert set(rollout.retain(workspace, RetrainParams(keep=2))) == {made[0], made[2]}
     kept = {made[1], made[3], made[4]}
     assert set(release.stored(rollout.settings.releases)) == kept | {other}
     refs = git(workspace.checkout, "for-each-ref", "--format=%(refname)", "refs/exps").split()
     assert {ref.rpartition("/")[2] for ref in refs} == {experiment(i) for i in kept}
-    assert rollout.retain(workspace, 2) == []
+    assert rollout.retain(workspace, RetrainParams(keep=2)) == []
 
 
 def test_traces_of_old_fits_go(rollout: Rollout, workspace: Workspace) -> None:
@@ -63,5 +64,5 @@ def test_traces_of_old_fits_go(rollout: Rollout, workspace: Workspace) -> None:
         folder.mkdir(parents=True)
     for folder in (old, curves):
         os.utime(folder, (time.time() - 40 * DAY,) * 2)
-    rollout.retain(workspace, 2)
+    rollout.retain(workspace, RetrainParams(keep=2))
     assert [folder.exists() for folder in (old, new, curves)] == [False, True, False]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from base.params import ParamsError
 from serving.policy import PolicyParams, draw, propensity, uniforms, uniforms_of
 
 
@@ -210,5 +211,5 @@ def test_a_tiny_temperature_is_greedy_without_underflow() -> None:
     ("field", "value"), [("temperature", 0.0), ("epsilon", 1.5), ("diversity", -1.0)]
 )
 def test_impossible_params_are_named(field: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"policy.{field}"):
-        PolicyParams(**{field: value})
+    with pytest.raises(ParamsError, match=f"'policy.{field}' must be"):
+        PolicyParams.written({field: value})

@@ -135,5 +135,5 @@ def test_a_seed_changes_the_randomness_but_not_the_laws() -> None:
 
 
 def test_more_sessions_than_people_is_a_readable_error() -> None:
-    with pytest.raises(ValueError, match=r"world\.sessions_per_day is 400"):
+    with pytest.raises(ValueError, match=r"world\.sessions_per_day is 350"):
         population(WorldParams(humans=300))

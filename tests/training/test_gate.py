@@ -10,7 +10,8 @@ import pytest
 from features.splits.windows import Windows
 from training.bootstrap import UNKNOWN, Interval
 from training.evidence import Champion, Evidence, Slice
-from training.gate import Check, GateParams, Verdict, gate
+from training.gate import Check, Verdict, gate
+from training.thresholds import GateParams
 
 METRIC = "ndcg@10"
 NAN = math.nan

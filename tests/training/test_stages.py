@@ -19,9 +19,10 @@ from training import candidates, evaluate, trees
 from training.eligible import eligible_items
 from training.evidence import Evidence
 from training.fingerprint import fingerprint
-from training.gate import GateParams, gate
+from training.gate import gate
 from training.recommender import Recommender
 from training.sources.neighbours import Neighbours
+from training.thresholds import GateParams
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = ("candidates", "trees", "evaluation", "metrics")

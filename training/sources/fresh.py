@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from base.params import Float
 from features.items.catalogue import Catalogue
 from features.schema import DAY
 from training.metrics.lists import Scores
@@ -18,7 +19,7 @@ from training.sources.source import MEMORY, Attached, Source
 class FreshParams:
     """Section `fresh`."""
 
-    days: float = 7.0
+    days: Float = 7.0
     """An item older than this is not fresh."""
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from base.params import Float, Int
 from features.items.catalogue import Catalogue
 from features.schema import DAY
 from training.metrics.lists import Scores
@@ -31,13 +32,13 @@ PAIR_BYTES: Final = 50
 class NeighbourParams:
     """Section `neighbours`."""
 
-    count: int = 50
+    count: Int = 50
     """Similar items kept for each item."""
 
-    shrinkage: float = 2.0
+    shrinkage: Float = 2.0
     """Added to the product of norms of two items: the higher, the more evidence a pair needs."""
 
-    half_life_days: float = 30.0
+    half_life_days: Float = 30.0
     """Age at which an event counts half towards similarity."""
 
 

@@ -1,16 +1,21 @@
 """What the transformer is (section `fit`) and how a run computes it (environment)."""
 
-import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from base.params import Bool, Float, Int
 
 Size = Literal["tiny", "small", "base", "large", "xl"]
 LossName = Literal["softmax", "contrastive", "bce", "gbce", "mse"]
 OptimiserName = Literal["adamw", "nadam", "radam", "sgd"]
 ScheduleName = Literal["cosine", "linear", "exponential", "constant"]
 LoggerName = Literal["tensorboard", "mlflow", "wandb", "none"]
+
+Count = Annotated[Int, Field(ge=1)]
+Share = Annotated[Float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -46,34 +51,34 @@ class TransformerParams:
     size: Size = "tiny"
     """The one dial: width, depth, heads and learning rate follow from it."""
 
-    seed: int = 1
+    seed: Int = 1
     """Initial weights, order of batches, dropout."""
 
-    max_epochs: int = 6
+    max_epochs: Count = 5
     """Passes over the fit window; the learning rate falls over this many."""
 
-    patience: int = 2
+    patience: Count = 2
     """Epochs without a better tail before stopping."""
 
-    batch_tokens: int | None = None
+    batch_tokens: Count | None = None
     """Token slots in one optimiser step, over all devices together. None: by the log's length."""
 
-    max_length: int = 128
+    max_length: Count = 128
     """Events of a history that the model looks at, newest kept."""
 
-    time_bias: bool = True
+    time_bias: Bool = True
     """Attention weighs an event by the time from it to what is predicted, learned per head."""
 
-    distance_bias: bool = True
+    distance_bias: Bool = True
     """Attention weighs an event by the number of events since, learned per head."""
 
-    dropout: float | None = None
+    dropout: Share | None = None
     """Share of activations zeroed in training. None: more, the fewer events an item has."""
 
-    id_dropout: float = 0.1
+    id_dropout: Share = 0.1
     """Share of items that lose their id in a training step, on input and output alike."""
 
-    weight_decay: float | None = None
+    weight_decay: Annotated[Float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Decoupled, on matrices and embeddings; scaled by the learning rate. None: more, the fewer
     events an item has."""
 
@@ -84,60 +89,41 @@ class TransformerParams:
     optimiser: OptimiserName = "adamw"
     """What takes the steps; all keep the average of the weights."""
 
-    learning_rate: float | None = None
+    learning_rate: Annotated[Float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Peak of the schedule. None: by size, which is right for the kinds of Adam."""
 
     schedule: ScheduleName = "cosine"
     """How the learning rate falls after its warm-up: to a twentieth, unless `constant`."""
 
-    warmup: float = 0.05
+    warmup: Share = 0.05
     """Share of all steps in which the learning rate rises."""
 
-    average: float = 0.03
+    average: Share = 0.03
     """Share of all steps that the average of the weights looks back; the model is that average."""
 
-    negatives: int | None = None
+    negatives: Annotated[Int, Field(ge=0)] | None = None
     """Items drawn in a step to estimate the softmax from, 0: it is exact. None: exact up to 32,768
     items with an id, where it makes a step three times as long, and 8,192 draws above; 256 for the
     losses of single scores."""
 
-    tail_share: float = 0.05
+    tail_share: Share = 0.05
     """Newest share of the fit window's events, kept out of training to decide when to stop."""
 
-    tail_queries: int = 600
+    tail_queries: Count = 600
     """At most this many moments of the tail are ranked after each epoch."""
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "patience", "batch_tokens", "max_length", "tail_queries"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"'fit.{name}' must be at least 1, not {value}")
-        if self.negatives is not None:
-            _check_negatives(self.negatives, self.loss)
-        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"'fit.learning_rate' must be above 0, not {self.learning_rate}")
-        if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"'fit.weight_decay' must be at least 0, not {self.weight_decay}")
+        if self.negatives is not None and self.loss == "contrastive":
+            raise ValueError("'fit.negatives' is not for 'fit.loss' contrastive: the targets of a "
+                             "step are its negatives")  # fmt: skip
+        if self.negatives == 0 and self.loss != "softmax":
+            raise ValueError(f"'fit.negatives' must be at least 1 for 'fit.loss' {self.loss}")
         if self.optimiser == "sgd" and self.learning_rate is None:
             raise ValueError("'fit.optimiser' sgd needs a 'fit.learning_rate' of its own")
-        for name in ("dropout", "id_dropout", "warmup", "average", "tail_share"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise ValueError(f"'fit.{name}' must be in [0, 1), not {value}")
 
     @property
     def shape(self) -> Shape:
         return SHAPES[self.size]
-
-
-def _check_negatives(negatives: int, loss: LossName) -> None:
-    if negatives < 0:
-        raise ValueError(f"'fit.negatives' must be at least 0, not {negatives}")
-    if loss == "contrastive":
-        raise ValueError("'fit.negatives' is not for 'fit.loss' contrastive: the targets of a step "
-                         "are its negatives")  # fmt: skip
-    if loss != "softmax" and not negatives:
-        raise ValueError(f"'fit.negatives' must be at least 1 for 'fit.loss' {loss}")
 
 
 class RunOptions(BaseSettings):

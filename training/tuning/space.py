@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from optuna.distributions import (
@@ -12,9 +12,10 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from pydantic import Field
 
-from base.params import ParamsError, build
-from training.transformer.config import TransformerParams
+from base.params import Bool, Float, Int, ParamsError, build
+from training.transformer.config import Count, TransformerParams
 from training.trees import TreeParams
 
 Section = Literal["fit", "trees"]
@@ -37,13 +38,13 @@ DIGITS = 4
 class Axis:
     """The values of one parameter: a range, or a list of choices."""
 
-    low: float | None = None
+    low: Float | None = None
     """Smallest value of the range."""
 
-    high: float | None = None
+    high: Float | None = None
     """Largest value of the range, itself included."""
 
-    log: bool = False
+    log: Bool = False
     """Even in the logarithm, for what spans orders of magnitude; `low` is above 0 then."""
 
     choices: tuple[Any, ...] | None = None
@@ -58,16 +59,16 @@ class TuneParams:
     """`tpe` learns from the trials so far (Bergstra et al., 2011), `random` does not, `grid` tries
     each combination once."""
 
-    trials: int = 20
+    trials: Count = 20
     """Finished trials of a study in all, failed ones too; a run goes on up to this many."""
 
-    jobs: int = 1
+    jobs: Count = 1
     """Trials at a time, each in a process of its own."""
 
-    seed: int = 1
+    seed: Int = 1
     """Of the samplers, and of the order of a grid."""
 
-    grid_points: int = 3
+    grid_points: Annotated[Int, Field(ge=2)] = 3
     """Values that a grid takes from each range, evenly spaced, both ends included; at least 2."""
 
     fit: dict[str, Axis] = field(default_factory=dict)
@@ -75,13 +76,6 @@ class TuneParams:
 
     trees: dict[str, Axis] = field(default_factory=dict)
     """Parameters of section `trees` with their ranges or choices."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("jobs", 1), ("grid_points", 2)):
-            if getattr(self, name) < least:
-                raise ParamsError(
-                    f"'tune.{name}' must be at least {least}, not {getattr(self, name)}"
-                )
 
 
 @dataclass(frozen=True)

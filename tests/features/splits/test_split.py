@@ -39,7 +39,7 @@ def one_user_each(timestamps: NDArray[np.int64]) -> Organic:
 def test_windows_span_their_days_when_there_is_enough_feedback() -> None:
     organic = np.arange(START, START + 10 * DAY, HOUR)
     windows = choose_windows(
-        START, START + 10 * DAY, one_user_each(organic), SplitParams(min_targets=5)
+        START, START + 10 * DAY, one_user_each(organic), SplitParams(min_targets=5, min_users=0)
     )
     assert windows.judge_end == START + 10 * DAY + 1
     assert windows.judge_end - windows.rank_end == DAY
