@@ -2,6 +2,7 @@
 
 import duckdb
 
+from features.splits.judged import last_of_parts
 from features.splits.windowing import SplitParams
 
 
@@ -65,7 +66,7 @@ def build_queries(
             SELECT window_order, window_name, 'organic' AS kind, user, timestamp, '' AS request_id,
                    targets, []::INTEGER[] AS shown
             FROM numbered
-            WHERE {_evenly(params.max_queries_per_user)}
+            WHERE {last_of_parts(params.max_queries_per_user)}
             UNION ALL
             SELECT window_order, window_name, 'slate', user, timestamp, request_id, targets, shown
             FROM slates
@@ -82,14 +83,9 @@ def build_queries(
                    ORDER BY window_order, kind, timestamp, user, request_id) - 1)::INTEGER AS query,
                window_name AS "window", kind, user, timestamp, targets, shown
         FROM ordered
-        WHERE {_evenly(params.max_queries)}
+        WHERE {last_of_parts(params.max_queries)}
         """
     )
-
-
-def _evenly(kept: int) -> str:
-    """Condition for `kept` evenly spaced rows of `n`, numbered `r` from 0; all of fewer."""
-    return f"n <= {kept} OR ((r + 1) * {kept}) // n > (r * {kept}) // n"
 
 
 QUERIES_IN_ORDER = "SELECT * FROM queries ORDER BY query"

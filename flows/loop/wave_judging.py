@@ -18,6 +18,8 @@ from features.ragged import Histories, Ragged, offsets_of
 from features.requests.requests import Queries
 from features.requests.training_set import Timeline
 from features.schema import EVENT_CODES
+from features.splits.judged import first_choices, first_of_parts
+from features.splits.windowing import SplitParams
 from training.bootstrap import interval
 from training.judging import Judged, judge_by, judge_scores
 from training.recommender import Recommender
@@ -25,7 +27,7 @@ from training.recommender import Recommender
 SYSTEMS: Final = ("served", "transformer", "frozen", "popularity")
 METRICS: Final = ("ndcg@10", "recall@10")
 K: Final = 10
-QUERIES_PER_USER: Final = 5
+QUERIES_PER_USER: Final = SplitParams.max_queries_per_user
 #: What is kept of an event.
 KEPT: Final = ("user_id", "item_id", "event_type", "timestamp")
 
@@ -145,19 +147,23 @@ def judge_wave(queries: Queries, served: Recommender | None, frozen: Recommender
 def wave_queries(
     history: History, wave: pa.Table, catalogue: Catalogue, online: OnlineStore, length: int
 ) -> Queries:
-    """The queries of a wave: its items not yet in the user's history, by user and moment; at most
-    QUERIES_PER_USER, evenly spaced. Items that the catalogue does not know cannot be hit."""
+    """The queries of a wave: a user's new choices of one moment, at most QUERIES_PER_USER of a
+    user (`features.splits.judged`). Items that the catalogue does not know are no targets."""
     users_of_wave = pc.unique(wave["user_id"])
+    before = history.of_users(users_of_wave)
     known = history.extended(wave).of_users(users_of_wave)
-    new = History.of(wave, history.min_rating).of_users(users_of_wave)
     names, codes = np.unique(known.user_ids.astype(str), return_inverse=True)
     index = catalogue.index
     items = np.array([index.get(item, -1) for item in known.item_ids], dtype=np.int32)
     order = np.lexsort((items, known.timestamps, codes))
     timeline = Timeline(codes[order], known.timestamps[order], known.timestamps[order])
-    wave_codes = np.searchsorted(names, new.user_ids.astype(str))
-    chosen = evenly(wave_codes, new.timestamps)
-    users, moments = chosen[:, 0], chosen[:, 1]
+    new = first_choices(timeline.users, items[order])
+    new &= (items[order] >= 0) & (order >= len(before.user_ids))
+    pairs = np.stack([timeline.users[new], timeline.timestamps[new]], axis=1)
+    asked, place = np.unique(pairs, axis=0, return_inverse=True)
+    targets = Ragged(offsets_of(np.bincount(place, minlength=len(asked))), items[order][new])
+    chosen = np.flatnonzero(first_of_parts(asked[:, 0], QUERIES_PER_USER))
+    users, moments = asked[chosen, 0], asked[chosen, 1]
     rows, offsets = timeline.before(users, moments, length)
     past = order[rows]
     seen = items[past] >= 0
@@ -168,39 +174,12 @@ def wave_queries(
         known.types[past][seen],
         known.timestamps[past][seen],
     )
-    new_items = np.array([index.get(item, -1) for item in new.item_ids], dtype=np.int32)
-    targets: dict[tuple[int, int], set[int]] = {}
-    for code, moment, item in zip(wave_codes, new.timestamps, new_items, strict=True):
-        targets.setdefault((int(code), int(moment)), set()).add(int(item))
-    lists = [
-        sorted(targets[int(user), int(moment)] - {-1} - set(_of(histories, row)))
-        for row, (user, moment) in enumerate(zip(users, moments, strict=True))
-    ]
     known_now = online.read([str(name) for name in names[users]], catalogue, length)
     item_features = online.read_items(catalogue)[None]
     requests = known_now.requests(
         names[users].astype(object), moments, item_features, histories=histories
     )
-    none_shown = Ragged.empty(len(lists))
-    queries = Queries(requests, Ragged.from_lists(lists), users.astype(np.int64), none_shown)
-    return queries.select(np.flatnonzero([len(targets) > 0 for targets in lists]))
-
-
-def evenly(users: npt.NDArray[np.int64], moments: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Distinct (user, moment) pairs, int64 [n, 2]; of a user with more than QUERIES_PER_USER,
-    evenly spaced ones."""
-    pairs = np.unique(np.stack([users, moments], axis=1), axis=0)
-    _, starts, lengths = np.unique(pairs[:, 0], return_index=True, return_counts=True)
-    kept: list[npt.NDArray[np.int64]] = []
-    for start, length in zip(starts, lengths, strict=True):
-        count = min(length, QUERIES_PER_USER)
-        kept.append(start + np.linspace(0, length - 1, count).round().astype(np.int64))
-    return pairs[np.concatenate(kept)] if kept else pairs
-
-
-def _of(histories: Histories, row: int) -> list[int]:
-    items: list[int] = histories.items[histories.offsets[row] : histories.offsets[row + 1]].tolist()
-    return items
+    return Queries(requests, targets.select(chosen), users, Ragged.empty(len(users)))
 
 
 def _by_user(

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from base.errors import InputError
 from features.ragged import Histories, offsets_of, spans
 from features.schema import SECOND
+from features.splits.judged import first_choices
 
 Ints = npt.NDArray[np.int64]
 
@@ -190,11 +191,10 @@ def tokens_from(
 def _first_choices(offsets: Ints, items: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """bool [events]: the user's first event with this item."""
     first = np.zeros(len(items), dtype=bool)
-    size = int(items.max()) + 1
     # Whole users at a time, so that no two chunks share one.
     bounds = np.unique(np.searchsorted(offsets, np.arange(0, len(items), CHUNK_EVENTS)))
     for begin, end in pairwise([*bounds.tolist(), len(offsets) - 1]):
         part = slice(offsets[begin], offsets[end])
         users = np.repeat(np.arange(end - begin), np.diff(offsets[begin : end + 1]))
-        first[offsets[begin] + np.unique(users * size + items[part], return_index=True)[1]] = True
+        first[part] = first_choices(users, items[part])
     return first

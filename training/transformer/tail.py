@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from features.ragged import Histories, Ragged, gather, offsets_of
 from features.schema import DAY, POPULARITY_DAYS
+from features.splits.judged import first_of_parts
+from features.splits.windowing import SplitParams
 from training.metrics.lists import top_lists
 from training.metrics.ndcg import ndcg
 from training.transformer.data import FitError, Ints, Tokens, chunks
 
-QUERIES_PER_USER = 5
+QUERIES_PER_USER: Final = SplitParams.max_queries_per_user
 """Moments of one user, so that heavy users do not decide alone."""
 
 CHUNK_SCORES: Final = 2**26
@@ -105,12 +107,7 @@ def split_tail(
 
 
 def _spread(tokens: Tokens, moments: Ints, max_queries: int) -> Ints:
-    users = tokens.users_of(moments)
-    start = np.searchsorted(users, users)
-    count = np.searchsorted(users, users, side="right") - start
-    place = np.arange(len(moments)) - start
-    part = place * QUERIES_PER_USER // np.maximum(count, QUERIES_PER_USER)
-    moments = moments[np.diff(users * QUERIES_PER_USER + part, prepend=-1) != 0]
+    moments = moments[first_of_parts(tokens.users_of(moments), QUERIES_PER_USER)]
     if len(moments) <= max_queries:
         return moments
     return moments[np.linspace(0, len(moments) - 1, max_queries).astype(np.int64)]

@@ -14,7 +14,6 @@ from flows.loop.wave_judging import (
     SYSTEMS,
     History,
     WaveJudged,
-    evenly,
     judge_wave,
     pooled,
     wave_queries,
@@ -119,15 +118,18 @@ def test_a_history_is_cut_to_its_newest_events(online: OnlineStore) -> None:
 
 
 def test_a_busy_user_has_evenly_spaced_queries(online: OnlineStore) -> None:
-    users = np.array([7] * 21 + [8, 8])
-    moments = np.array([*range(21), 5, 5])
-    chosen = evenly(users, moments)
-    assert chosen[chosen[:, 0] == 7, 1].tolist() == [0, 5, 10, 15, 20]
-    assert chosen[chosen[:, 0] == 8].tolist() == [[8, 5]]
     wave = events(*(("ann", f"i{n}", "view", 10 + n) for n in range(21)))
     queries = asked(events(("bob", "i1", "view", 0)), wave, online)
-    assert [second for _, second, _, _ in told(queries)] == [10, 15, 20, 25, 30]
+    assert [second for _, second, _, _ in told(queries)] == [10, 15, 19, 23, 27]
     assert len(queries) == QUERIES_PER_USER
+
+
+def test_an_item_of_long_ago_is_no_new_choice_even_if_the_history_is_cut_before_it(
+    online: OnlineStore,
+) -> None:
+    past = events(*(("ann", f"i{n}", "view", n) for n in range(5)))
+    wave = events(("ann", "i0", "view", 10), ("ann", "i9", "view", 11))
+    assert told(asked(past, wave, online, length=2)) == [("ann", 11, ["i4", "i0"], ["i9"])]
 
 
 def judged(values: list[float]) -> Judged:

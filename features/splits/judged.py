@@ -1,0 +1,44 @@
+"""Which events of a user are judged: what a new choice is, and which moments are asked about.
+
+A choice is new at the user's first event with an item: an item that was chosen before is not shown
+again. Of a user with too many moments, evenly spaced ones are asked about, so that heavy users do
+not decide alone: the n moments, numbered r from 0, are cut into `kept` parts, r in part
+r · kept // n, and one of each part is kept.
+
+The split keeps the last moment of a part, which knows most of the user. The tail of the fit window
+and the waves of a replay keep the first, so that a newcomer's first moment is among them.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from features.ragged import Ints
+
+
+def first_choices(users: Ints, items: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """bool [n]: whether an event is its user's first with its item, of events in order of time.
+
+    users: int64 [n], from 0; items: int32 [n], by index, −1 for one that is not known.
+    """
+    first = np.zeros(len(items), dtype=np.bool_)
+    pairs = users * (int(items.max(initial=0)) + 2) + items + 1
+    first[np.unique(pairs, return_index=True)[1]] = True
+    return first
+
+
+def first_of_parts(users: Ints, kept: int) -> npt.NDArray[np.bool_]:
+    """bool [n]: the first row of each of a user's `kept` parts; all rows of a user with fewer.
+
+    users: int64 [n], ascending; the rows of each in order of time.
+    """
+    start = np.searchsorted(users, users)
+    count = np.searchsorted(users, users, side="right") - start
+    part = (np.arange(len(users)) - start) * kept // np.maximum(count, kept)
+    first: npt.NDArray[np.bool_] = np.diff(users * kept + part, prepend=-1) != 0
+    return first
+
+
+def last_of_parts(kept: int) -> str:
+    """SQL condition for the last row of each of `kept` parts of rows numbered `r`, `n` in all; all
+    rows of fewer."""
+    return f"n <= {kept} OR ((r + 1) * {kept}) // n > (r * {kept}) // n"
