@@ -25,6 +25,11 @@ from serving.log import FeedbackLog
 _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 
+def stored_events(log: Path) -> int:
+    """How many events the log holds."""
+    return sum(pq.read_metadata(path).num_rows for path in log.glob("events/dt=*/part-*.parquet"))
+
+
 def require_events(engine: sa.Engine, log: Path) -> None:
     """Raises IngestError where there is nothing to learn from: no event in the log, none waiting
     in the outbox."""

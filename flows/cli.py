@@ -21,19 +21,24 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate a Ro
 
 @app.command()
 def status() -> None:
-    """Champion, feedback not yet ingested or refused and why, and who is retraining."""
-    from flows import lease
+    """Champion, events in the log, feedback not yet there or refused, and who is retraining."""
+    from flows import arrivals, lease
     from flows.consumers import EVENTS
     from flows.rollout import CHANNEL, installation
+    from flows.workspace import LOG
     from serving import channels, offsets
     from serving.log import FeedbackLog
 
-    engine = installation().engine
+    root, engine = installation().settings.root, installation().engine
+    events = arrivals.stored_events(root / "workspace" / LOG)
     champion = channels.read(engine, CHANNEL)
-    if champion is None:
-        print("champion    none yet: run `rondo ingest FILE`, then `rondo retrain`")
-    else:
+    if champion is not None:
         print(f"champion    {champion.release} (generation {champion.generation})")
+    elif events:
+        print("champion    none yet: run `rondo retrain`")
+    else:
+        print("champion    none yet: run `rondo ingest FILE`, then `rondo retrain`")
+    print(f"log         {events} events to learn from")
     log = FeedbackLog(engine)
     stored, done = log.last_offset(), offsets.read(engine, EVENTS)
     print(f"feedback    {stored} events stored, {stored - done} not yet ingested")
@@ -49,7 +54,7 @@ def status() -> None:
     else:
         again = ", will run once more" if held.again else ""
         print(f"retrain     running in {held.holder}{again}")
-    print(f"home        {installation().settings.root}")
+    print(f"home        {root}")
 
 
 @app.command()

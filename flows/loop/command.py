@@ -24,6 +24,7 @@ from base.settings import Settings
 from flows import environment
 from flows.loop.waves import WAVES
 
+LOCK = "loop.lock"
 #: What a run starts without. The installation and `.rondo/env` stay.
 STATE = (
     "bentoml", "cache", "checkpoints", "dvc-site", "feast", "logs", "prefect", "releases",
@@ -50,7 +51,9 @@ def main() -> None:
     if names := shared(settings):
         sys.exit(f"make loop starts from a clean state of its own: unset {', '.join(names)}")
     environment.prepare(settings)
-    lock = FileLock(settings.root / "loop.lock")
+    lock = FileLock(settings.root / LOCK)
+    if problem := kept(settings.root):
+        sys.exit(problem)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -100,6 +103,17 @@ def shared(settings: Settings) -> list[str]:
         ("RONDO_REMOTE_URL", settings.remote_url),
     )
     return [name for name, value in named if value is not None]
+
+
+def kept(root: Path) -> str | None:
+    """Why nothing may be removed here: there are data, and no earlier run of this made them."""
+    log = root / "workspace" / "data" / "log"
+    if (root / LOCK).exists() or not any(log.rglob("part-*.parquet")):
+        return None
+    return (
+        f"make loop starts from nothing, and {root} holds data that it did not make: set "
+        "RONDO_HOME to another folder, or remove them with `make clean`"
+    )
 
 
 def clean(root: Path) -> None:

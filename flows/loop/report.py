@@ -112,6 +112,7 @@ def _differences(axes: "Axes", days: Days, metric: str, systems: list[str]) -> N
             label=f"served − {other}",
         )
     axes.axhline(0.0, color="black", linewidth=0.8)
+    axes.set_xlim(days[0]["day"] - 0.5, days[-1]["day"] + 0.5)
 
 
 def _known(value: float | None) -> float:

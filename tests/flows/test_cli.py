@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from base.settings import Settings
@@ -42,8 +44,18 @@ def rollout(tmp_path: Path) -> Rollout:
 
 def test_an_empty_installation_says_what_to_do(tmp_path: Path) -> None:
     result = rondo(tmp_path, "status")
-    assert "rondo retrain" in result.stdout
+    assert "run `rondo ingest FILE`, then `rondo retrain`" in result.stdout
+    assert "log         0 events" in result.stdout
     assert "0 events stored" in result.stdout
+
+
+def test_status_after_an_import_counts_its_events_and_says_to_retrain(tmp_path: Path) -> None:
+    part = tmp_path / "workspace" / "data" / "log" / "events" / "dt=2024-01-01" / "part-0-1.parquet"
+    part.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"event_id": ["a", "b"]}), part)
+    told = rondo(tmp_path, "status").stdout
+    assert "champion    none yet: run `rondo retrain`" in told
+    assert "log         2 events" in told
 
 
 def test_status_tells_refused_feedback_by_reason(rollout: Rollout) -> None:

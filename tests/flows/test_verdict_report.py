@@ -21,7 +21,8 @@ VERDICT = Verdict(
 def test_the_page_shows_every_check_and_metric() -> None:
     text = page("ab" * 32, VERDICT, GOOD, Curve([2.0], [0.1]))
     assert "<h1>Verdict on release abababababab: hold</h1>" in text
-    for shown in ('"text passed">passed<td>400<td>100', "unknown: &lt;nothing&gt;", "<td>1e-05", "<td>10,810<td>1,000"):
+    cells = ('"text passed">passed<td>400<td>100', "unknown: &lt;nothing&gt;", "<td>1e-05")
+    for shown in (*cells, "<td>10,810<td>1,000"):
         assert shown in text
     assert "None" not in text
     assert '<td class="text">popularity<td>0.1500' in text

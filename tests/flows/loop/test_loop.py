@@ -218,6 +218,16 @@ def test_state_that_others_may_use_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert loop.shared(Settings()) == ["RONDO_REDIS_URL", "RONDO_RELEASES_URL"]
 
 
+def test_data_that_no_loop_made_are_kept(tmp_path: Path) -> None:
+    part = tmp_path / "workspace" / "data" / "log" / "events" / "dt=2024-01-01" / "part-0-1.parquet"
+    assert loop.kept(tmp_path) is None
+    part.parent.mkdir(parents=True)
+    part.touch()
+    assert "make clean" in (loop.kept(tmp_path) or "")
+    (tmp_path / loop.LOCK).touch()
+    assert loop.kept(tmp_path) is None
+
+
 def test_the_clock_starts_with_the_process() -> None:
     code = (
         "import time; time.sleep(0.5); from flows.loop import command as loop; "
