@@ -85,7 +85,9 @@ def run_stages(
         try:
             for name in TopologicalSorter(needed).static_order():
                 before = [futures[each] for each in needed[name]]
-                futures[name] = run_stage.submit(workspace, name, logs, warm_path, wait_for=before)
+                futures[name] = run_stage.submit(
+                    workspace, name, logs, warm_path, return_state=False, wait_for=before
+                )
             for future in futures.values():
                 future.wait()
         except BaseException:
