@@ -1,8 +1,13 @@
 """The world's laws as numbers: section `world` of `params.yaml`."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from base.params import Bool, Float, Int
+
+Count = Annotated[Int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -19,19 +24,19 @@ class WorldParams:
     control: Bool = False
     """No drift of any kind and no new items: nothing that a retrain could learn anew."""
 
-    humans: Int = 1500
+    humans: Count = 1500
     """People; the same population lives through the history and the live days."""
 
-    bot_share: Float = 0.02
+    bot_share: Annotated[Float, Field(ge=0, lt=1)] = 0.02
     """Share of accounts that are bots."""
 
-    history_days: Int = 10
+    history_days: Count = 10
     """Days of history before live day 0."""
 
-    initial_items: Int = 800
+    initial_items: Count = 800
     """Items on the first day of history."""
 
-    new_items: Int = 25
+    new_items: Annotated[Int, Field(ge=0)] = 25
     """Items that appear every following morning."""
 
     latent_size: Int = 8

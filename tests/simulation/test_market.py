@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from base.params import ParamsError, build
 from features.schema import DAY
 from simulation import behaviour
 from simulation.items import common_appeal, taste_vectors, topic_directions
@@ -137,3 +138,9 @@ def test_a_seed_changes_the_randomness_but_not_the_laws() -> None:
 def test_more_sessions_than_people_is_a_readable_error() -> None:
     with pytest.raises(ValueError, match=r"world\.sessions_per_day is 350"):
         population(WorldParams(humans=300))
+
+
+@pytest.mark.parametrize("key", ["humans", "history_days", "initial_items"])
+def test_a_world_without_people_days_or_items_is_refused(key: str) -> None:
+    with pytest.raises(ParamsError, match=rf"'world\.{key}' must be at least 1, not 0"):
+        build(WorldParams, "world", {key: 0})
