@@ -1,15 +1,21 @@
 """Where the fit, rank and judge windows begin and end."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from base.errors import InputError
 from base.params import Float, Int
 from base.record import Record
 from features.schema import DAY, MINUTE
 from features.splits.windows import Windows
+
+Count = Annotated[Int, Field(ge=1)]
+Least = Annotated[Int, Field(ge=0)]
+Length = Annotated[Float, Field(ge=0, allow_inf_nan=False)]
 
 
 class SplitError(InputError):
@@ -20,16 +26,16 @@ class SplitError(InputError):
 class SplitParams:
     """Section `split` of params.yaml."""
 
-    rank_days: Float = 1.0
+    rank_days: Length = 1.0
     """Shortest rank window, days: what the trees learn from."""
 
-    judge_days: Float = 1.0
+    judge_days: Length = 1.0
     """Shortest judge window, days: what the release is judged on, never trained on."""
 
-    min_targets: Int = 400
+    min_targets: Least = 400
     """Both windows reach further back until they hold this many organic positive events."""
 
-    min_users: Int = 120
+    min_users: Least = 120
     """Both windows reach further back until they hold this many users with such events, but hold
     at most `max_window_share` of all such events for its sake."""
 
@@ -37,17 +43,17 @@ class SplitParams:
     """Share of the organic positive events that each of the two may take to find enough users; fit
     needs the rest."""
 
-    max_queries_per_user: Int = 5
+    max_queries_per_user: Count = 5
     """Organic queries per user and window, chosen evenly spaced."""
 
-    max_queries: Int = 5_000
+    max_queries: Count = 5_000
     """Queries of a kind (organic, slate) and window, chosen evenly spaced: what judging and the
     trees cost grows with them times the catalogue."""
 
-    history_length: Int = 200
+    history_length: Count = 200
     """Newest positive events that a request carries."""
 
-    attribution_minutes: Float = 60.0
+    attribution_minutes: Length = 60.0
     """How long after an impression an outcome counts as its click."""
 
     min_rating: Float = 0.0

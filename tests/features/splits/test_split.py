@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from base.params import ParamsError, build
 from features.log import LogError
 from features.schema import DAY, HOUR, MINUTE
 from features.splits.split import split
@@ -226,3 +227,11 @@ def test_the_same_log_gives_the_same_bytes(tmp_path: Path) -> None:
     assert "queries.parquet" in names
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("key", "least"), [("rank_days", 0), ("min_targets", 0), ("history_length", 1)]
+)
+def test_a_split_that_cannot_be_meant_is_refused(key: str, least: int) -> None:
+    with pytest.raises(ParamsError, match=rf"'split\.{key}' must be at least {least}, not -1"):
+        build(SplitParams, "split", {key: -1})
