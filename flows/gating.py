@@ -5,6 +5,7 @@ Reads the workspace's judge window and re-scores on it the champion and the rele
 """
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel
 from serving.fences import Fence
+from serving.release_checks import release_checks as measure
 from training.comparing import compare, compare_past, outside, share_of
 from training.evidence import Evidence
 from training.gate import Check, Decision, Verdict, gate
@@ -126,19 +128,17 @@ def gather(
 
     Raises RecordError where the evidence of one of those is of another version of this program.
     """
-    data = workspace.root / "data"
-    catalogue = load_catalogue(data / "split")
-    queries = load_queries(data / "split", data / "features", "judge", "organic")
-    challenger = Recommender.load(rollout.fetch(release), catalogue)
-    window = Window(
-        queries,
-        catalogue,
-        challenger.new_items,
-        params.k,
-    )
-    judged = window.judge(challenger)
-    checks = release_checks(rollout, release, evidence, judged, thresholds)
-    left_out = {release, *channels.withdrawn(engine, CHANNEL)}
+    data, folder = workspace.root / "data", rollout.fetch(release)
+    with ThreadPoolExecutor(1) as beside:  # a process that imports for seconds
+        numbers = beside.submit(measure, folder)
+        catalogue = load_catalogue(data / "split")
+        queries = load_queries(data / "split", data / "features", "judge", "organic")
+        challenger = Recommender.load(folder, catalogue)
+        window = Window(queries, catalogue, challenger.new_items, params.k)
+        judged = window.judge(challenger)
+    withdrawn = channels.withdrawn(engine, CHANNEL)
+    checks = release_checks(numbers.result(), release, withdrawn, evidence, judged, thresholds)
+    left_out = {release, *withdrawn}
     past = promoted_before(engine, left_out, thresholds.past_releases)
     if not past:
         return evidence.without_champion(), checks

@@ -8,10 +8,7 @@ import math
 
 import numpy as np
 
-from flows.rollout import CHANNEL, Rollout
-from serving import channels
 from serving.check import TOLERANCE, passes
-from serving.release_checks import release_checks as measure
 from training.evidence import Evidence
 from training.gate import Check
 from training.judging import Judged
@@ -22,16 +19,24 @@ EXACT = 1e-9
 
 
 def release_checks(
-    rollout: Rollout, release: str, evidence: Evidence, judged: Judged, thresholds: GateParams
+    numbers: dict[str, float],
+    release: str,
+    withdrawn: set[str],
+    evidence: Evidence,
+    judged: Judged,
+    thresholds: GateParams,
 ) -> list[Check]:
-    """Checks of the published copy of `release`; `judged`: that copy on the judge window."""
-    numbers = measure(rollout.fetch(release))
+    """Checks of the published copy of `release`.
+
+    numbers: of that copy in a fresh process (`serving.release_checks`); withdrawn: releases that
+    were rolled back from; judged: that copy on the judge window.
+    """
     return [
         reproduces(evidence, judged),
         reproduces_golden(numbers),
         latency(numbers, thresholds.max_milliseconds),
         size(numbers, thresholds.max_megabytes),
-        not_withdrawn(release, channels.withdrawn(rollout.engine, CHANNEL)),
+        not_withdrawn(release, withdrawn),
     ]
 
 
