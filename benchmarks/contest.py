@@ -29,7 +29,7 @@ class ContenderFailed(InputError):
 
 
 @dataclass(frozen=True)
-class Epoch:
+class ContestEpoch:
     """Training seconds and tokens since the start, and the metric where it was ranked."""
 
     number: int
@@ -39,14 +39,14 @@ class Epoch:
 
 
 @dataclass
-class Outcome:
+class ContestOutcome:
     """What one process of a contender told.
 
     model: `parameters`, `flops_per_token`, `precision`, `versions`; peak_bytes: most memory held.
     """
 
     model: dict[str, Any] = field(default_factory=dict)
-    epochs: list[Epoch] = field(default_factory=list)
+    epochs: list[ContestEpoch] = field(default_factory=list)
     peak_bytes: int = 0
 
     @property
@@ -54,7 +54,7 @@ class Outcome:
         """Over everything that it trained."""
         return self.epochs[-1].tokens / self.epochs[-1].seconds
 
-    def reached(self, target: float) -> Epoch | None:
+    def reached(self, target: float) -> ContestEpoch | None:
         """The first ranked epoch at or above `target`."""
         return next((e for e in self.epochs if e.ndcg is not None and e.ndcg >= target), None)
 
@@ -65,8 +65,8 @@ def run(
     judge: Judge,
     target: float,
     python: Path | None = None,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
-) -> Outcome:
+    on_epoch: Callable[[ContestEpoch], None] = lambda _: None,
+) -> ContestOutcome:
     """Start `module` on `task`, judge each ranking, stop at `target` or at the task's limits.
 
     python: interpreter, this one by default. A process that outlives its limits is killed and
@@ -75,7 +75,7 @@ def run(
     folder = Path(task.folder)
     task.write(folder / "task.json")
     log = folder / "stderr.txt"
-    outcome = Outcome()
+    outcome = ContestOutcome()
     with (
         log.open("w") as errors,
         subprocess.Popen(
@@ -98,7 +98,7 @@ def run(
             if "epoch" not in told:
                 continue
             ndcg = judge(np.load(told["scores"])) if "scores" in told else told.get("ndcg")
-            epoch = Epoch(told["epoch"], told["seconds"], told["tokens"], ndcg)
+            epoch = ContestEpoch(told["epoch"], told["seconds"], told["tokens"], ndcg)
             outcome.epochs.append(epoch)
             on_epoch(epoch)
             if "scores" in told:

@@ -26,8 +26,8 @@ from features.ragged import Ragged
 from features.requests.requests import Requests
 from features.requests.training_set import load_catalogue, load_queries
 from simulation.history import live_market
-from simulation.params import WorldParams
 from simulation.valuation import Snapshot, take
+from simulation.world_params import WorldParams
 from training.eligible import masked
 from training.metrics.hits import discounts
 from training.metrics.lists import top_lists

@@ -46,7 +46,7 @@ SERIES: Final = ("events", "items", "days")
 
 
 @dataclass(frozen=True)
-class Point:
+class PipelinePoint:
     """series: what differs from the others of its line, or "start"; size: of the log."""
 
     series: str
@@ -113,13 +113,13 @@ def _timed(stage: str, command: str, folder: Path, checkout: Path) -> dict[str, 
     }
 
 
-def points(arguments: argparse.Namespace) -> list[Point]:
+def points(arguments: argparse.Namespace) -> list[PipelinePoint]:
     """The smallest log, then each series with the other two sizes as in the middle."""
     middle = Size(int(arguments.at_events), int(arguments.at_items), int(arguments.at_days))
-    chosen = [Point("start", SMALLEST)]
+    chosen = [PipelinePoint("start", SMALLEST)]
     for series in SERIES:
         for value in getattr(arguments, series):
-            chosen.append(Point(series, Size(**asdict(middle) | {series: int(value)})))
+            chosen.append(PipelinePoint(series, Size(**asdict(middle) | {series: int(value)})))
     return chosen
 
 

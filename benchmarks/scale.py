@@ -41,7 +41,7 @@ DEFAULTS: Final[dict[str, Any]] = {"batch_tokens": 8192, "max_length": 64, "max_
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
+class ScalePoint:
     """One size to measure. series: the plot's line, "events", "catalogue" or "both"."""
 
     series: str
@@ -69,7 +69,7 @@ class Stopwatch(lightning.Callback):
         trainer.should_stop = over or len(self.ends) >= self.steps
 
 
-def measure(point: Point, params: TransformerParams, folder: Path) -> dict[str, Any]:
+def measure(point: ScalePoint, params: TransformerParams, folder: Path) -> dict[str, Any]:
     """Train on the log in `folder`, which `made_log.write` made for this point."""
     random = np.random.default_rng(SEED)
     text = random.standard_normal((point.catalogue, TEXT_SIZE), dtype=np.float32)
@@ -99,7 +99,7 @@ def measure(point: Point, params: TransformerParams, folder: Path) -> dict[str, 
     }
 
 
-def run(point: Point, values: dict[str, Any]) -> dict[str, Any]:
+def run(point: ScalePoint, values: dict[str, Any]) -> dict[str, Any]:
     """Make the point's log, measure it in a process of its own, remove it.
 
     Raises InputError with the last lines of a process that failed.
@@ -112,7 +112,7 @@ def run(point: Point, values: dict[str, Any]) -> dict[str, Any]:
         return measured(what, "benchmarks.scale", "--task", task, name)
 
 
-def points(arguments: argparse.Namespace) -> list[Point]:
+def points(arguments: argparse.Namespace) -> list[ScalePoint]:
     """Events at one catalogue, catalogues at one number of events, the most of both together."""
     chosen = [
         *(("events", int(events), int(arguments.at_catalogue)) for events in arguments.events),
@@ -120,7 +120,7 @@ def points(arguments: argparse.Namespace) -> list[Point]:
     ]
     if arguments.events and arguments.catalogues:
         chosen.append(("both", int(max(arguments.events)), int(max(arguments.catalogues))))
-    return [Point(*sizes, arguments.steps, arguments.seconds) for sizes in chosen]
+    return [ScalePoint(*sizes, arguments.steps, arguments.seconds) for sizes in chosen]
 
 
 def main() -> None:
@@ -138,7 +138,7 @@ def main() -> None:
     if arguments.task:
         task = json.loads(arguments.task[0])
         params = fit_params(task["fit"])
-        found = measure(Point(**task["point"]), params, Path(arguments.task[1]))
+        found = measure(ScalePoint(**task["point"]), params, Path(arguments.task[1]))
         print(json.dumps(found))
         return
     try:

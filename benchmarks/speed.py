@@ -25,7 +25,7 @@ from typing import Any, Final
 from base.errors import InputError
 from benchmarks import rectools_environment
 from benchmarks.child import measured
-from benchmarks.contest import Epoch, Judge, Outcome, run
+from benchmarks.contest import ContestEpoch, ContestOutcome, Judge, run
 from benchmarks.options import OptionError, add_set, changes, fit_params
 from benchmarks.sequences import lazy_unseen, leave_out, read, some
 from benchmarks.speed_report import FLOAT32, PADDED, RECTOOLS, RONDO, report, table
@@ -161,8 +161,8 @@ class Contest:
     pythons: dict[str, Path]
     rates: dict[str, float]
     path: Path
-    rounds: dict[str, list[Outcome]] = field(default_factory=dict)
-    races: dict[str, Outcome] = field(default_factory=dict)
+    rounds: dict[str, list[ContestOutcome]] = field(default_factory=dict)
+    races: dict[str, ContestOutcome] = field(default_factory=dict)
 
     def round(self, seconds: float) -> None:
         """Tokens/s of each contender, one after another."""
@@ -179,8 +179,8 @@ class Contest:
             self.save()
 
     def start(
-        self, name: str, task: Task, on_epoch: Callable[[Epoch], None] = lambda _: None
-    ) -> Outcome:
+        self, name: str, task: Task, on_epoch: Callable[[ContestEpoch], None] = lambda _: None
+    ) -> ContestOutcome:
         """One process of a contender, in a folder of its own."""
         with tempfile.TemporaryDirectory(dir=self.task.folder) as folder:
             precision = "32-true" if name == FLOAT32 else task.precision
@@ -206,10 +206,10 @@ class Contest:
         self.path.write_text(json.dumps(self.content(), indent=2) + "\n")
 
 
-def printer(name: str) -> Callable[[Epoch], None]:
+def printer(name: str) -> Callable[[ContestEpoch], None]:
     """Prints a contender's epochs as they come."""
 
-    def tell(epoch: Epoch) -> None:
+    def tell(epoch: ContestEpoch) -> None:
         ndcg = "not ranked" if epoch.ndcg is None else f"ndcg@10 {epoch.ndcg:.4f}"
         print(f"{name}: epoch {epoch.number}, {epoch.seconds:.1f} s, {ndcg}", flush=True)
 

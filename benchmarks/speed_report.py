@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from benchmarks.contest import Outcome
+from benchmarks.contest import ContestOutcome
 
 RONDO: Final = "rondo"
 FLOAT32: Final = "rondo_float32"
@@ -27,8 +27,8 @@ UNKNOWN: Final = "–"
 
 
 def report(
-    rounds: Mapping[str, Sequence[Outcome]],
-    races: Mapping[str, Outcome],
+    rounds: Mapping[str, Sequence[ContestOutcome]],
+    races: Mapping[str, ContestOutcome],
     rates: Mapping[str, float],
     target: float,
 ) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def report(
     return content
 
 
-def _median(runs: Sequence[Outcome]) -> float:
+def _median(runs: Sequence[ContestOutcome]) -> float:
     return statistics.median(run.tokens_per_second for run in runs)
 
 
@@ -82,8 +82,8 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 
 def _contender(
-    rounds: Sequence[Outcome],
-    race: Outcome | None,
+    rounds: Sequence[ContestOutcome],
+    race: ContestOutcome | None,
     speed: float | None,
     rates: Mapping[str, float],
 ) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class OnlineStore:
         a day would be counted that is not over, as no training request sees it.
         Returns the time of the snapshot now held, µs.
         """
-        from features.store import open_store, registry_lock
+        from features.feast_store import open_store, registry_lock
 
         snapshots = Snapshots.read(features)
         newest = snapshots.last
@@ -162,7 +162,7 @@ class OnlineStore:
 
     def _inode(self) -> int | None:
         """Which file the store is; None for a Redis, and where there is none."""
-        from features.store import ONLINE
+        from features.feast_store import ONLINE
 
         try:
             return None if self._redis else (self.root / ONLINE).stat().st_ino
@@ -170,7 +170,7 @@ class OnlineStore:
             return None
 
     def _open(self) -> "FeatureStore":
-        from features.store import open_store
+        from features.feast_store import open_store
 
         with quiet():
             return open_store(self.root, None, self._redis)

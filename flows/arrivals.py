@@ -15,12 +15,12 @@ import duckdb
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from features.event_log import connect, literals
 from features.ingest import DUPLICATE, IngestError
-from features.log import connect, literals
 from features.schema import DAY, POSITIVE, EventType
 from flows.consumers import EVENTS, LEARNED, LEARNED_BEFORE, LOG_ROWS
 from serving import offsets
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 
 _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 

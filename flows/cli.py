@@ -27,7 +27,7 @@ def status() -> None:
     from flows.rollout import CHANNEL, installation
     from flows.workspace import LOG
     from serving import channels, offsets
-    from serving.log import FeedbackLog
+    from serving.feedback_log import FeedbackLog
 
     root, engine = installation().settings.root, installation().engine
     events = arrivals.stored_events(root / "workspace" / LOG)

@@ -22,9 +22,9 @@ from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
 from flows import arrivals, verdict_report
 from flows.learning_curve import Curve
-from flows.parity import serving_parity
-from flows.release_checks import release_checks
+from flows.release_gate import release_checks
 from flows.rollout import CHANNEL, Rollout
+from flows.serving_parity import serving_parity
 from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel

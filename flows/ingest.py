@@ -35,8 +35,8 @@ from features.ingest import (
 from flows.consumers import EVENTS, ITEMS, LOG_ROWS
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets
+from serving.feedback_log import FeedbackLog
 from serving.fences import Fence
-from serving.log import FeedbackLog
 
 BATCH: Final = 200_000
 _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")

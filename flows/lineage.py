@@ -25,7 +25,7 @@ from flows.consumers import EVENTS, ITEMS
 from flows.learning_curve import METRICS
 from flows.workspace import Workspace
 from serving import offsets, verdicts
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 
 #: Libraries whose version may change what is computed.
 LIBRARIES: Final = (
@@ -48,7 +48,7 @@ _SHORT: Final = 12
 
 
 @dataclass(frozen=True)
-class Request:
+class LoggedRequest:
     """A slate that was served: `timestamp` in µs; `release` None where no release answered."""
 
     request_id: str
@@ -66,7 +66,7 @@ class Found:
     """A release's record, and the request that led to it where there was one."""
 
     record: verdicts.Record
-    request: Request | None = None
+    request: LoggedRequest | None = None
 
 
 def recorded(workspace: Workspace, engine: sa.Engine, releases_url: str) -> dict[str, Any]:
@@ -234,14 +234,14 @@ def _moment(microseconds: int) -> str:
     return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(" ", "seconds")
 
 
-def _request(engine: sa.Engine, name: str) -> Request | None:
+def _request(engine: sa.Engine, name: str) -> LoggedRequest | None:
     """The logged request of that id; a signature at its end is not looked at."""
     log = FeedbackLog(engine)
     found = log.request(name) or log.request(name.rpartition(".")[0])
     if found is None:
         return None
     row = found[0]
-    return Request(**{field: row[field] for field in Request.__dataclass_fields__})
+    return LoggedRequest(**{field: row[field] for field in LoggedRequest.__dataclass_fields__})
 
 
 def _patch_url(identity: str, releases_url: str) -> str:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from features.splits.windowing import SplitParams
 from flows.lease import wall_clock
 from serving import live_history
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 
 if TYPE_CHECKING:
     from features.online import OnlineStore

@@ -21,12 +21,12 @@ from flows import environment
 from flows.consumers import RETRAINED
 from flows.environment import CHECKOUT
 from flows.lease import living, read, wall_clock, wanted
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from flows.retrain_runs import bury_dead, failed_lately, on_their_way
 from flows.rollout import CHANNEL, installation
 from serving import channels, offsets, tables
 from serving.database import reading
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 
 RESOURCE = "rondo.feedback-log"
 FEEDBACK, DRIFT, DECAY = "rondo.feedback", "rondo.drift", "rondo.decay"

@@ -23,7 +23,7 @@ FEATURES = "data/features"
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class Refilled:
     """users: whose live history was restored; release: whose features are in the batch views, None
     where no release was ever promoted."""
 
@@ -31,7 +31,7 @@ class Rebuilt:
     release: str | None
 
 
-def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Rebuilt:
+def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Refilled:
     """Fill the online store; say: is told of the progress. Doing it again changes nothing.
 
     The histories come first: they need no lease, and a running service goes back to the store when
@@ -43,12 +43,12 @@ def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Rebuilt:
         say("no champion: there are no batch views to restore")
     users = rollout.restore_histories(say)
     if champion is None:
-        return Rebuilt(users, None)
+        return Refilled(users, None)
     with lease(rollout.engine, "retrain", ask_again=False), rollout.at_workspace():
         source, features = features_of(rollout, champion.release)
         say(f"batch views from the data of release {source.release[:12]} ...")
         rollout.online.materialise(features, source.created_at)
-    return Rebuilt(users, source.release)
+    return Refilled(users, source.release)
 
 
 def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]:

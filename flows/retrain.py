@@ -16,17 +16,17 @@ from prefect.logging import get_run_logger
 
 from base.params import load
 from base.settings import Settings
-from flows import arrivals, environment, failures, gating, ingest, stages
+from flows import arrivals, environment, foreseen_failures, gating, ingest, stages
 from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from flows.rollout import Rollout, experiment, installation
 from serving import fences, offsets
 from serving.fences import Fence
 
 
 @dataclass
-class Outcome:
+class RetrainOutcome:
     """What a retrain did. seconds: by step; stages: seconds by stage of the pipeline, several of
     which may run at once."""
 
@@ -42,7 +42,7 @@ class Outcome:
 @flow(name="retrain", validate_parameters=False)
 def retrain(
     reason: str = "by hand", overrides: Mapping[str, Any] | None = None, now: int | None = None
-) -> Outcome:
+) -> RetrainOutcome:
     """Retrain once, and once more if somebody asked meanwhile.
 
     reason: for the log; overrides: dotted keys of params.yaml; now: µs, the real clock by default
@@ -50,7 +50,7 @@ def retrain(
     this one is done, with an empty outcome.
     """
     environment.prepare(Settings())
-    failures.tell_briefly()
+    foreseen_failures.tell_briefly()
     rollout = installation()
     get_run_logger().info("retrain: %s", reason)
     while True:
@@ -59,14 +59,16 @@ def retrain(
                 outcome = run_once(rollout, held.fence, overrides or {}, now or wall_clock())
         except Busy as busy:
             get_run_logger().info("%s", busy)
-            return Outcome(decision="busy")
+            return RetrainOutcome(decision="busy")
         if not held.again:
             return outcome
 
 
-def run_once(rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: int) -> Outcome:
+def run_once(
+    rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: int
+) -> RetrainOutcome:
     """The steps, in order. Each one is idempotent; the fence stops a run that lost its lease."""
-    settings, engine, outcome = rollout.settings, rollout.engine, Outcome()
+    settings, engine, outcome = rollout.settings, rollout.engine, RetrainOutcome()
     clock = StepClock(outcome.seconds)
     place = rollout.workspace(overrides)
     params = load(RetrainParams, "retrain", place.root / "params.yaml")

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from base.settings import Settings
 from flows import lineage
 from flows.environment import CHECKOUT
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from flows.workspace import Workspace, locked, prepare
 from serving import channels, verdicts
 from serving.channels import Channel

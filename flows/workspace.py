@@ -267,12 +267,12 @@ def _push(repo: Any) -> None:
     try:
         repo.push()
     except Exception as error:  # each kind of remote has its own
-        from serving import store
+        from serving import release_store
 
-        url = store.shown(repo.config["remote"]["store"]["url"])
+        url = release_store.shown(repo.config["remote"]["store"]["url"])
         raise WorkspaceError(
-            f"the DVC remote {url} takes no data: {store.reason(error)}; does it exist, and may we "
-            "write there?"
+            f"the DVC remote {url} takes no data: {release_store.reason(error)}; does it exist, "
+            "and may we write there?"
         ) from error
 
 

@@ -16,8 +16,8 @@ from features.requests.requests import Requests
 from features.requests.user_rows import UserRows
 from features.schema import MINUTE, EventType
 from serving import fallback, feedback
+from serving.feedback_log import FeedbackLog
 from serving.live import Live
-from serving.log import FeedbackLog
 from serving.metrics import Metrics
 from serving.models import (
     FeedbackInput,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from features.ingest.refusals import event_refusal
 from features.ingest.times import microseconds
 from features.ingest.values import BLANKS, identity, number, text
-from serving.log import Row, Slot
+from serving.feedback_log import Row, Slot
 from serving.models import FeedbackEvent
 from serving.signing import Signer
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 
 from features.online import OnlineStore
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 
 #: Users in one write to the store.
 GROUP = 1_000

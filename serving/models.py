@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from features.ingest.lists import categories as listed
+from features.ingest.list_fields import categories as listed
 from features.ingest.refusals import FIRST_MOMENT, LAST_MOMENT, LONGEST_TEXT, id_refusal
 from features.ingest.times import microseconds
 from features.ingest.values import flag, identity, number, text

@@ -30,7 +30,7 @@ from base import params
 from features.items.catalogue import PASTS, Catalogue
 from features.schema import ITEM, conform
 from features.splits.placements import PlacementsParams
-from serving import store
+from serving import release_store
 from serving.policy import PolicyParams
 from training.recommender import Recommender, ReleaseError
 
@@ -149,7 +149,7 @@ def publish(folder: Path, releases_url: str) -> str:
     last, and without it there is no release.
     """
     identity = verify(folder)
-    with store.opened(releases_url) as (filesystem, root):
+    with release_store.opened(releases_url) as (filesystem, root):
         target = f"{root}/{identity}"
         if filesystem.exists(f"{target}/{MANIFEST}"):
             return identity
@@ -169,13 +169,15 @@ def fetch(identity: str, releases_url: str, cache: Path) -> Release:
     Raises ReleaseError if the store does not hold it or holds something else under its name.
     """
     local = cache / identity
-    with store.opened(releases_url) as (filesystem, root):
+    with release_store.opened(releases_url) as (filesystem, root):
         source = f"{root}/{identity}"
         if _is_local(filesystem) and Path(source).is_dir():
             local = Path(source)
         elif not local.is_dir():
             if not filesystem.exists(f"{source}/{MANIFEST}"):
-                raise ReleaseError(f"{store.shown(releases_url)} holds no release {identity}")
+                raise ReleaseError(
+                    f"{release_store.shown(releases_url)} holds no release {identity}"
+                )
             with _appearing(local) as temporary:
                 filesystem.get(f"{source}/", f"{temporary}/", recursive=True)
                 verify(temporary, identity)
@@ -185,13 +187,13 @@ def fetch(identity: str, releases_url: str, cache: Path) -> Release:
 
 def stored(releases_url: str) -> list[str]:
     """Ids of the releases that a store holds, in no order."""
-    with store.opened(releases_url) as (filesystem, root):
+    with release_store.opened(releases_url) as (filesystem, root):
         return [n for n in _names(filesystem, root) if filesystem.exists(f"{root}/{n}/{MANIFEST}")]
 
 
 def begun(releases_url: str) -> list[str]:
     """As `stored`, and those of which an interrupted upload or removal has left some files."""
-    with store.opened(releases_url) as (filesystem, root):
+    with release_store.opened(releases_url) as (filesystem, root):
         return _names(filesystem, root)
 
 
@@ -200,7 +202,7 @@ def remove(identity: str, releases_url: str) -> None:
 
     What an interrupted upload or removal has left goes, too.
     """
-    with store.opened(releases_url) as (filesystem, root):
+    with release_store.opened(releases_url) as (filesystem, root):
         target = f"{root}/{identity}"
         if filesystem.exists(f"{target}/{MANIFEST}"):
             filesystem.rm_file(f"{target}/{MANIFEST}")

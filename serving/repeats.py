@@ -17,8 +17,8 @@ import orjson
 
 from features.requests.requests import Requests
 from serving import context
+from serving.feedback_log import FeedbackLog, Row
 from serving.live import Live
-from serving.log import FeedbackLog, Row
 
 
 @dataclass(frozen=True)

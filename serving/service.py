@@ -25,8 +25,8 @@ from features.schema import MINUTE
 from serving import catalogue_feed, client_errors, live_history, orphan
 from serving.database import connect
 from serving.engine import Conflict, Engine, Unknown
+from serving.feedback_log import REMEMBERED, FeedbackLog, Row
 from serving.live import Follower
-from serving.log import REMEMBERED, FeedbackLog, Row
 from serving.metrics import Metrics
 from serving.models import (
     CatalogueInput,

@@ -13,8 +13,8 @@ from features.ragged import Histories
 from features.requests.requests import Requests
 from features.schema import EVENT_CODES, USER_FEATURES, EventType
 from serving import context
+from serving.feedback_log import Row, Slate
 from serving.live import Live
-from serving.log import Row, Slate
 from serving.models import IMPRESSION, HistoryEntry, Item, RecommendInput, RecommendOutput
 from serving.policy import Bools, Slates
 from serving.repeats import Roll, Shown

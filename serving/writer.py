@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from serving.feedback import Rejection, join
-from serving.log import FeedbackLog, Row, Slate
+from serving.feedback_log import FeedbackLog, Row, Slate
 from serving.metrics import Metrics
 
 logger = logging.getLogger("rondo.writer")

@@ -21,8 +21,8 @@ import numpy as np
 from features.schema import DAY, HOUR, MINUTE
 from simulation.delivery import Parcel, Payload, parcels
 from simulation.market import Market, Visit
-from simulation.params import WorldParams
 from simulation.session import Sessions
+from simulation.world_params import WorldParams
 
 TIME_HEADER = "x-rondo-time"
 

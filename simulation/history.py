@@ -13,9 +13,9 @@ import pyarrow as pa
 from features.schema import DAY, EVENT, TIMESTAMP, EventType
 from simulation.items import Objects
 from simulation.market import START, Market
-from simulation.params import WorldParams
 from simulation.randomness import Floats, Ints, Stream, uniforms
 from simulation.session import Actions, Sessions
+from simulation.world_params import WorldParams
 
 RELEASE = "bootstrap"
 PLACEMENT = "home"

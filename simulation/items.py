@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from features.schema import DAY, ITEM, TIMESTAMP
 from simulation.behaviour import ageing, turned
-from simulation.params import WorldParams
+from simulation.item_words import ADJECTIVES, FILLER, TOPICS
 from simulation.randomness import Floats, Ints, Stream, generator
-from simulation.vocabulary import ADJECTIVES, FILLER, TOPICS
+from simulation.world_params import WorldParams
 
 TOPIC_NAMES = tuple(TOPICS)
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from features.schema import DAY
 from simulation import behaviour
 from simulation.items import Items, arrivals, common_appeal, taste_vectors, topic_directions
-from simulation.params import WorldParams
 from simulation.randomness import Floats, Ints, Stream, uniforms
 from simulation.users import Users, drifted, initial_tastes, population
+from simulation.world_params import WorldParams
 
 #: 2024-01-01 00:00 UTC, day 0 of the history, µs.
 START: Final = 1_704_067_200_000_000

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from features.schema import HOUR, SECOND, EventType
 from simulation import behaviour
+from simulation.item_words import TOPICS
 from simulation.items import TOPIC_NAMES
 from simulation.market import Market, Visit
 from simulation.randomness import Floats, Ints, Stream, uniforms
 from simulation.users import session_starts
-from simulation.vocabulary import TOPICS
 
 #: Seconds from one slate of a session to the next, for people; bots are this much faster.
 ROUND_SECONDS, BOT_HASTE = 300.0, 0.05

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from base.params import ParamsError
 from features.schema import DAY, HOUR, MINUTE
 from simulation.behaviour import attraction, turned
-from simulation.params import WorldParams
 from simulation.randomness import Floats, Ints, Stream, generator, uniforms
+from simulation.world_params import WorldParams
 
 
 @dataclass(frozen=True)

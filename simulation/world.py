@@ -20,7 +20,7 @@ from features.schema import DAY, USER
 from simulation import items
 from simulation.history import write_days
 from simulation.market import START, Market
-from simulation.params import WorldParams
+from simulation.world_params import WorldParams
 
 
 def write(world: WorldParams, folder: Path) -> Market:

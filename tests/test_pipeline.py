@@ -11,9 +11,9 @@ from base.params import ParamsError, build, load, read
 from features.ingest.mapping import IngestParams
 from features.splits.placements import PlacementsParams
 from features.splits.windowing import SplitParams
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from serving.policy import PolicyParams
-from simulation.params import WorldParams
+from simulation.world_params import WorldParams
 from training.candidates import CandidateParams
 from training.judging import EvaluateParams
 from training.sources.all import SOURCES
@@ -75,7 +75,7 @@ def test_what_a_section_leaves_out_is_what_the_shipped_file_says(checkout: Path,
 
 @pytest.mark.parametrize("name", sorted(SECTIONS.keys() - {"world"}))
 def test_the_shipped_file_shows_every_key(checkout: Path, name: str) -> None:
-    """Of the world it shows what people change; its laws stand in simulation/params.py."""
+    """Of the world it shows what people change; its laws stand in simulation/world_params.py."""
     assert read(checkout / "params.yaml")[name].keys() == {f.name for f in fields(SECTIONS[name])}
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from base.quiet import quiet
 from features.batch.aggregates import item_activity, user_activity
 from features.batch.snapshots import Snapshots
-from features.log import connect
+from features.event_log import connect
 from features.ragged import Ints, offsets_of, spans
 from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 

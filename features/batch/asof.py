@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.log import connect
+from features.event_log import connect
 
 
 def asof_join(entities: pa.Table, source: Path, key: str, features: Sequence[str]) -> pa.Table:

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from base.quiet import quiet
 from features.batch.asof import asof_join
 from features.batch.snapshots import Snapshots
-from features.log import connect
+from features.event_log import connect
+from features.feast_store import open_store
 from features.ragged import Ints
 from features.repo.definitions import definitions, served
 from features.schema import ITEM_FEATURES, TIMESTAMP, USER_FEATURES
-from features.store import open_store
 
 #: Feast pairs each entity row with every earlier row of its key and sorts the pairs: above this
 #: many of them it takes too much time and memory.

@@ -1,10 +1,10 @@
 """Ingestion: files, databases and feedback batches into the day-partitioned log."""
 
-from features.ingest.errors import IngestError
+from features.ingest.ingest_error import IngestError
+from features.ingest.log_store import Report, store_events, store_items, store_users
 from features.ingest.mapping import IngestParams, Mapping, TableMapping
 from features.ingest.refusals import DUPLICATE
 from features.ingest.source import Source, read_source
-from features.ingest.store import Report, store_events, store_items, store_users
 from features.ingest.validate import validate_events, validate_items
 
 __all__ = [

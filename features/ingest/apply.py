@@ -6,9 +6,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from features.ingest.errors import IngestError, in_one_line
+from features.event_log import connect
 from features.ingest.impressions import check_not_lists, expand
-from features.ingest.lists import parse_list, parse_lists
+from features.ingest.ingest_error import IngestError, in_one_line
+from features.ingest.list_fields import parse_list, parse_lists
 from features.ingest.mapping import TableMapping
 from features.ingest.properties import PROPERTY, VALUE, fold
 from features.ingest.properties import check as check_properties
@@ -16,7 +17,6 @@ from features.ingest.raw import ERROR, RAW, REPEATS, Raw
 from features.ingest.spool import Spool, batches, register
 from features.ingest.sql import literal, whole_id, with_point
 from features.ingest.times import NAMES, column_unit, iso_reading, microseconds, reading, unit_of
-from features.log import connect
 from features.schema import EVENT, ITEM
 
 #: What a table cannot do without.

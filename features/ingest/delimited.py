@@ -7,8 +7,8 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from features.ingest.errors import IngestError, NoRows
-from features.ingest.lines import LINE, Rows, blocks
+from features.ingest.ingest_error import IngestError, NoRows
+from features.ingest.lines import LINE, LineRows, blocks
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import Raw, rejects
 from features.ingest.spool import Spool
@@ -54,7 +54,7 @@ def read_delimited(stream: BinaryIO, mapping: TableMapping, where: str) -> Raw:
                 break
             names = _names(first, mapping, separator, where)
             line = skipped + (2 if mapping.header else 1)
-            rows = Rows(separator, mapping.quoting, len(names), _typed(names, mapping), line)
+            rows = LineRows(separator, mapping.quoting, len(names), _typed(names, mapping), line)
             text = remaining if mapping.header else text[skipped:]
         good, count, rest = rows.take(text, last)
         rest += tail

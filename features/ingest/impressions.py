@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from features.ingest.errors import IngestError
+from features.event_log import connect
+from features.ingest.ingest_error import IngestError
 from features.ingest.raw import ERROR
 from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import literal, whole_id
-from features.log import connect
 from features.schema import EventType
 
 #: An entry in the text of a list, as JSON, Python or NumPy write it.

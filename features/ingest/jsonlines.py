@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 import pyarrow as pa
 
-from features.ingest.errors import IngestError, NoRows
+from features.ingest.ingest_error import IngestError, NoRows
 from features.ingest.lines import blocks
 from features.ingest.raw import Raw, rejects
 from features.ingest.spool import BATCH, Spool

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
-from features.ingest.errors import IngestError
+from features.ingest.ingest_error import IngestError
 
 BLOCK: Final = 1 << 22
 #: The longest quoted field that may run over lines, in characters, and the longest line.
@@ -70,7 +70,7 @@ def _unicode(head: bytes) -> str:
 
 
 @dataclass
-class Rows:
+class LineRows:
     """Rows of a delimited file, checked. `width`: fields of a row; `typed`: places of the fields
     that hold no free text. `rejected`: line, text and reason of what was kept back so far."""
 

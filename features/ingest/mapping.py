@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from base.params import Bool, Key
-from features.ingest.errors import IngestError
+from features.ingest.ingest_error import IngestError
 from features.ingest.times import check_unit
 
 

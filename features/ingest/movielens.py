@@ -13,13 +13,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from features.event_log import connect
 from features.ingest.apply import apply
-from features.ingest.errors import IngestError
+from features.ingest.ingest_error import IngestError
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import ERROR, RAW, REJECTED, Raw
 from features.ingest.readers import read_file
 from features.ingest.spool import Rows, Spool, register
-from features.log import connect
 from features.schema import EVENT, ITEM, USER
 
 #: The genre columns of `u.item`, in order.

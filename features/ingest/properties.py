@@ -4,14 +4,14 @@ from typing import Final
 
 import pyarrow as pa
 
-from features.ingest.errors import IngestError
-from features.ingest.lists import parse_lists
+from features.event_log import connect
+from features.ingest.ingest_error import IngestError
+from features.ingest.list_fields import parse_lists
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import ERROR, RAW, REJECTED
 from features.ingest.refusals import FLAG, PRICE
 from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import flag, literal, with_point
-from features.log import connect
 from features.schema import ITEM
 
 #: Columns of such a table beside ours, until it is folded.

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from features.ingest.archives import kind_of, opened
 from features.ingest.delimited import read_delimited
-from features.ingest.errors import IngestError, NoRows
+from features.ingest.ingest_error import IngestError, NoRows
 from features.ingest.jsonlines import read_json_lines
 from features.ingest.mapping import TableMapping
 from features.ingest.raw import Raw, placed

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from features.event_log import literals
 from features.ingest.values import identity, number
-from features.log import literals
 from features.schema import DAY, MINUTE, EventType
 
 #: How far a client's clock may run ahead.

@@ -6,16 +6,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.event_log import connect
 from features.ingest.apply import apply, whole
 from features.ingest.archives import is_zip, kind_of, opened, unzipped
-from features.ingest.errors import IngestError, NoRows
+from features.ingest.ingest_error import IngestError, NoRows
 from features.ingest.mapping import Mapping, TableMapping
 from features.ingest.movielens import detect, read_movielens
 from features.ingest.raw import Raw
 from features.ingest.readers import read_file, read_sql
 from features.ingest.refusals import EARLIEST
 from features.ingest.spool import Rows, Spool, batches, register
-from features.log import connect
 from features.schema import EVENT, ITEM, USER
 
 #: What a file of our own column names may be called, before `.gz`.

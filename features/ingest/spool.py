@@ -16,7 +16,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from base.scratch import scratch
-from features.log import literals
+from features.event_log import literals
 from features.schema import conform
 
 #: Rows that are held at a time.

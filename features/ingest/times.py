@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import duckdb
 
-from features.ingest.errors import IngestError
-from features.log import connect
+from features.event_log import connect
+from features.ingest.ingest_error import IngestError
 from features.schema import DAY
 
 #: A smaller number is no time in any unit: as seconds it is before March 1973.

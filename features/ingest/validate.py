@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.event_log import connect, literals
 from features.ingest.raw import ERROR, RAW, REPEATS
 from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, SECOND, USER_RULES
 from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import flag
-from features.log import connect, literals
 from features.schema import DAY, EVENT, ITEM, USER
 
 #: What an event without an id is known by.

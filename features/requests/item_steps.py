@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from features.ragged import Ints
-from features.requests.tables import matrix
+from features.requests.columns import matrix
 from features.schema import ITEM_FEATURES
 
 Values = npt.NDArray[np.float32]

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from features.batch.snapshots import Snapshots
 from features.items.catalogue import Catalogue
 from features.ragged import Histories, Ints, Ragged, offsets_of, spans
+from features.requests.columns import lengths, matrix, ragged
 from features.requests.item_steps import ItemSteps
 from features.requests.requests import Queries, Requests
-from features.requests.tables import lengths, matrix, ragged
 from features.schema import USER_FEATURES
 from features.splits.windowing import Rules
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from base.outputs import replace_folder
 from base.params import load
-from features.log import open_log, write
+from features.event_log import open_log, write
 from features.splits.placements import PlacementsParams
 from features.splits.queries import QUERIES_IN_ORDER, build_queries
 from features.splits.tokens import (

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from features.log import literals
+from features.event_log import literals
 from features.positive import positive_sql
 from features.schema import EVENT_CODES, HIDING, EventType
 from features.splits.windowing import SplitParams

@@ -6,7 +6,7 @@ import time
 from base import processes
 from flows.loop import report
 from flows.loop.console import Console
-from flows.loop.memory import PeakMemory
+from flows.loop.peak_memory import PeakMemory
 from flows.loop.run import Plan, Run
 from flows.rollout import installation
 
@@ -21,7 +21,7 @@ def run(plan: Plan) -> None:
         prefect = stack.enter_context(processes.prefect_server(plan.settings.root, port))
         state = Run(plan, console, installation(), prefect, processes.free_port())
         if plan.data is None:
-            from flows.loop.market import play
+            from flows.loop.simulated_days import play
 
             play(state)
         else:

@@ -14,7 +14,7 @@ from base import processes
 from base.processes import Supervised
 from base.settings import Settings
 from flows.loop.console import Console
-from flows.retrain import Outcome, retrain
+from flows.retrain import RetrainOutcome, retrain
 from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
 from serving import catalogue_feed, channels
@@ -92,7 +92,7 @@ class Run:
         with processes.service(root, self.service_port, environment) as service:
             yield service
 
-    def retrain(self, reason: str, overrides: dict[str, object], now: int) -> Outcome:
+    def retrain(self, reason: str, overrides: dict[str, object], now: int) -> RetrainOutcome:
         """Retrain and say what came of it."""
         with self.console.step("retrain", "retrain") as step:
             outcome = retrain(reason, overrides, now)
@@ -115,7 +115,7 @@ class Run:
         self._tell(outcome)
         return outcome
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, outcome: RetrainOutcome) -> None:
         """Lines on data, models, verdict and release."""
         say, judgement, ingested = self.console.line, outcome.judgement, outcome.ingested
         if ingested is not None:

@@ -13,7 +13,7 @@ from base.scratch import PREFIX, YOUNG_SECONDS, remove_left
 
 SPILLS = """
 import sys
-from features.log import connect
+from features.event_log import connect
 connection = connect()
 connection.execute("SET memory_limit = '60MB'")
 connection.execute("CREATE TABLE big AS SELECT md5(range::VARCHAR) AS b FROM range(3000000)")

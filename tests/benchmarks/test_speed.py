@@ -11,7 +11,7 @@ import pytest
 
 from base.errors import InputError
 from benchmarks import contest
-from benchmarks.contest import ContenderFailed, Epoch, run
+from benchmarks.contest import ContenderFailed, ContestEpoch, run
 from benchmarks.speed import COMMON, judge_of, own_settings
 from tests.benchmarks.ring import learned, task
 
@@ -53,7 +53,7 @@ def test_the_padded_baseline_is_ranked_every_so_often_and_stops_at_its_limit(
     ring: Path, tmp_path: Path
 ) -> None:
     judge = judge_of(ring, tmp_path / "arrays.npz")
-    told: list[Epoch] = []
+    told: list[ContestEpoch] = []
     ready = replace(task(ring, tmp_path / "race"), every=2, epochs=5)
     outcome = run("benchmarks.padded", ready, judge, 2.0, on_epoch=told.append)
     assert told == outcome.epochs

@@ -2,17 +2,19 @@
 
 import pytest
 
-from benchmarks.contest import Epoch, Outcome
+from benchmarks.contest import ContestEpoch, ContestOutcome
 from benchmarks.speed_report import report, table
 
 RATES = {"float32": 1e9, "bfloat16": 4e9}
 
 
-def ran(precision: str, *epochs: tuple[float, int, float | None], peak: int = 10**9) -> Outcome:
+def ran(
+    precision: str, *epochs: tuple[float, int, float | None], peak: int = 10**9
+) -> ContestOutcome:
     """epochs: (seconds, tokens, ndcg) since the start."""
     model = {"parameters": 1000, "flops_per_token": 1e6, "precision": precision, "versions": {}}
-    told = [Epoch(number, *epoch) for number, epoch in enumerate(epochs, start=1)]
-    return Outcome(model, told, peak)
+    told = [ContestEpoch(number, *epoch) for number, epoch in enumerate(epochs, start=1)]
+    return ContestOutcome(model, told, peak)
 
 
 ROUNDS = {

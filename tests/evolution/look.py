@@ -12,12 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from features import schema
+from features.event_log import open_log
 from features.items.catalogue import Catalogue
-from features.log import open_log
 from serving import catalogue_feed, migrate, tables
 from serving.check import check
 from serving.database import connect
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from serving.release import Release
 from tests.training import market
 

@@ -25,7 +25,7 @@ from serving import catalogue_feed, channels, migrate, release
 from serving.check import TOLERANCE
 from serving.database import connect, reading
 from serving.fallback import NO_ONLINE_STORE
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from tests.evolution.grow import grow
 from tests.features.logs import at, write_log
 from tests.features.logs import event as logged
@@ -33,7 +33,7 @@ from tests.serving import old_schema
 from tests.serving.conftest import DATABASES, SERVERS, empty_database
 from tests.serving.running import from_checkout, serving
 from tests.serving.small import NOW, make_release
-from tests.serving.test_log import event
+from tests.serving.test_feedback_log import event
 from tests.training import market
 
 HEADERS = {"x-rondo-time": str(NOW)}

@@ -9,13 +9,13 @@ import pytest
 from base.settings import Settings
 from features.batch.aggregate import aggregate
 from features.batch.joins import query_items, query_users
+from features.feast_store import open_store
 from features.online import OnlineStore
 from features.repo.definitions import SERVICES
 from features.requests.training_set import load_catalogue
 from features.schema import ITEM_FEATURES, USER_FEATURES
 from features.splits.split import split
 from features.splits.windowing import SplitParams
-from features.store import open_store
 from tests.features.logs import random_log
 
 USER, ITEM = "user_events_30d", "item_events_30d"

@@ -9,7 +9,7 @@ from features.schema import DAY, HOUR
 from flows import arrivals, ingest
 from flows.workspace import Workspace
 from serving import offsets
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 
 NOON = 19_800 * DAY + 12 * HOUR
 HEADER = "event_id,user_id,item_id,event_type,timestamp,request_id\n"

@@ -14,7 +14,7 @@ from flows import environment
 from flows.rollout import Rollout
 from serving import channels, verdicts
 from serving.database import connect
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from serving.migrate import head
 from tests.serving import old_schema
 

@@ -17,10 +17,10 @@ from base.settings import Settings
 from flows import environment
 from flows.deploy import deployed
 from flows.lease import Busy, lease
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from serving import channels
 from serving.database import connect
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

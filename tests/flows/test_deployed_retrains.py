@@ -19,11 +19,11 @@ from base.params_file import edit
 from base.processes import api_url, free_port
 from base.settings import Settings
 from flows import environment, ingest, monitor
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from flows.workspace import prepare
 from serving import catalogue_feed, channels, release, verdicts
 from serving.database import connect
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from tests.flows.killed import OVERRIDES
 from tests.flows.test_retrain import (
     FIRST_DAYS,

@@ -7,16 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from features.event_log import open_log
 from features.ingest import IngestError, store_events
 from features.ingest.parquet import Pieces
-from features.log import open_log
 from features.schema import DAY, HOUR
 from features.splits.vocabulary import index_ids
 from flows import ingest
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets
 from serving.database import connect
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 
 NOON = 19_800 * DAY + 12 * HOUR
 

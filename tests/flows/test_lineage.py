@@ -19,11 +19,11 @@ from flows.lineage import content, find, keep_patch, read_patch, recorded, told
 from flows.rebuild import rebuild
 from flows.workspace import Workspace, prepare
 from serving import offsets, verdicts
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from serving.signing import Signer
 from tests.flows.conftest import git
 from tests.serving import conftest
-from tests.serving.test_log import slate
+from tests.serving.test_feedback_log import slate
 
 #: On every database.
 database_url, engine = conftest.database_url, conftest.engine

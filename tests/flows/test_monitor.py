@@ -11,9 +11,9 @@ from features.schema import DAY, HOUR
 from flows import monitor
 from flows.consumers import EVENTS, RETRAINED
 from flows.monitor import Signs, fall, stability_index
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from serving import offsets
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from tests.serving.plans import recorded, scans
 
 NOON = 19_800 * DAY + 12 * HOUR

@@ -16,20 +16,20 @@ from redis.exceptions import ConnectionError as Unreachable
 
 from base.settings import Settings
 from features.batch.aggregate import aggregate
+from features.feast_store import ONLINE
 from features.online import OnlineStore
 from features.splits.split import split
 from features.splits.windowing import SplitParams
-from features.store import ONLINE
 from flows import environment
-from flows.rebuild_online import Rebuilt, rebuild
+from flows.rebuild_online import Refilled, rebuild
 from flows.rollout import CHANNEL, Rollout, experiment
 from flows.workspace import Workspace, prepare
 from serving import channels, live_history, release, verdicts
 from serving.database import connect
 from serving.engine import Engine
 from serving.fallback import NO_ONLINE_STORE
+from serving.feedback_log import FeedbackLog
 from serving.live import Follower
-from serving.log import FeedbackLog
 from serving.metrics import Metrics
 from serving.models import RecommendInput, RecommendOutput
 from serving.signing import Signer
@@ -37,7 +37,7 @@ from serving.writer import Writer
 from tests.features.logs import random_log
 from tests.flows.conftest import git
 from tests.serving.small import NOW, make_release
-from tests.serving.test_log import event
+from tests.serving.test_feedback_log import event
 
 REDIS = "RONDO_TEST_REDIS_URL"
 STORES = [pytest.param(None, id="sqlite"), pytest.param(REDIS, marks=pytest.mark.servers)]
@@ -245,7 +245,7 @@ def test_the_features_of_another_meaning_are_never_put_in(installation: Installa
     installation.lose()
     champion = channels.read(rollout.engine, CHANNEL)
     assert champion is not None
-    assert rebuild(rollout, lambda _: None) == Rebuilt(15, champion.release)
+    assert rebuild(rollout, lambda _: None) == Refilled(15, champion.release)
     assert installation.answers() == before
 
 
@@ -255,7 +255,7 @@ def test_without_a_champion_the_histories_come_back(tmp_path: Path) -> None:
     events = [event(f"e{n}", user_id=f"v{n:04}", item_id="i1") for n in range(2_500)]
     FeedbackLog(rollout.engine).append(events=events)
     told: list[str] = []
-    assert rebuild(rollout, told.append) == Rebuilt(2_500, None)
+    assert rebuild(rollout, told.append) == Refilled(2_500, None)
     assert told[-1] == "live histories of 2,500 users are restored"
     rollout.engine.dispose()
 

@@ -25,11 +25,11 @@ from base.processes import api_url, free_port, prefect_server, wait_for_prefect
 from base.settings import Settings
 from features.schema import DAY, TIMESTAMP
 from flows import environment, ingest, monitor
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from flows.workspace import prepare, uncommitted
 from serving import catalogue_feed, channels, release, verdicts
 from serving.database import connect
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from tests.flows.conftest import git
 from tests.flows.killed import NOW, OVERRIDES
 from tests.flows.moving import move

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from base.settings import Settings
-from flows.params import RetrainParams
+from flows.retrain_params import RetrainParams
 from flows.rollout import CHANNEL, Rollout, experiment
 from flows.workspace import Workspace
 from serving import channels, release, verdicts

@@ -13,7 +13,7 @@ from flows import ingest, stages
 from flows.torn import RUNNING
 from flows.workspace import Workspace, locked
 from serving.database import connect
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from tests.flows.test_ingest import event, run
 
 LOCK, POINTER = "dvc.lock", "data/log.dvc"

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from features.online import OnlineStore
 from serving.engine import Engine
+from serving.feedback_log import FeedbackLog
 from serving.live import Live
-from serving.log import FeedbackLog
 from serving.metrics import Metrics
 from serving.models import RecommendInput
 from serving.signing import Signer

@@ -6,7 +6,7 @@ import pytest
 
 from features.ingest.refusals import CLOCK_TOLERANCE
 from serving.feedback import check, join
-from serving.log import Slot
+from serving.feedback_log import Slot
 from serving.signing import Signer
 
 NOW = 1_704_067_200_000_000

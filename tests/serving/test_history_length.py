@@ -19,8 +19,8 @@ from features.splits.split import split
 from features.splits.windowing import SplitParams
 from serving import context, live_history
 from serving.engine import Engine
+from serving.feedback_log import FeedbackLog
 from serving.live import Live, empty, with_release
-from serving.log import FeedbackLog
 from serving.metrics import Metrics
 from serving.models import RecommendInput
 from serving.release import Release

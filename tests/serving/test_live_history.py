@@ -13,9 +13,9 @@ from features.items.catalogue import Catalogue
 from features.merge import UserHistory
 from features.online import OnlineStore
 from serving import live_history
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from tests.serving.small import items
-from tests.serving.test_log import T0, event
+from tests.serving.test_feedback_log import T0, event
 
 REDIS = "RONDO_TEST_REDIS_URL"
 STORES = [pytest.param(None, id="sqlite"), pytest.param(REDIS, marks=pytest.mark.servers)]

@@ -14,12 +14,12 @@ from alembic.script import ScriptDirectory
 
 from serving import migrate, tables
 from serving.database import connect, open_engine, reading
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from serving.migrate import SchemaVersionError, head
 from tests.serving import old_schema
 from tests.serving.conftest import empty_database
 from tests.serving.starts import at_once
-from tests.serving.test_log import event, slate
+from tests.serving.test_feedback_log import event, slate
 
 
 def differences(engine: sa.Engine) -> list[Any]:

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from serving import catalogue_feed, channels, offsets, verdicts
 from serving.database import connect, writing
-from serving.log import FeedbackLog, Slate
+from serving.feedback_log import FeedbackLog, Slate
 from tests.serving.plans import recorded, scans
-from tests.serving.test_log import T0, event, slate
+from tests.serving.test_feedback_log import T0, event, slate
 
 #: Tables that grow for as long as the service runs. (Dead letters are read from their newest on.)
 GROWING = {"events", "requests", "slots", "items", "channel_moves"}

@@ -18,8 +18,8 @@ from features.schema import MINUTE
 from serving import catalogue_feed, context, tables
 from serving.channels import Channel
 from serving.engine import Engine
+from serving.feedback_log import FeedbackLog
 from serving.live import Live, with_feed, with_release
-from serving.log import FeedbackLog
 from serving.metrics import Metrics
 from serving.models import FeedbackInput, HistoryEntry, RecommendInput, RecommendOutput
 from serving.policy import PolicyParams, draw, propensity, uniforms_of

@@ -17,7 +17,7 @@ import pytest
 
 from serving import channels, release
 from serving.database import connect
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from tests.serving.running import addresses, from_checkout, serving
 from tests.serving.small import NOW, make_release
 

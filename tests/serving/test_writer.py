@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from serving.feedback import Rejection
-from serving.log import Appended, FeedbackLog, Row
+from serving.feedback_log import Appended, FeedbackLog, Row
 from serving.metrics import Metrics
 from serving.writer import Overloaded, Writer
-from tests.serving.test_log import T0, event, shown, slate
+from tests.serving.test_feedback_log import T0, event, shown, slate
 
 
 class SlowLog(FeedbackLog):

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulation.market import Market
-from simulation.params import WorldParams
 from simulation.world import write
+from simulation.world_params import WorldParams
 
 #: Small enough for a test, large enough for shares to be shares.
 SMALL = WorldParams(

@@ -13,7 +13,7 @@ from features.schema import DAY, HOUR
 from simulation.client import Client, DayReport, ServiceError
 from simulation.history import live_market
 from simulation.market import Market
-from simulation.params import WorldParams
+from simulation.world_params import WorldParams
 from tests.simulation.conftest import SMALL, Peer
 
 

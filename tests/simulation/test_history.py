@@ -11,9 +11,9 @@ import pytest
 from features.schema import DAY, EVENT, ITEM, POSITIVE
 from simulation.history import bootstrap_slates, play_day
 from simulation.market import START, Market
-from simulation.params import WorldParams
 from simulation.session import Sessions
 from simulation.world import write
+from simulation.world_params import WorldParams
 from tests.simulation.conftest import SMALL, World
 
 

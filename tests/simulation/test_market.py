@@ -10,8 +10,8 @@ from features.schema import DAY
 from simulation import behaviour
 from simulation.items import common_appeal, taste_vectors, topic_directions
 from simulation.market import START, Market, Visit
-from simulation.params import WorldParams
 from simulation.users import population
+from simulation.world_params import WorldParams
 from tests.simulation.conftest import SMALL
 
 CONTROL = dataclasses.replace(SMALL, control=True)

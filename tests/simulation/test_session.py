@@ -7,8 +7,8 @@ import pytest
 
 from simulation import behaviour
 from simulation.market import Market
-from simulation.params import WorldParams
 from simulation.session import Actions, Sessions
+from simulation.world_params import WorldParams
 
 PARAMS = WorldParams(humans=6000, initial_items=60, sessions_per_day=600)
 SIZE = PARAMS.slate_size

@@ -34,7 +34,7 @@ def changed(source: Path, name: str, text: str) -> tuple[bool, bool]:
 @pytest.mark.parametrize(
     ("name", "counts", "decides_features"),
     [
-        ("features/log.py", True, True),
+        ("features/event_log.py", True, True),
         ("features/batch/joins.py", True, True),
         ("features/splits/tokens.py", True, True),
         ("features/splits/split.py", True, True),
@@ -62,7 +62,7 @@ def test_a_changed_file_counts_where_it_decides_something(
 
 
 def test_a_comment_is_no_change_of_code(source: Path) -> None:
-    assert changed(source, "features/log.py", "\n# told better\n") == (False, False)
+    assert changed(source, "features/event_log.py", "\n# told better\n") == (False, False)
 
 
 def test_a_stage_that_runs_another_module_is_changed_code(source: Path) -> None:

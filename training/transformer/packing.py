@@ -74,7 +74,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Windows:
+class TokenWindows:
     """int64 [windows] each: first event, number of events; bool: starts, ends with its user."""
 
     starts: Ints
@@ -82,13 +82,13 @@ class Windows:
     whole: npt.NDArray[np.bool_]
     final: npt.NDArray[np.bool_]
 
-    def __getitem__(self, chosen: Ints | npt.NDArray[np.bool_]) -> "Windows":
-        return Windows(
+    def __getitem__(self, chosen: Ints | npt.NDArray[np.bool_]) -> "TokenWindows":
+        return TokenWindows(
             self.starts[chosen], self.lengths[chosen], self.whole[chosen], self.final[chosen]
         )
 
 
-def cut_windows(offsets: Ints, max_length: int, random: np.random.Generator) -> Windows:
+def cut_windows(offsets: Ints, max_length: int, random: np.random.Generator) -> TokenWindows:
     """Windows that cover every history; long ones are cut at places drawn anew each time."""
     lengths = np.diff(offsets)
     first = np.minimum(lengths, max_length)
@@ -101,7 +101,7 @@ def cut_windows(offsets: Ints, max_length: int, random: np.random.Generator) -> 
     end = np.minimum(first[user] + number * max_length, lengths[user])
     keep = end > begin
     begin, end, user = begin[keep], end[keep], user[keep]
-    return Windows(offsets[user] + begin, end - begin, begin == 0, end == lengths[user])
+    return TokenWindows(offsets[user] + begin, end - begin, begin == 0, end == lengths[user])
 
 
 def pack(sizes: Ints, row_length: int) -> tuple[Ints, Ints]:
@@ -190,7 +190,7 @@ class Epoch:
             row = rows[chosen] - step * self.rows_per_step
             yield self._batch(windows[chosen], row, slots[chosen])
 
-    def _plan(self) -> tuple[Windows, Ints, Ints]:
+    def _plan(self) -> tuple[TokenWindows, Ints, Ints]:
         """Windows with the row and slot of each, in an order drawn for this epoch."""
         random = np.random.default_rng((self.seed, self.epoch))
         windows = cut_windows(self.tokens.offsets, self.max_length, random)
@@ -198,7 +198,7 @@ class Epoch:
         rows, slots = pack(windows.lengths + 1, self.row_length)
         return windows, random.permutation(int(rows.max()) + 1)[rows], slots
 
-    def _batch(self, windows: Windows, row: Ints, slots: Ints) -> Batch:
+    def _batch(self, windows: TokenWindows, row: Ints, slots: Ints) -> Batch:
         """Those windows of a step that are this device's. row: of the step, over all devices."""
         targets, contexts, owner = self._targets(windows)
         all_targets = self._items(targets).astype(np.int64)
@@ -254,12 +254,12 @@ class Epoch:
         items = self.tokens.items[events]
         return items if self.index is None else self.index[items]
 
-    def _following(self, windows: Windows) -> Ints:
+    def _following(self, windows: TokenWindows) -> Ints:
         """int64 [windows], µs: the time of the user's event after each, of its last if none."""
         following: Ints = windows.starts + windows.lengths - windows.final
         return self.tokens.timestamps[following]
 
-    def _targets(self, windows: Windows) -> tuple[Ints, Ints, Ints]:
+    def _targets(self, windows: TokenWindows) -> tuple[Ints, Ints, Ints]:
         """Targets, int64 each: event, place in its window of the token before it, window.
 
         What stands before the first moment of a window is its start token; after a cut that token

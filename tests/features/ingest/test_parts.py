@@ -20,10 +20,10 @@ IMPORT = """
 import resource, sys
 from pathlib import Path
 import numpy as np, pyarrow as pa, pyarrow.csv as csv
-import features.log
+import features.event_log
 from tests.features.ingest.bringing import S, bring
 
-features.log.MEMORY = "256MB"  # so that DuckDB has to do without memory, too
+features.event_log.MEMORY = "256MB"  # so that DuckDB has to do without memory, too
 folder, rows = Path(sys.argv[1]), int(sys.argv[2])
 for first in (0, rows):
     place = np.arange(first, first + rows)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.event_log import connect
 from features.ingest import IngestError
 from features.ingest.times import column_unit, microseconds, reading, unit_of
-from features.log import connect
 
 NEW_YEAR_2025 = 1_735_689_600_000_000
 READ = [

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from base.params import ParamsError, build
-from features.log import LogError
+from features.event_log import LogError
 from features.schema import DAY, HOUR, MINUTE
 from features.splits.split import split
 from features.splits.windowing import Organic, SplitError, SplitParams, choose_windows

@@ -20,7 +20,7 @@ from flows.loop.replay import TIME_HEADER, Sent, publish, send
 from flows.loop.waves import cut, first_moment, last_moment, moments_of
 from flows.workspace import Workspace
 from serving import catalogue_feed, feedback
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from serving.models import CatalogueInput
 from serving.signing import Signer
 

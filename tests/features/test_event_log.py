@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from features.log import open_log
+from features.event_log import open_log
 from tests.features.logs import START, at, event, item, write_log
 
 

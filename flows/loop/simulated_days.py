@@ -7,16 +7,16 @@ import httpx
 
 from base.params import load
 from flows import ingest
-from flows.loop import valuation
+from flows.loop import policy_values
+from flows.loop.policy_values import Valuation
 from flows.loop.run import Run
-from flows.loop.valuation import Valuation
 from flows.stages import output_to, reproduce
 from flows.workspace import Workspace
 from simulation.client import Client, DayReport
 from simulation.history import live_market
 from simulation.market import Market
-from simulation.params import WorldParams
 from simulation.valuation import take
+from simulation.world_params import WorldParams
 
 
 def play(run: Run) -> None:
@@ -87,9 +87,9 @@ def _value(run: Run, market: Market, frozen: str, day: int) -> Valuation:
         now, served, first = run.what_is_served(frozen)
         people = take(market, run.plan.people)
         online = run.rollout.online
-        value = valuation.value(
+        value = policy_values.value(
             people,
-            valuation.requests_now(
+            policy_values.requests_now(
                 online, now.catalogue, people.user_ids, people.timestamp, now.history_length
             ),
             served,

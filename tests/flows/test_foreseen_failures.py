@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prefect.logging import disable_run_logger
 
-from flows import failures, stages
+from flows import foreseen_failures, stages
 from flows.stages import StageFailed
 from flows.workspace import Workspace
 
@@ -47,14 +47,14 @@ def test_a_stage_that_failed_is_told_by_its_last_line(workspace: Workspace, tmp_
     assert log == "began\nno room\n"
 
 
-@pytest.mark.parametrize("name", failures.LOGGERS)
+@pytest.mark.parametrize("name", foreseen_failures.LOGGERS)
 def test_a_foreseen_failure_is_logged_without_its_stack(
     name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures.tell_briefly()
-    failures.tell_briefly()
+    foreseen_failures.tell_briefly()
+    foreseen_failures.tell_briefly()
     logger = logging.getLogger(name)
-    assert sum(isinstance(present, failures.Brief) for present in logger.filters) == 1
+    assert sum(isinstance(present, foreseen_failures.Brief) for present in logger.filters) == 1
     monkeypatch.setattr(logger, "handlers", [caplog.handler])  # Prefect's wants a run
     monkeypatch.setattr(logger, "propagate", False)
     for error in (StageFailed("no room"), ZeroDivisionError("a fault of ours")):

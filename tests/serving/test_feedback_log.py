@@ -10,8 +10,8 @@ from features.merge import UserHistory
 from features.schema import EVENT_CODES
 from serving import offsets
 from serving.database import connect
+from serving.feedback_log import OUTBOX, FeedbackLog, Slate
 from serving.fences import Fence, Fenced
-from serving.log import OUTBOX, FeedbackLog, Slate
 from serving.tables import leases
 
 T0 = 1_704_067_200_000_000

@@ -12,14 +12,14 @@ from base.settings import Settings
 from features.online import OnlineStore
 from features.requests.user_rows import UserRows
 from features.schema import DAY, MINUTE
-from flows.parity import NAME, PARTS, Skew, judged, serving_parity
 from flows.rollout import CHANNEL, Rollout
+from flows.serving_parity import NAME, PARTS, Skew, judged, serving_parity
 from flows.workspace import Workspace
 from serving import channels, live_history
 from serving.database import connect
 from serving.engine import Engine
+from serving.feedback_log import FeedbackLog
 from serving.live import Live, empty, with_features, with_release
-from serving.log import FeedbackLog
 from serving.metrics import Metrics
 from serving.models import RecommendInput
 from serving.release import Release

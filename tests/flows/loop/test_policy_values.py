@@ -9,7 +9,7 @@ import pytest
 from features.items.catalogue import Catalogue
 from features.requests.requests import Requests
 from features.schema import ITEM_FEATURES
-from flows.loop.valuation import SYSTEMS, Valuation, value
+from flows.loop.policy_values import SYSTEMS, Valuation, value
 from serving.policy import PolicyParams
 from serving.release import Release
 from simulation.valuation import Snapshot

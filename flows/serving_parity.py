@@ -38,7 +38,7 @@ from flows.workspace import Workspace
 from serving import channels, context
 from serving.context import Context
 from serving.fallback import NO_ONLINE_STORE
-from serving.log import FeedbackLog
+from serving.feedback_log import FeedbackLog
 from serving.release import Release
 from training.gate import Check
 from training.thresholds import GateParams

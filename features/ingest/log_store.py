@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from features.event_log import connect
 from features.ingest.parquet import whole_file
 from features.ingest.spool import Rows, register
 from features.ingest.validate import (
@@ -24,7 +25,6 @@ from features.ingest.validate import (
     validate_items,
     validate_users,
 )
-from features.log import connect
 from features.schema import DAY, ITEM, USER
 
 _RANGE = re.compile(r"part-(\d{12})-(\d{12})\.parquet$")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from serving import release, store
+from serving import release, release_store
 from serving.release import ReleaseError
-from serving.store import StoreError
+from serving.release_store import StoreError
 from tests.s3 import S3
 from tests.serving.small import make_release
 
@@ -171,8 +171,8 @@ def test_the_command_that_packages_a_bento_says_in_one_line_what_is_wrong(
 
 
 def test_a_url_is_shown_without_what_may_be_secret() -> None:
-    assert store.shown("s3://key:secret@bucket/releases?token=1") == "s3://bucket/releases"
-    assert store.shown("/srv/releases") == "/srv/releases"
+    assert release_store.shown("s3://key:secret@bucket/releases?token=1") == "s3://bucket/releases"
+    assert release_store.shown("/srv/releases") == "/srv/releases"
 
 
 def one_line(error: StoreError, s3: S3) -> str:
