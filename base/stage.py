@@ -69,19 +69,23 @@ def log_file(folder: Path, stage: str) -> Path:
 
 def follow_parent(time_limit: float = float("inf")) -> None:
     """Exit this process when its parent does, or after `time_limit` seconds."""
-    # Ours alone: what a stage starts itself, such as one process a device, has the stage as parent.
-    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
-    die_with_parent()
-    if os.getppid() != parent:
-        os._exit(1)
+    parent = die_with_parent()
     threading.Thread(target=_watch, args=(parent, time_limit), daemon=True).start()
 
 
-def die_with_parent() -> None:
+def die_with_parent() -> int:
     """Have the kernel end this process when its parent ends, where it can: its signal reaches us
-    also while a C extension holds the interpreter."""
+    also while a C extension holds the interpreter.
+
+    Returns the parent's process id. Ends this process now if that one has ended already.
+    """
+    # Ours alone: what a stage starts itself, such as one process a device, has the stage as parent.
+    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    return parent
 
 
 def _watch(parent: int, time_limit: float) -> None:

@@ -129,9 +129,8 @@ class Server:
         self.selector.register(self.bell, selectors.EVENT_READ, self._hear)
         self.known: Stamps = {}
 
-    def serve(self) -> None:
-        """Until this process or its parent is ended."""
-        parent = os.getppid()
+    def serve(self, parent: int) -> None:
+        """Until this process or its parent, `parent`, is ended."""
         while os.getppid() == parent:
             for key, _ in self.selector.select(self._patience()):
                 key.data()
@@ -278,9 +277,9 @@ def main() -> None:
     from base import stage
 
     path, *modules = sys.argv[1:]
-    stage.die_with_parent()
+    parent = stage.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the flow, which ends this process
-    Server(path, modules, stage.run).serve()
+    Server(path, modules, stage.run).serve(parent)
 
 
 if __name__ == "__main__":

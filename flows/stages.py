@@ -58,6 +58,7 @@ def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "base.warm", path, *modules],
             cwd=workspace.root,
+            env=os.environ | {PARENT_VARIABLE: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

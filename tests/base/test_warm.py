@@ -193,6 +193,19 @@ def test_the_warm_process_ends_with_who_started_it(folder: Path) -> None:
     assert wait_for(refused, 2)
 
 
+def test_a_warm_process_whose_flow_died_before_it_began_does_not_begin(folder: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    ended = subprocess.run(
+        [sys.executable, "-m", "base.warm", "warm", "told"],
+        env=os.environ | {"RONDO_STAGE_PARENT": str(gone.pid)},
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert not (folder / "warm").exists()
+
+
 @pytest.mark.usefixtures("folder")
 def test_the_first_stage_does_not_wait_for_the_last_ones_imports(folder: Path) -> None:
     (folder / "long.py").write_text("import time; time.sleep(8)\n")
