@@ -56,7 +56,7 @@ def test_a_made_source_is_like_a_real_one(
 def test_the_stages_are_those_of_the_pipeline_in_its_order(checkout: Path) -> None:
     found = pipeline.stages(checkout)
     sources = [source.name for source in SOURCES if source.stage == source.name]
-    first = ["ingest", "split", "features", "fit"]
+    first = ["ingest", "split", "fit", "features"]
     assert list(found) == [*first, *sources, "candidates", "trees", "evaluate", "package"]
     assert not [command for command in found.values() if "${" in command]
 
