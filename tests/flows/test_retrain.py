@@ -4,33 +4,25 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import sqlalchemy as sa
-import yaml
 
 from base.processes import api_url, free_port, prefect_server, wait_for_prefect
-from base.settings import Settings
 from features.schema import DAY, TIMESTAMP
-from flows import environment, ingest, monitor
+from flows import environment, monitor
 from flows.retrain_params import RetrainParams
 from flows.workspace import prepare, uncommitted
-from serving import catalogue_feed, channels, release, verdicts
-from serving.database import connect
+from serving import catalogue_feed, channels, verdicts
 from serving.feedback_log import FeedbackLog
 from tests.flows.conftest import git
+from tests.flows.homes import Home, HomeMaker
 from tests.flows.killed import NOW, OVERRIDES
 from tests.flows.moving import move
 from tests.serving.conftest import empty_database
@@ -40,109 +32,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 #: Days of the world in the log at the first retrain, and those whose feedback the second one meets.
 FIRST_DAYS, LATER_DAYS = 6, 2
 LATER = NOW + LATER_DAYS * DAY
-
-#: A check that measures this machine, this time.
-MEASURED = "release.latency"
-
-
-@dataclass
-class Home:
-    """A state folder of its own, with the world's history in its log."""
-
-    root: Path
-    checkout: Path
-    variables: dict[str, str]
-    now: int = NOW
-
-    @cached_property
-    def engine(self) -> sa.Engine:
-        default = f"sqlite:///{self.root / 'rondo.db'}"
-        return connect(self.variables.get("RONDO_DATABASE_URL", default))
-
-    def retrain(self, last: str | int = "never") -> "subprocess.Popen[str]":
-        """One that dies after step `last`."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.flows.killed", str(last), str(self.now)],
-            env={**os.environ, **self.variables},
-            cwd=self.checkout,  # `python -m` imports flows from there
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def die_after(self, last: str | int) -> str:
-        """Retrain; the step after which it was killed, or "" if it ran to the end."""
-        process = self.retrain(last)
-        output, _ = process.communicate(timeout=900)
-        assert process.returncode in (0, -signal.SIGKILL), output[-3000:]
-        self.wait_for_the_end_of_all()
-        line = output.strip().splitlines()[-1]
-        return line.removeprefix("killed after ") if process.returncode else ""
-
-    def finish(self) -> str:
-        """Run to the end; the release id."""
-        process = self.retrain()
-        output, _ = process.communicate(timeout=900)
-        assert process.returncode == 0, output[-3000:]
-        return output.strip().splitlines()[-1].split()[1]
-
-    def command(self, *words: str) -> str:
-        """What `rondo …` prints."""
-        return self.python("-c", "from flows.cli import main; main()", *words)
-
-    def python(self, *words: str) -> str:
-        """What a Python process prints."""
-        done = subprocess.run(
-            [sys.executable, *words],
-            env={**os.environ, **self.variables},
-            cwd=self.checkout,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def state(self) -> dict[str, Any]:
-        """What has to be the same however often it was killed."""
-        records = verdicts.latest(self.engine)
-        moves = channels.history(self.engine, "champion")
-        data = self.root / "workspace" / "data"
-        return {
-            "champion": channels.read(self.engine, "champion"),
-            # Parsed: stages that run side by side enter the lock as they end.
-            "lock": yaml.safe_load((self.root / "workspace" / "dvc.lock").read_text()),
-            "log": (data / "log.dvc").read_text(),
-            "records": [(record.release, record.decision) for record in records],
-            "evidence": {record.release: record.evidence for record in records},
-            "checks": {record.release: checks(record) for record in records},
-            "moves": [(move.generation, move.release) for move in moves],
-            "releases": sorted(release.stored(str(self.root / "releases"))),
-        }
-
-    def wait_for_the_end_of_all(self, seconds: float = 5.0) -> None:
-        """Until nothing works in its workspace. The kernel takes its time with a large process."""
-        deadline = time.monotonic() + seconds
-        while self.processes():
-            assert time.monotonic() < deadline, self.processes()
-            time.sleep(0.05)
-
-    def processes(self) -> list[psutil.Process]:
-        """Those that still work in its workspace."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if str(self.root) in process.cwd():
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
-
-
-def checks(record: verdicts.Record) -> list[dict[str, Any]]:
-    """The checks of a verdict, without what was measured on this machine."""
-    assert record.verdict is not None
-    unstable = {"value": None, "reason": ""}
-    return [c | unstable if c["name"] == MEASURED else c for c in record.verdict["checks"]]
 
 
 @pytest.fixture(scope="module")
@@ -211,32 +100,11 @@ def rows(days: list[Path]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def new_home(
     tmp_path_factory: pytest.TempPathFactory, history: Path, frozen_checkout: Path, server: str
-) -> Iterator["HomeMaker"]:
+) -> Iterator[HomeMaker]:
     maker = HomeMaker(tmp_path_factory, history, frozen_checkout, server)
     yield maker
     for home in maker.homes:
         home.engine.dispose()
-
-
-@dataclass
-class HomeMaker:
-    """Homes with the history in their log and nothing trained yet."""
-
-    folders: pytest.TempPathFactory
-    history: Path
-    checkout: Path
-    server: str
-    homes: list[Home] = field(default_factory=list)
-
-    def __call__(self, name: str) -> Home:
-        root = self.folders.mktemp(name) / "home"
-        settings = Settings(home=root)
-        place = prepare(root / "workspace", self.checkout, settings.remote, OVERRIDES)
-        variables = {**environment.variables(settings), "PREFECT_API_URL": self.server}
-        home = Home(root, self.checkout, variables)
-        ingest.ingest_log(home.engine, place, self.history)
-        self.homes.append(home)
-        return home
 
 
 @pytest.fixture(scope="module")
