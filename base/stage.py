@@ -34,6 +34,8 @@ def main() -> None:
     del sys.argv[1]
     if LOGS_VARIABLE in os.environ:
         _print_to(log_file(Path(os.environ[LOGS_VARIABLE]), os.environ.get("DVC_STAGE", module)))
+    if path := os.environ.pop(warm.WAKE_VARIABLE, None):
+        warm.wake(path)
     if path := os.environ.pop(warm.VARIABLE, None):
         follow_parent()
         status = warm.ask(path, module, sys.argv[1:])

@@ -1,14 +1,15 @@
 """A warm process: it has imported what the stages of a retrain need, and forks itself for each.
 
-    python -m base.warm SOCKET MODULE…
+    python -m base.warm DESCRIPTOR MODULE…
 
 Imports are most of what a stage of a small log costs. `base.stage` asks the process at
 `RONDO_STAGE_WARM` to run its module, and runs it itself where there is none, where that process
 has not imported the module, or where one of our files is no longer what it imported. DVC's command
 is the same either way, and so is what the stage does.
 
-The process lives as long as the one that started it (`flows.stages.warm`), a retrain. Requests are
-answered between two imports, so that the first stage does not wait for the last one's.
+The process inherits the socket that it listens at as a file descriptor, and lives as long as the
+one that started it (`flows.warm_stages`), a retrain. Requests are answered between two imports, so
+that the first stage does not wait for the last one's.
 """
 
 import contextlib
@@ -31,13 +32,23 @@ from typing import Any, Final, NoReturn
 
 from base import code
 
+#: The socket to ask at, for a stage that the warm process may run.
 VARIABLE: Final = "RONDO_STAGE_WARM"
+#: The same for a stage that runs by itself, ahead of those.
+WAKE_VARIABLE: Final = "RONDO_STAGE_WAKE"
 #: What a stage that is asked to end may take until it is killed.
 GRACE_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
 
 #: File to its time of change and size.
 Stamps = dict[str, tuple[int, int]]
+
+
+def wake(path: str) -> None:
+    """Have the process at socket `path` begin to import: somebody will ask it soon."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with connection, contextlib.suppress(OSError):
+        connection.connect(path)
 
 
 def ask(path: str, module: str, arguments: list[str]) -> int | None:
@@ -107,16 +118,16 @@ class Request:
 class Server:
     """Imports, forks, and tells how each fork ended."""
 
-    def __init__(self, path: str, modules: list[str], run: Callable[[str], None]) -> None:
+    def __init__(
+        self, listener: socket.socket, modules: list[str], run: Callable[[str], None]
+    ) -> None:
         self.modules = modules
         self.waiting = list(modules)
         self.run = run
         self.asked: list[Request] = []
         self.running: dict[int, Request] = {}
         self.doomed: dict[int, float] = {}
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(path)
-        self.listener.listen()
+        self.listener = listener
         # A child that ends wakes the selector.
         self.bell, ring = socket.socketpair()
         self.bell.setblocking(False)
@@ -276,10 +287,10 @@ def stamps() -> Stamps:
 def main() -> None:
     from base import stage
 
-    path, *modules = sys.argv[1:]
+    descriptor, *modules = sys.argv[1:]
     parent = stage.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the flow, which ends this process
-    Server(path, modules, stage.run).serve(parent)
+    Server(socket.socket(fileno=int(descriptor)), modules, stage.run).serve(parent)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 
 from base.params import load
 from base.settings import Settings
-from flows import arrivals, environment, foreseen_failures, gating, ingest, stages
+from flows import arrivals, environment, foreseen_failures, gating, ingest, stages, warm_stages
 from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock
 from flows.retrain_params import RetrainParams
@@ -74,7 +74,7 @@ def run_once(
     params = load(RetrainParams, "retrain", place.root / "params.yaml")
     clock.lap("workspace")
     logs = settings.root / "logs"
-    with stages.warmed(place, logs) as warm:
+    with warm_stages.warmed(place, logs) as warm:
         outcome.ingested = ingest.ingest_feedback(engine, place, fence)
         arrivals.require_events(engine, place.log)
         clock.lap("ingest")

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("rondo.rollout")
 
 CHANNEL = "champion"
-MODEL = "rondo"
 
 
 @cache
@@ -76,12 +75,11 @@ class Rollout:
         return release.fetch(identity, self.settings.releases, cache).path
 
     def publish(self, workspace: Workspace, now: int, fence: Fence | None) -> str:
-        """Store `data/release` under its id, in the release folder and in Bento's model store."""
+        """Store `data/release` under its id among the releases, and note what made it."""
         from serving import release
 
         folder = workspace.root / "data" / "release"
         identity = release.publish(folder, self.settings.releases)
-        save_model(identity, folder)
         own = release.Release.open(folder).lineage
         origin = lineage.recorded(workspace, self.engine, self.settings.releases)
         path = f"{self.settings.releases.rstrip('/')}/{identity}"
@@ -151,7 +149,6 @@ class Rollout:
         for identity in doomed:
             release.remove(identity, self.settings.releases)
             shutil.rmtree(self.settings.root / "cache" / "releases" / identity, ignore_errors=True)
-            delete_model(identity)
         # Not only the doomed: a run that was killed here has left their experiments.
         names = {experiment(identity) for identity in set(own[keep:]) - champions}
         workspace.forget(names, remote_too=self.settings.remote_url is None)
@@ -170,36 +167,3 @@ def remove_older(folder: Path, days: float) -> None:
 def experiment(identity: str) -> str:
     """The name of the DVC experiment that made a release."""
     return identity[:12]
-
-
-def tag(identity: str) -> str:
-    """The name of a release in Bento's model store, whose versions have at most 63 characters."""
-    return f"{MODEL}:{identity[:40]}"
-
-
-def save_model(identity: str, folder: Path) -> None:
-    """A copy in Bento's model store; a second time changes nothing."""
-    import bentoml
-
-    if _model(identity) is not None:
-        return
-    with bentoml.models.create(tag(identity)) as model:
-        shutil.copytree(folder, model.path, dirs_exist_ok=True)
-
-
-def delete_model(identity: str) -> None:
-    """Remove a release from Bento's model store, if it is there."""
-    import bentoml
-
-    if _model(identity) is not None:
-        bentoml.models.delete(tag(identity))
-
-
-def _model(identity: str) -> Any:
-    import bentoml
-    from bentoml.exceptions import NotFound
-
-    try:
-        return bentoml.models.get(tag(identity))
-    except NotFound:
-        return None

@@ -6,9 +6,7 @@ task's log and to a file under `RONDO_HOME/logs`, so that our own output stays o
 
 import contextlib
 import os
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -26,7 +24,7 @@ from prefect.logging import get_run_logger
 from base import warm
 from base.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
 from flows.workspace import Workspace
-from training.fingerprint import stage_module, stages_before
+from training.fingerprint import stages_before
 
 FIRST_STAGE: Final = "split"
 LAST_STAGE: Final = "package"
@@ -40,34 +38,6 @@ GRACE_SECONDS: Final = 5.0
 
 class StageFailed(RuntimeError):
     """A stage ended with an error, twice; the message is the last line that it printed."""
-
-
-@contextlib.contextmanager
-def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
-    """A warm process (`base.warm`) for the stages of the workspace as it stands, for the block.
-
-    Gives its socket's path. It begins to import at once, while the flow ingests and its first stage
-    runs, which is none of those: it would wait for their imports.
-    """
-    needed = stages_before(workspace.root, LAST_STAGE)
-    modules = [stage_module(stage) for name, stage in needed.items() if name != FIRST_STAGE]
-    logs.mkdir(parents=True, exist_ok=True)
-    log = logs / "warm.log"
-    with tempfile.TemporaryDirectory(prefix="rondo-") as folder, log.open("w") as output:
-        path = str(Path(folder) / "warm")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "base.warm", path, *modules],
-            cwd=workspace.root,
-            env=os.environ | {PARENT_VARIABLE: str(os.getpid())},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            yield path
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def run_stages(
@@ -160,8 +130,9 @@ def reproduce(workspace: Workspace, name: str, logs: Path, warm_path: str = "") 
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
     environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
-    if warm_path and name != FIRST_STAGE:
-        environment[warm.VARIABLE] = warm_path
+    if warm_path:
+        # The first one imports little, and would wait for the imports of the others.
+        environment[warm.WAKE_VARIABLE if name == FIRST_STAGE else warm.VARIABLE] = warm_path
     try:
         with workspace.repo() as repo:
             return bool(repo.reproduce(name, single_item=True, run_env=environment))

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,12 +65,27 @@ def folder(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path
 
 
+@contextmanager
+def listening() -> Iterator[int]:
+    """The descriptor of a socket at `warm`, which the warm process inherits."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind("warm")
+        listener.listen()
+        yield listener.fileno()
+
+
+def start(*modules: str, **options: Any) -> "subprocess.Popen[str]":
+    """A warm process at `warm`."""
+    with listening() as descriptor:
+        command = [sys.executable, "-m", "base.warm", str(descriptor), *modules]
+        return subprocess.Popen(command, pass_fds=[descriptor], text=True, **options)
+
+
 @pytest.fixture
 def server(folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A warm process at `warm`, ready."""
-    command = [sys.executable, "-m", "base.warm", "warm", "told", "slow", "ends", "broken"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert wait_for((folder / "warm").exists, 20)
+    """A warm process at `warm`."""
+    modules = ["told", "slow", "ends", "broken"]
+    with start(*modules, cwd=folder, stderr=subprocess.PIPE) as process:
         yield process
         process.kill()
 
@@ -172,15 +190,29 @@ def test_a_stage_that_was_not_imported_runs_all_the_same(folder: Path) -> None:
     assert run("late").stdout == "late\n"
 
 
+@pytest.mark.usefixtures("server")
+def test_a_stage_that_runs_by_itself_wakes_it_and_is_not_run_by_it(folder: Path) -> None:
+    result = run("told", RONDO_STAGE_WARM="", RONDO_STAGE_WAKE="warm")
+    assert result.stdout.startswith("__main__")
+    assert run("told").returncode == 0
+    assert written(folder / "imports") == "xx"
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_stage_runs_without_a_warm_process() -> None:
     assert run("told").stdout.startswith("__main__")
 
 
-def test_the_warm_process_ends_with_who_started_it(folder: Path) -> None:
-    parent = "import subprocess, sys; subprocess.run([sys.executable, '-m', *sys.argv[1:]])"
-    starter = subprocess.Popen([sys.executable, "-c", parent, "base.warm", "warm", "told"])
-    assert wait_for((folder / "warm").exists, 20)
+@pytest.mark.usefixtures("folder")
+def test_the_warm_process_ends_with_who_started_it() -> None:
+    parent = (
+        "import subprocess, sys\n"
+        "subprocess.run([sys.executable, '-m', *sys.argv[1:]], pass_fds=[int(sys.argv[2])])"
+    )
+    with listening() as descriptor:
+        command = [sys.executable, "-c", parent, "base.warm", str(descriptor), "told"]
+        starter = subprocess.Popen(command, pass_fds=[descriptor])
+    assert run("told").returncode == 0
     asking = subprocess.Popen(stage("slow"), env=os.environ | {warm.VARIABLE: "warm"})
     starter.kill()
     starter.wait()
@@ -196,22 +228,15 @@ def test_the_warm_process_ends_with_who_started_it(folder: Path) -> None:
 def test_a_warm_process_whose_flow_died_before_it_began_does_not_begin(folder: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    ended = subprocess.run(
-        [sys.executable, "-m", "base.warm", "warm", "told"],
-        env=os.environ | {"RONDO_STAGE_PARENT": str(gone.pid)},
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert not (folder / "warm").exists()
+    begun = start("told", env=os.environ | {"RONDO_STAGE_PARENT": str(gone.pid)})
+    assert begun.wait(60) == 1
+    assert not (folder / "imports").exists()
 
 
 @pytest.mark.usefixtures("folder")
 def test_the_first_stage_does_not_wait_for_the_last_ones_imports(folder: Path) -> None:
     (folder / "long.py").write_text("import time; time.sleep(8)\n")
-    command = [sys.executable, "-m", "base.warm", "warm", "told", "long"]
-    with subprocess.Popen(command) as process:
-        assert wait_for((folder / "warm").exists, 20)
+    with start("told", "long") as process:
         asking = [
             subprocess.Popen(
                 stage("told", str(i)),

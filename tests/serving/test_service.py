@@ -68,6 +68,11 @@ def test_a_slate_names_what_served_it(service: Service) -> None:
     assert all(0 < item["propensity"] <= 1 for item in answer["items"])
 
 
+def test_the_log_says_which_release_is_served(service: Service) -> None:
+    said = (service.home / "service.log").read_text()
+    assert f"serving {service.releases[0]}, generation" in said
+
+
 def test_feedback_changes_the_very_next_answer(service: Service) -> None:
     first = service.recommend(user_id="reacts")
     item = first["items"][0]["item_id"]
@@ -257,7 +262,7 @@ def test_the_champion_changes_without_a_failed_request(service: Service) -> None
     channels.rollback(engine, "champion", now=NOW)
 
 
-def test_the_environment_says_what_is_followed_where_to_listen_and_how_long_to_repeat(
+def test_the_environment_sets_the_channel_the_address_the_repeat_and_the_log_level(
     checkout: Path, tmp_path: Path
 ) -> None:
     make_release(tmp_path / "made")
@@ -265,7 +270,11 @@ def test_the_environment_says_what_is_followed_where_to_listen_and_how_long_to_r
     engine = connect(f"sqlite:///{tmp_path / 'rondo.db'}")
     channels.move(engine, "canary", identity, 0, None, now=NOW)
     engine.dispose()
-    settings = {"BENTOML_HOST": "0.0.0.0", "RONDO_REPEAT_MINUTES": "0"}
+    settings = {
+        "BENTOML_HOST": "0.0.0.0",
+        "RONDO_REPEAT_MINUTES": "0",
+        "RONDO_LOG_LEVEL": "ERROR",
+    }
     for channel, followed in (("canary", identity), ("", None)):
         own = settings | {"RONDO_CHANNEL": channel}
         with serving(from_checkout(), checkout, tmp_path, own) as client:
@@ -273,3 +282,4 @@ def test_the_environment_says_what_is_followed_where_to_listen_and_how_long_to_r
             answers = [client.post("/recommend", json={"user_id": "u"}).json() for _ in range(2)]
             assert {answer["release"] for answer in answers} == {followed}
             assert not any(answer["repeat"] for answer in answers)
+        assert "generation" not in (tmp_path / "service.log").read_text()
