@@ -14,10 +14,10 @@ import time
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 
+from base.arrays import Float32s
 from features.items.catalogue import Catalogue
 from features.items.contents import Contents
 from features.items.identity import digest
@@ -41,7 +41,7 @@ CATEGORIES = 50
 LENGTH = 30
 
 
-def texts(random: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+def texts(random: np.random.Generator, count: int) -> Float32s:
     rows = random.normal(size=(count, TEXT_SIZE)).astype(np.float32)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from base.arrays import Scores
 from base.errors import InputError
 from benchmarks.child import CHECKOUT
-from benchmarks.task import Scores, Task
+from benchmarks.task import Task
 
 WALL_FACTOR: Final = 3
 WALL_EXTRA: Final = 600.0

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from base.arrays import Int64s
 
 
 def linear_weights(parameters: Iterable[Any]) -> int:
@@ -13,7 +12,7 @@ def linear_weights(parameters: Iterable[Any]) -> int:
 
 
 def flops_per_token(
-    linear_parameters: int, num_layers: int, size: int, lengths: npt.NDArray[np.int64], scored: int
+    linear_parameters: int, num_layers: int, size: int, lengths: Int64s, scored: int
 ) -> float:
     """Floating-point operations of matrix products that one real token needs, forward and backward.
 

@@ -5,9 +5,10 @@ from typing import Final
 
 import numpy as np
 
+from base.arrays import Int64s
 from features.ragged import Histories, Ragged, offsets_of, spans
 from features.schema import DAY, EVENT_CODES, SECOND
-from training.transformer.data import CHUNK_EVENTS, Ints, Tokens
+from training.transformer.data import CHUNK_EVENTS, Tokens
 from training.transformer.tail import Tail
 
 SHORTEST: Final = 5
@@ -55,7 +56,7 @@ def tail(queries: int, catalogue: int, seed: int) -> Tail:
     return Tail(histories, times[last], np.arange(queries), targets, START)
 
 
-def _lengths(events: int, random: np.random.Generator) -> Ints:
+def _lengths(events: int, random: np.random.Generator) -> Int64s:
     """Of all users' histories, as many as have so many events together."""
     drawn = random.exponential(MEAN_LENGTH - SHORTEST, size=2 + 2 * events // MEAN_LENGTH)
     ends = np.minimum(np.cumsum(SHORTEST + drawn.astype(np.int64)), events)
@@ -63,8 +64,8 @@ def _lengths(events: int, random: np.random.Generator) -> Ints:
 
 
 def _events(
-    lengths: Ints, catalogue: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, Ints]:
+    lengths: Int64s, catalogue: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, Int64s]:
     """(items int32, event types int8, timestamps int64) of users with so many events."""
     count = int(lengths.sum())
     place = np.exp(random.random(count) * np.log(catalogue + 1)).astype(np.int64) - 1

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from base.arrays import Float64s, Int64s
 from features.schema import DAY, EVENT, HOUR, ITEM, TIMESTAMP, EventType
 
 START: Final = 11_574 * DAY
@@ -31,8 +31,6 @@ LATE: Final = 0.02
 CATEGORIES: Final = 30
 SPREAD: Final = 7919
 """A prime: popular items are anywhere in the catalogue."""
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def write(folder: Path, size: Size, seed: int) -> None:
                 file.write_table(table)
 
 
-def _busy_days(days: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
+def _busy_days(days: int, random: np.random.Generator) -> Float64s:
     """The share of the events up to each day's end, float64 [days]."""
     weights = random.lognormal(sigma=0.7, size=days) * (random.random(days) >= SILENT)
     gap = int(random.integers(days // 4, days // 2 + 1))
@@ -68,7 +66,7 @@ def _busy_days(days: int, random: np.random.Generator) -> npt.NDArray[np.float64
     weights[[0, -1]] = max(weights.mean(), 1e-9)  # rank and judge windows of a day have events
     if days > 1:
         weights[-2] = weights[-1]
-    shares: npt.NDArray[np.float64] = np.cumsum(weights) / weights.sum()
+    shares: Float64s = np.cumsum(weights) / weights.sum()
     return shares
 
 
@@ -76,7 +74,7 @@ def _events(
     first: int,
     count: int,
     size: Size,
-    days: npt.NDArray[np.float64],
+    days: Float64s,
     random: np.random.Generator,
 ) -> pa.Table:
     """Rows `first` to `first + count` of the log, in the order of days."""
@@ -121,25 +119,25 @@ def _events(
     )
 
 
-def _users(day: Ints, size: Size, random: np.random.Generator) -> Ints:
+def _users(day: Int64s, size: Size, random: np.random.Generator) -> Int64s:
     """Users come and go: a fifth of them is there at a time, few of those do most."""
     count = max(size.events // EVENTS_OF_USER, 20)
     there = np.ceil(count * 0.2)
     oldest = np.floor(day / size.days * (count - there))
-    users: Ints = (oldest + np.floor(there * random.random(len(day)) ** 2)).astype(np.int64)
+    users: Int64s = (oldest + np.floor(there * random.random(len(day)) ** 2)).astype(np.int64)
     return users
 
 
-def _popular(times: Ints, size: Size, random: np.random.Generator) -> Ints:
+def _popular(times: Int64s, size: Size, random: np.random.Generator) -> Int64s:
     """Of the items that are there, the n-th most popular has a share of about 1/n (Zipf)."""
     progress = (times - START) / (size.days * DAY)
     there = np.maximum(size.items * (FIRST_ITEMS + (1 - FIRST_ITEMS) * progress), 1)
     place = np.floor(np.exp(random.random(len(times)) * np.log(there + 1)) - 1)
-    items: Ints = np.minimum(place, there - 1).astype(np.int64) * SPREAD % size.items
+    items: Int64s = np.minimum(place, there - 1).astype(np.int64) * SPREAD % size.items
     return items
 
 
-def _items(ids: Ints, size: Size, random: np.random.Generator) -> list[pa.Table]:
+def _items(ids: Int64s, size: Size, random: np.random.Generator) -> list[pa.Table]:
     """The items, and for every tenth a second version with another price."""
     later = np.maximum(ids / size.items - FIRST_ITEMS, 0.0) / (1 - FIRST_ITEMS)
     created = START + (later * size.days * DAY).astype(np.int64)
@@ -153,7 +151,7 @@ def _items(ids: Ints, size: Size, random: np.random.Generator) -> list[pa.Table]
     ]
 
 
-def _versions(ids: Ints, created: Ints, known: Ints, prices: npt.NDArray[np.float64]) -> pa.Table:
+def _versions(ids: Int64s, created: Int64s, known: Int64s, prices: Float64s) -> pa.Table:
     count = len(ids)
     return pa.table(
         {

@@ -10,16 +10,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from base.arrays import Int32s, Scores
 from benchmarks.flops import flops_per_token, linear_weights
 from benchmarks.progress import Progress
-from benchmarks.task import EMBEDDING_SIZE, NUM_HEADS, NUM_LAYERS, Arrays, Scores, Task
+from benchmarks.task import EMBEDDING_SIZE, NUM_HEADS, NUM_LAYERS, Arrays, Task
 
 PADDING = 0
 RANKED_AT_ONCE = 256
@@ -56,7 +56,7 @@ class SASRec(nn.Module):
         return F.linear(states, self.items.weight)
 
 
-def padded(rows: list[npt.NDArray[np.int32]]) -> Tensor:
+def padded(rows: list[Int32s]) -> Tensor:
     """int64 [rows, longest]: the items, counted from 1, right-padded."""
     return pad_sequence(
         [torch.from_numpy(row.astype(np.int64) + 1) for row in rows],
@@ -65,7 +65,7 @@ def padded(rows: list[npt.NDArray[np.int32]]) -> Tensor:
     )
 
 
-def rank(model: SASRec, rows: list[npt.NDArray[np.int32]]) -> Scores:
+def rank(model: SASRec, rows: list[Int32s]) -> Scores:
     """float32 [rows, catalogue]: scores of what follows each row."""
     model.eval()
     parts = []

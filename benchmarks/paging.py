@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float64s, Int32s
 from base.params import load
 from features.ragged import Ragged
 from features.requests.requests import Requests
@@ -36,10 +36,8 @@ from training.recommender import Recommender
 K: Final = 10
 TIMED: Final = 40
 
-Items = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float64]
 #: The best items of each request, int32 [n, size].
-System = Callable[[Requests, int], Items]
+System = Callable[[Requests, int], Int32s]
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def served(recommender: Recommender) -> System:
 def whole(recommender: Recommender) -> System:
     """The same models over every eligible item, without retrieval."""
 
-    def best(requests: Requests, size: int) -> Items:
+    def best(requests: Requests, size: int) -> Int32s:
         eligible = recommender.eligible(requests)
         if recommender.ranker is None:
             return top_lists(recommender.scores_of(recommender.order, requests), size)
@@ -75,7 +73,7 @@ def whole(recommender: Recommender) -> System:
 
 
 def feed(
-    system: System, requests: Requests, truth: Floats, pages: int, size: int, timed: int = 0
+    system: System, requests: Requests, truth: Float64s, pages: int, size: int, timed: int = 0
 ) -> list[Page]:
     """Read `pages` pages of `size` items; truth: float64 [n, catalogue], -inf where not eligible.
 
@@ -96,11 +94,11 @@ def feed(
     return found
 
 
-def _rows(shown: Items) -> Ragged:
+def _rows(shown: Int32s) -> Ragged:
     return Ragged.from_lists([[i for i in row if i >= 0] for row in shown.tolist()])
 
 
-def _ndcg(left: Floats, items: Items, ideal: Floats) -> float:
+def _ndcg(left: Float64s, items: Int32s, ideal: Float64s) -> float:
     gains = np.take_along_axis(left, np.maximum(items, 0).astype(np.int64), axis=1)
     gains = np.where(items >= 0, gains, 0.0)
     best = np.where(np.isfinite(ideal), ideal, 0.0)
@@ -118,7 +116,9 @@ def _time(system: System, requests: Requests, timed: int) -> float:
     return float(np.median(seconds)) * 1e3 if seconds else float("nan")
 
 
-def people_of(root: Path, snapshot: Snapshot, recommender: Recommender) -> tuple[Requests, Floats]:
+def people_of(
+    root: Path, snapshot: Snapshot, recommender: Recommender
+) -> tuple[Requests, Float64s]:
     """One judged request of each person of `snapshot` that has one, and the truth of its items."""
     judged = load_queries(root / "split", root / "features", "judge", "organic").requests
     people = {user_id: row for row, user_id in enumerate(snapshot.user_ids)}

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.task import WARM, Scores, Task
+from base.arrays import Scores
+from benchmarks.task import WARM, Task
 
 
 class Progress:

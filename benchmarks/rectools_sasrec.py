@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as lightning
 import torch
@@ -21,9 +20,10 @@ from rectools import Columns
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 
+from base.arrays import Int32s, Int64s, Scores
 from benchmarks.flops import flops_per_token, linear_weights
 from benchmarks.progress import Progress
-from benchmarks.task import EMBEDDING_SIZE, NUM_HEADS, NUM_LAYERS, Arrays, Scores, Task
+from benchmarks.task import EMBEDDING_SIZE, NUM_HEADS, NUM_LAYERS, Arrays, Task
 
 PADDING = 0
 RANKED_AT_ONCE = 256
@@ -85,7 +85,7 @@ def rank(module: Any, arrays: Arrays, length: int) -> Scores:
     return scores
 
 
-def interactions(offsets: npt.NDArray[np.int64], items: npt.NDArray[np.int32]) -> pd.DataFrame:
+def interactions(offsets: Int64s, items: Int32s) -> pd.DataFrame:
     """The training events as RecTools takes them; an event's place is its time."""
     lengths = np.diff(offsets)
     place = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)

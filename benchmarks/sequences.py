@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
 
+from base.arrays import Bools, Int32s, Int64s
 from base.errors import InputError
 from features.ragged import Histories, Ragged, offsets_of, spans
 from features.schema import EVENT_CODES, SECOND, EventType
-from training.transformer.data import Ints, Tokens, tokens_from
+from training.transformer.data import Tokens, tokens_from
 from training.transformer.tail import Lazy, Tail
 
 SHORTEST = 3
@@ -33,12 +33,12 @@ class Sequences:
     offsets: int64 [users + 1]; items: int32 [events], index from 0; catalogue: number of items.
     """
 
-    offsets: Ints
-    items: npt.NDArray[np.int32]
+    offsets: Int64s
+    items: Int32s
     catalogue: int
 
     @property
-    def lengths(self) -> Ints:
+    def lengths(self) -> Int64s:
         return np.diff(self.offsets)
 
 
@@ -122,7 +122,7 @@ def some(tail: Tail, count: int) -> Tail:
     return Tail(tail.histories.select(rows), tail.timestamps[rows], users, targets, tail.start)
 
 
-def unseen(tail: Tail, catalogue: int) -> npt.NDArray[np.bool_]:
+def unseen(tail: Tail, catalogue: int) -> Bools:
     """bool [queries, catalogue]: what the user has not had; the target always."""
     allowed = np.ones((len(tail), catalogue), dtype=np.bool_)
     allowed[tail.histories.rows, tail.histories.items] = False
@@ -130,7 +130,7 @@ def unseen(tail: Tail, catalogue: int) -> npt.NDArray[np.bool_]:
     return allowed
 
 
-def lazy_unseen(tail: Tail, catalogue: int) -> Lazy[npt.NDArray[np.bool_]]:
+def lazy_unseen(tail: Tail, catalogue: int) -> Lazy[Bools]:
     """`unseen`, made when looked at: a large catalogue does not fit `len(tail)` times in memory."""
     return Lazy(lambda rows: unseen(tail.part(rows), catalogue))
 

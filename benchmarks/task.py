@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from base.arrays import Int32s, Int64s
 
 EMBEDDING_SIZE: Final = 64
 NUM_LAYERS: Final = 2
@@ -21,9 +22,6 @@ VALIDATED: Final = 2048
 
 WARM: Final = 5
 """Steps of a round before its clock starts: the first ones build kernels and fill memory."""
-
-Ints = npt.NDArray[np.int64]
-Scores = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,10 +87,10 @@ class Arrays:
     asked_items: int32, the histories whose next item is to be ranked; catalogue: number of items.
     """
 
-    offsets: Ints
-    items: npt.NDArray[np.int32]
-    asked_offsets: Ints
-    asked_items: npt.NDArray[np.int32]
+    offsets: Int64s
+    items: Int32s
+    asked_offsets: Int64s
+    asked_items: Int32s
     catalogue: int
 
     def write(self, path: Path) -> None:
@@ -111,11 +109,11 @@ class Arrays:
             values = {name: file[name] for name in file.files}
         return Arrays(**values | {"catalogue": int(values["catalogue"])})
 
-    def sequences(self, length: int) -> list[npt.NDArray[np.int32]]:
+    def sequences(self, length: int) -> list[Int32s]:
         """The newest `length` + 1 items of each user who has two: inputs, and targets one later."""
         rows = np.split(self.items, self.offsets[1:-1])
         return [row[-length - 1 :] for row in rows if len(row) > 1]
 
-    def asked(self, length: int) -> list[npt.NDArray[np.int32]]:
+    def asked(self, length: int) -> list[Int32s]:
         """The newest `length` items of each history to be ranked."""
         return [row[-length:] for row in np.split(self.asked_items, self.asked_offsets[1:-1])]

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as csv
 
+from base.arrays import Bools
 from base.errors import InputError
 from benchmarks.options import add_set, changes, fit_params
 from benchmarks.sequences import SequencesError
@@ -90,7 +90,7 @@ class Split:
         train, tail = split_tail(known, np.ones(len(known), dtype=bool), 0.05, 2000)
         return Split(train, tail, test, catalogue)
 
-    def allowed(self, tail: Tail) -> npt.NDArray[np.bool_]:
+    def allowed(self, tail: Tail) -> Bools:
         return candidates(tail, np.zeros(self.catalogue, dtype=np.int64), repeats=False)
 
 

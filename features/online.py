@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float32s
 from base.quiet import quiet
 from base.settings import Settings
 from features.batch.snapshots import Snapshots
@@ -73,7 +73,7 @@ class OnlineStore:
         ]
         return UserRows.of(merged, catalogue, features, [_impressed(row) for row in activity])
 
-    def read_items(self, catalogue: Catalogue) -> npt.NDArray[np.float32]:
+    def read_items(self, catalogue: Catalogue) -> Float32s:
         """float32 [catalogue, ITEM_FEATURES], NaN for items that the snapshot does not know."""
         ids = [str(item_id) for item_id in catalogue.item_ids]
         rows = [

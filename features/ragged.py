@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from base.arrays import Int8s, Int32s, Int64s
 
 
 @dataclass(frozen=True)
@@ -17,26 +16,26 @@ class Ragged:
     offsets: int64 [rows + 1]; items: int32 [total].
     """
 
-    offsets: npt.NDArray[np.int64]
-    items: npt.NDArray[np.int32]
+    offsets: Int64s
+    items: Int32s
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, row: int) -> npt.NDArray[np.int32]:
+    def __getitem__(self, row: int) -> Int32s:
         return self.items[self.offsets[row] : self.offsets[row + 1]]
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> Int64s:
         """Number of entries per row, int64 [rows]."""
         return np.diff(self.offsets)
 
     @property
-    def rows(self) -> npt.NDArray[np.int64]:
+    def rows(self) -> Int64s:
         """Row number of every entry, int64 [total]."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def select(self, rows: npt.NDArray[np.int64]) -> "Ragged":
+    def select(self, rows: Int64s) -> "Ragged":
         """The rows `rows`, in that order."""
         index, offsets = gather(self.offsets, rows)
         return Ragged(offsets, self.items[index])
@@ -63,23 +62,23 @@ class Histories:
     event_types: int8 [tokens], `schema.EVENT_CODES`; timestamps: int64 [tokens], µs.
     """
 
-    offsets: npt.NDArray[np.int64]
-    items: npt.NDArray[np.int32]
-    event_types: npt.NDArray[np.int8]
-    timestamps: npt.NDArray[np.int64]
+    offsets: Int64s
+    items: Int32s
+    event_types: Int8s
+    timestamps: Int64s
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @property
-    def lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> Int64s:
         return np.diff(self.offsets)
 
     @property
-    def rows(self) -> npt.NDArray[np.int64]:
+    def rows(self) -> Int64s:
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def select(self, rows: npt.NDArray[np.int64]) -> "Histories":
+    def select(self, rows: Int64s) -> "Histories":
         """The histories of `rows`, in that order."""
         index, offsets = gather(self.offsets, rows)
         return Histories(
@@ -106,20 +105,20 @@ class Histories:
         )
 
 
-def offsets_of(lengths: Sequence[int] | Ints) -> Ints:
+def offsets_of(lengths: Sequence[int] | Int64s) -> Int64s:
     """Offsets, int64 [n + 1], of rows of these lengths."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.add.accumulate(lengths, dtype=np.int64, out=offsets[1:])
     return offsets
 
 
-def spans(starts: Ints, lengths: Ints) -> Ints:
+def spans(starts: Int64s, lengths: Int64s) -> Int64s:
     """Concatenated ranges `start, start + 1, …, start + length - 1`."""
     offsets = offsets_of(lengths)
     return np.arange(offsets[-1]) - np.repeat(offsets[:-1] - starts, lengths)
 
 
-def gather(offsets: Ints, rows: Ints) -> tuple[Ints, Ints]:
+def gather(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:
     """Flat positions of `rows`, in that order, and the offsets of the selection."""
     lengths = np.diff(offsets)[rows]
     return spans(offsets[:-1][rows], lengths), offsets_of(lengths)

@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from base.arrays import Bools
 from base.params import load
 from base.record import RecordError
 from features.items.catalogue import Catalogue
@@ -57,7 +56,7 @@ class Window:
 
     queries: Queries
     catalogue: Catalogue
-    new_items: npt.NDArray[np.bool_]
+    new_items: Bools
     k: int
 
     def judged(self, release: Path) -> Judged:
@@ -219,7 +218,7 @@ def _with_champion(
     window: Window,
     challenger: Judged,
     scored: dict[str, Judged | None],
-    fair: npt.NDArray[np.bool_],
+    fair: Bools,
     champion: Channel,
     own: Evidence | None,
     earlier: list[Evidence],

@@ -8,12 +8,12 @@ It also marks retrains Crashed whose process is gone: Prefect leaves a SIGKILLed
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 from prefect import flow
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
+from base.arrays import Float64s
 from base.params import load
 from base.settings import Settings
 from features.schema import DAY, POSITIVE, EventType
@@ -32,8 +32,6 @@ RESOURCE = "rondo.feedback-log"
 FEEDBACK, DRIFT, DECAY = "rondo.feedback", "rondo.drift", "rondo.decay"
 #: A run that was asked for while another one, which then failed, held the lease.
 ASKED = "rondo.asked"
-
-Counts = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def look(engine: sa.Engine, params: RetrainParams) -> Signs:
     )
 
 
-def stability_index(before: Counts, now: Counts, least: int, bins: int = 10) -> float | None:
+def stability_index(before: Float64s, now: Float64s, least: int, bins: int = 10) -> float | None:
     """Population stability index of items binned by their old popularity: Σ (q − p) ln(q / p).
 
     before, now: events of each item, float64 [items]. None under `least` events on either side.

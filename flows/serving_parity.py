@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from base.arrays import Bools, Int64s
 from base.scratch import scratch
 from features.batch.activity import write_activity
 from features.batch.snapshots import Snapshots
@@ -43,7 +44,6 @@ from serving.release import Release
 from training.gate import Check
 from training.thresholds import GateParams
 
-Bools = npt.NDArray[np.bool_]
 NAME: Final = "serving.parity"
 PARTS: Final = ("user_features", "impressed", "history", "hidden", "scores")
 
@@ -197,7 +197,7 @@ class _Log:
     split: Path
     features: Path
     catalogue: Catalogue
-    first_known: npt.NDArray[np.int64]
+    first_known: Int64s
     challenger: Release
     thresholds: GateParams
 
@@ -298,10 +298,10 @@ def _same_features(release: Release, challenger: Release) -> bool:
     return known is not None and known == challenger.lineage.get("feature_fingerprint")
 
 
-def _first_known(split: Path) -> npt.NDArray[np.int64]:
+def _first_known(split: Path) -> Int64s:
     """µs by item: when it came."""
     items = pq.read_table(split / "items.parquet", columns=["first_known"])
-    first: npt.NDArray[np.int64] = items["first_known"].cast(pa.int64()).to_numpy()
+    first: Int64s = items["first_known"].cast(pa.int64()).to_numpy()
     return first
 
 

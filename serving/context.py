@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
+from base.arrays import Float32s, Float64s, Int64s
 from features.items.catalogue import Catalogue
 from features.merge import UserHistory
 from features.ragged import Ragged
 from features.requests.requests import FIRST_USER_FEATURES, Requests, aligned
 from features.requests.user_rows import UserRows
 from features.schema import ITEM_FEATURES, USER_FEATURES
-from serving.policy import Floats, PolicyParams, propensity
+from serving.policy import PolicyParams, propensity
 
 #: Changes with the meaning of a field below and with the formula of the policy (2: by rank,
 #: docs/adr/0006); not for a field more, which programs of before leave out.
@@ -65,7 +65,9 @@ class Context:
     seed: str | None = None
     shown: int = 0
 
-    def propensities(self, slate: Sequence[str], categories_of: Catalogue | None = None) -> Floats:
+    def propensities(
+        self, slate: Sequence[str], categories_of: Catalogue | None = None
+    ) -> Float64s:
         """Of each slot of `slate` (item ids) under the policy that showed it, float64 [k].
 
         `categories_of` is needed if the policy had a diversity penalty.
@@ -78,7 +80,7 @@ class Context:
             known = [categories_of.index[item_id] for item_id in places]
             categories = categories_of.categories[known]
         count = len(self.candidates)
-        slots: Floats = propensity(
+        slots: Float64s = propensity(
             np.array([self.scores], dtype=np.float32).reshape(1, count),
             np.arange(count, dtype=np.int32)[None],
             np.array([self.eligible], dtype=np.int64),
@@ -109,8 +111,8 @@ def decode(data: bytes) -> Context:
 def requests_of(
     contexts: Sequence[Context],
     catalogue: Catalogue,
-    item_features: npt.NDArray[np.float32],
-    features_at: npt.NDArray[np.int64],
+    item_features: Float32s,
+    features_at: Int64s,
 ) -> Requests:
     """Logged requests as arrays over `catalogue`, so that any release can be asked to rank them.
 
@@ -139,7 +141,7 @@ def requests_of(
     )
 
 
-def _user_features(context: Context) -> npt.NDArray[np.float32]:
+def _user_features(context: Context) -> Float32s:
     values = [np.nan if value is None else value for value in context.user_features]
     row = np.array(values, dtype=np.float32)
     return aligned(row, context.user_feature_names, USER_FEATURES)

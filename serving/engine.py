@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools
 from features.online import OnlineStore
 from features.ragged import Ragged
 from features.requests.requests import Requests
@@ -235,9 +235,7 @@ class Engine:
             excluded=Ragged.from_lists([live.catalogue.places(asked.exclude)]),
         )
 
-    def _rank(
-        self, live: Live, requests: Requests, eligible: npt.NDArray[np.bool_], repeats: bool
-    ) -> Ranking:
+    def _rank(self, live: Live, requests: Requests, eligible: Bools, repeats: bool) -> Ranking:
         reason = "no release"
         if live.recommender is not None:
             try:

@@ -4,9 +4,9 @@ from typing import Literal
 
 import numpy as np
 
+from base.arrays import Bools, Int32s
 from features.requests.requests import Requests
 from features.schema import ITEM_FEATURES, POPULARITY_DAYS
-from serving.policy import Bools, Items
 
 WIDTH = 200
 #: In `fallback` of an answer: the user's features are unknown, the history is that of the log.
@@ -18,7 +18,7 @@ Source = Literal["recency-popular", "catalogue"]
 
 def rank(
     requests: Requests, eligible: Bools, created_at: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> tuple[Items, np.ndarray[tuple[int, int], np.dtype[np.float32]], Source]:
+) -> tuple[Int32s, np.ndarray[tuple[int, int], np.dtype[np.float32]], Source]:
     """Candidates int32 [1, C] and scores float32 [1, C] for one request, and what they rest on.
 
     Popular in the shortest window in which anything happened; where nothing is known at all, the

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
+from base.arrays import Int64s
 from features.ragged import Histories, Ragged
 from features.requests.requests import FIRST_ITEM_FEATURES, FIRST_USER_FEATURES, Requests, aligned
 from features.schema import ITEM_FEATURES, USER_FEATURES
@@ -127,5 +127,5 @@ def difference(golden: Golden, recommender: Recommender, ranked: Ranked) -> floa
 
 def one(requests: Requests, row: int) -> Requests:
     """A single request, as the service makes them."""
-    rows: npt.NDArray[np.int64] = np.array([row], dtype=np.int64)
+    rows: Int64s = np.array([row], dtype=np.int64)
     return requests.select(rows)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
 
+from base.arrays import Float32s
 from features import schema
 from features.items.catalogue import Catalogue
 from features.online import OnlineStore
@@ -51,7 +51,7 @@ class Live:
     items: pa.Table
     catalogue: Catalogue
     sequence: int
-    item_features: npt.NDArray[np.float32]
+    item_features: Float32s
     features_at: int
     release: Release | None = None
     channel: Channel | None = None
@@ -264,5 +264,5 @@ def warm_up(live: Live) -> None:
     live.recommender.rank(Requests.of([""], [newest], live.item_features[None]))
 
 
-def _unknown(items: int) -> npt.NDArray[np.float32]:
+def _unknown(items: int) -> Float32s:
     return np.full((items, len(schema.ITEM_FEATURES)), np.nan, dtype=np.float32)

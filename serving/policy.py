@@ -17,16 +17,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 from scipy import sparse
 
+from base.arrays import Bools, Float32s, Float64s, Int32s, Int64s
 from base.params import Float, build
 from features.items.multi_hot import dots
-
-Floats = npt.NDArray[np.float64]
-Items = npt.NDArray[np.int32]
-Bools = npt.NDArray[np.bool_]
 
 #: The largest share whose product with any total is still below that total after rounding.
 _ALMOST_ONE: Final = 1.0 - 2.0**-52
@@ -58,11 +54,11 @@ class Slates:
     """What was drawn: items int32 [n, k], -1 where nothing was left; propensities float64 [n, k],
     of each slot given the slots above it, 0 where nothing was left."""
 
-    items: Items
-    propensities: Floats
+    items: Int32s
+    propensities: Float64s
 
 
-def uniforms(seed: str, k: int) -> Floats:
+def uniforms(seed: str, k: int) -> Float64s:
     """k uniform numbers in [0, 1) that belong to a seed: float64 [k].
 
     Counter-based (Philox, Salmon et al. 2011), so that no interleaving of requests can change
@@ -73,21 +69,21 @@ def uniforms(seed: str, k: int) -> Floats:
     return generator.random(k)
 
 
-def uniforms_of(seeds: Sequence[str], k: int) -> Floats:
+def uniforms_of(seeds: Sequence[str], k: int) -> Float64s:
     """`uniforms` of many seeds: float64 [n, k]."""
     rows = [uniforms(seed, k) for seed in seeds]
     return np.stack(rows) if rows else np.zeros((0, k))
 
 
 def draw(
-    scores: npt.NDArray[np.float32],
-    candidates: Items,
+    scores: Float32s,
+    candidates: Int32s,
     eligible: Bools,
     k: int,
     params: PolicyParams,
-    uniforms: Floats,
+    uniforms: Float64s,
     categories: sparse.csr_matrix | None = None,
-    shown: Items | None = None,
+    shown: Int32s | None = None,
 ) -> Slates:
     """Draw k slots for each of n requests.
 
@@ -132,13 +128,13 @@ def draw(
 
 
 def propensity(
-    scores: npt.NDArray[np.float32],
-    candidates: Items,
-    eligible_count: npt.NDArray[np.int64],
-    slates: Items,
+    scores: Float32s,
+    candidates: Int32s,
+    eligible_count: Int64s,
+    slates: Int32s,
     params: PolicyParams,
     categories: sparse.csr_matrix | None = None,
-) -> Floats:
+) -> Float64s:
     """The propensity of each slot of given slates, float64 [n, k]; 0 where a slot is empty (-1).
 
     scores, candidates: as in `draw`, holding eligible candidates only (`candidates` of -1 or a
@@ -160,10 +156,10 @@ class _Walk:
 
     def __init__(
         self,
-        scores: npt.NDArray[np.float32],
-        candidates: Items,
+        scores: Float32s,
+        candidates: Int32s,
         allowed: Bools,
-        eligible_count: npt.NDArray[np.int64],
+        eligible_count: Int64s,
         params: PolicyParams,
         categories: sparse.csr_matrix | None,
     ) -> None:
@@ -181,7 +177,7 @@ class _Walk:
         self._weigh(np.arange(len(candidates)))
         self._sum()
 
-    def _weigh(self, rows: npt.NDArray[np.int64]) -> None:
+    def _weigh(self, rows: Int64s) -> None:
         """Softmax weights of `rows`, relative to their best candidate."""
         top = self.logits[rows].max(axis=1, initial=-np.inf)
         shift = np.where(np.isfinite(top), top, 0.0)
@@ -193,7 +189,7 @@ class _Walk:
         self.totals = self.running[:, -1] if self.width else np.zeros(len(self.logits))
         self.exploit = np.where(self.totals > 0, 1.0 - self.params.epsilon, 0.0)
 
-    def take(self, chosen: Items) -> Floats:
+    def take(self, chosen: Int32s) -> Float64s:
         """Put `chosen`, int32 [n], into the next slot: its propensity, float64 [n]."""
         taken = chosen >= 0
         hit = (self.candidates == chosen[:, None]) & taken[:, None]
@@ -216,7 +212,7 @@ class _Walk:
         return result
 
 
-def _log_ranks(scores: npt.NDArray[np.float32], alive: Bools) -> Floats:
+def _log_ranks(scores: Float32s, alive: Bools) -> Float64s:
     """Logarithm of each candidate's rank by score within its request, 1 the best; equal scores in
     the order of the columns, which is logged. float64 [n, C]; what is not alive comes last."""
     order = np.argsort(np.where(alive, -scores, np.inf), axis=1, kind="stable")
@@ -225,7 +221,7 @@ def _log_ranks(scores: npt.NDArray[np.float32], alive: Bools) -> Floats:
     return np.log(ranks)
 
 
-def _cosine(categories: sparse.csr_matrix, items: Items, others: Items) -> Floats:
+def _cosine(categories: sparse.csr_matrix, items: Int32s, others: Int32s) -> Float64s:
     """Cosine of the categories of `items` [n, C] with those of one other each, [n]: float64
     [n, C], 0 where one has none."""
     common = dots(categories, items, categories[others].toarray())

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
+from base.arrays import Bools, Int32s
 from features.requests.requests import Requests
 from serving import context
 from serving.feedback_log import FeedbackLog, Row
@@ -55,7 +55,7 @@ class Roll:
         """Of its uniform numbers, where it has begun."""
         return None if self.shown is None else context.decode(self.shown.request["context"]).seed
 
-    def items(self, live: Live) -> npt.NDArray[np.int32]:
+    def items(self, live: Live) -> Int32s:
         """`slots` by index of the catalogue, int32 [slots]."""
         return np.array([live.catalogue.index[s["item_id"]] for s in self.slots], dtype=np.int32)
 
@@ -65,9 +65,7 @@ class Roll:
         return self.shown if len(self.slots) >= min(k, eligible) else None
 
 
-def state_of(
-    live: Live, placement: str, requests: Requests, allowed: npt.NDArray[np.bool_], lost: bool
-) -> str:
+def state_of(live: Live, placement: str, requests: Requests, allowed: Bools, lost: bool) -> str:
     """Digest of what one request (`requests` holds one row) asks, but for how much of it; allowed:
     bool [catalogue], what may be shown but for its exclusions; lost: without the online store,
     whose return is another state.
@@ -93,7 +91,7 @@ def state_of(
     return hashlib.sha256(content).hexdigest()
 
 
-def _left_out(live: Live, requests: Requests, allowed: npt.NDArray[np.bool_]) -> set[str]:
+def _left_out(live: Live, requests: Requests, allowed: Bools) -> set[str]:
     """The items that could be shown if they were not excluded."""
     if requests.excluded is None:
         return set()
@@ -101,9 +99,7 @@ def _left_out(live: Live, requests: Requests, allowed: npt.NDArray[np.bool_]) ->
     return set(live.catalogue.item_ids[items[allowed[items]]].tolist())
 
 
-def find(
-    log: FeedbackLog, live: Live, state: str, eligible: npt.NDArray[np.bool_], since: int
-) -> Roll:
+def find(log: FeedbackLog, live: Live, state: str, eligible: Bools, since: int) -> Roll:
     """The draw of `state` under way; eligible: bool [catalogue].
 
     A slate with an item that may no longer be shown (withdrawn from the catalogue) is over: what
@@ -117,6 +113,6 @@ def find(
     return Roll(state, since, None)
 
 
-def _may_be_shown(slots: Sequence[Row], live: Live, eligible: npt.NDArray[np.bool_]) -> bool:
+def _may_be_shown(slots: Sequence[Row], live: Live, eligible: Bools) -> bool:
     index = live.catalogue.index
     return all(slot["item_id"] in index and eligible[index[slot["item_id"]]] for slot in slots)

@@ -8,6 +8,7 @@ from math import isfinite
 import numpy as np
 import numpy.typing as npt
 
+from base.arrays import Bools, Float32s, Int32s
 from features.merge import newest
 from features.ragged import Histories
 from features.requests.requests import Requests
@@ -16,7 +17,7 @@ from serving import context
 from serving.feedback_log import Row, Slate
 from serving.live import Live
 from serving.models import IMPRESSION, HistoryEntry, Item, RecommendInput, RecommendOutput
-from serving.policy import Bools, Slates
+from serving.policy import Slates
 from serving.repeats import Roll, Shown
 from serving.signing import Signer
 from training.sources.all import SOURCES
@@ -37,8 +38,8 @@ class Ranking:
     """What the policy drew from: candidates int32 [1, C], scores float32 [1, C], found_by uint8
     [1, C] (bits of `SOURCES`), and what made them."""
 
-    candidates: npt.NDArray[np.int32]
-    scores: npt.NDArray[np.float32]
+    candidates: Int32s
+    scores: Float32s
     found_by: npt.NDArray[np.uint8]
     source: str
     fallback: str | None

@@ -5,30 +5,27 @@ slate sorted by attraction is the best one. Satiation, abandonment and return ac
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from simulation.randomness import Floats
-
-Bools = npt.NDArray[np.bool_]
+from base.arrays import Float64s, Int64s
 
 
-def examination(size: int, exponent: float) -> Floats:
+def examination(size: int, exponent: float) -> Float64s:
     """Chance that position k = 1, 2, … is looked at: e(k) = k^-exponent. float64 [size]."""
     return np.arange(1, size + 1, dtype=np.float64) ** -exponent
 
 
-def trust(size: int, at_top: float) -> Floats:
+def trust(size: int, at_top: float) -> Float64s:
     """Chance that an unwanted item at position k is clicked once examined: t(k) = at_top / k."""
     return at_top / np.arange(1, size + 1, dtype=np.float64)
 
 
-def attraction(logits: Floats) -> Floats:
+def attraction(logits: Float64s) -> Float64s:
     """Chance that an examined item is wanted: a = 1 / (1 + e^-logit)."""
-    result: Floats = 1.0 / (1.0 + np.exp(-logits))
+    result: Float64s = 1.0 / (1.0 + np.exp(-logits))
     return result
 
 
-def click_probability(attractions: Floats, exponent: float, trust_at_top: float) -> Floats:
+def click_probability(attractions: Float64s, exponent: float, trust_at_top: float) -> Float64s:
     """P(click at k) = e(k) · (a + t(k) · (1 − a)), for slates [n, k] of attractions.
 
     The trust-bias model of Agarwal et al. (WWW 2019).
@@ -38,49 +35,47 @@ def click_probability(attractions: Floats, exponent: float, trust_at_top: float)
     return examination(size, exponent) * (attractions + trusted)
 
 
-def expected_reward(attractions: Floats, exponent: float) -> Floats:
+def expected_reward(attractions: Float64s, exponent: float) -> Float64s:
     """Expected number of wanted items that are seen: Σ_k e(k) · a_k, for slates [n, k].
 
     Clicks out of trust are not counted: nobody wanted them.
     """
-    result: Floats = attractions @ examination(attractions.shape[1], exponent)
+    result: Float64s = attractions @ examination(attractions.shape[1], exponent)
     return result
 
 
-def ageing(age: Floats, half_life: float, oldest: float) -> Floats:
+def ageing(age: Float64s, half_life: float, oldest: float) -> Float64s:
     """What age (days) takes from the logit: min(age · ln 2 / half-life, oldest)."""
-    result: Floats = np.minimum(np.maximum(age, 0.0) * np.log(2.0) / half_life, oldest)
+    result: Float64s = np.minimum(np.maximum(age, 0.0) * np.log(2.0) / half_life, oldest)
     return result
 
 
 def organic_weights(
-    logits: Floats, popularity: Floats, sharpness: float, popularity_bias: float
-) -> Floats:
+    logits: Float64s, popularity: Float64s, sharpness: float, popularity_bias: float
+) -> Float64s:
     """Unnormalised chance of an organic choice: odds^sharpness · (1 + popularity)^bias. [n, i]"""
-    result: Floats = np.exp(sharpness * logits) * (1.0 + popularity) ** popularity_bias
+    result: Float64s = np.exp(sharpness * logits) * (1.0 + popularity) ** popularity_bias
     return result
 
 
-def decay(days: Floats | float, half_life: float) -> Floats:
+def decay(days: Float64s | float, half_life: float) -> Float64s:
     """What is left after `days`: 2^(−days / half-life)."""
     return np.exp2(-np.asarray(days, dtype=np.float64) / half_life)
 
 
-def continuation(
-    clicks: npt.NDArray[np.int64], after_click: float, disappointment: float
-) -> Floats:
+def continuation(clicks: Int64s, after_click: float, disappointment: float) -> Float64s:
     """Chance of another round: after_click, less `disappointment` if the slate had no click."""
     return np.where(clicks > 0, after_click, after_click - disappointment)
 
 
-def return_probability(rate: Floats, satisfaction: Floats, gain: float) -> Floats:
+def return_probability(rate: Float64s, satisfaction: Float64s, gain: float) -> Float64s:
     """Chance to visit on a day: the logit of the person's own rate plus gain · satisfaction."""
     return attraction(np.log(rate / (1.0 - rate)) + gain * satisfaction)
 
 
-def turned(directions: Floats, towards: Floats, angle: float) -> Floats:
+def turned(directions: Float64s, towards: Float64s, angle: float) -> Float64s:
     """Unit rows turned by `angle` (radians) towards the part of `towards` at right angles."""
     across = towards - (towards * directions).sum(axis=1, keepdims=True) * directions
     across /= np.linalg.norm(across, axis=1, keepdims=True)
-    result: Floats = np.cos(angle) * directions + np.sin(angle) * across
+    result: Float64s = np.cos(angle) * directions + np.sin(angle) * across
     return result

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from base.arrays import Int64s
 from features.schema import DAY, HOUR, MINUTE
 from simulation.delivery import Parcel, Payload, parcels
 from simulation.market import Market, Visit
@@ -236,7 +237,7 @@ class Client:
                 break
         raise ServiceError(f"POST {path} failed: {problem}")
 
-    def _slate(self, answer: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _slate(self, answer: dict[str, Any]) -> Int64s:
         index = self.market.index
         shown = [item["item_id"] for item in sorted(answer["items"], key=lambda i: i["position"])]
         for item_id in shown:
@@ -246,9 +247,7 @@ class Client:
         slate[0, : len(shown)] = [index[item_id] for item_id in shown]
         return slate
 
-    def _count(
-        self, counts: _Counts, user: int, slate: np.ndarray[Any, np.dtype[np.int64]], clicks: int
-    ) -> None:
+    def _count(self, counts: _Counts, user: int, slate: Int64s, clicks: int) -> None:
         shown = int((slate >= 0).sum())
         counts.slates += 1
         counts.impressions += shown

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from base.arrays import Bools, Int64s
 from features.schema import MINUTE
 from simulation.history import event_ids
 from simulation.market import Market
-from simulation.randomness import Ints, Stream, uniforms
+from simulation.randomness import Stream, uniforms
 from simulation.session import Actions
 
 #: An event that takes longer than this to arrive misses the feedback of its round.
@@ -62,7 +63,7 @@ def parcels(market: Market, user: int, actions: Actions, request_id: str) -> lis
     return result
 
 
-def duplicated(market: Market, users: Ints, numbers: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def duplicated(market: Market, users: Int64s, numbers: Int64s) -> Bools:
     """Which events of today are sent twice: each with chance `duplicate_share`."""
     drawn = uniforms(market.params.seed, Stream.DUPLICATE, market.day, users, numbers)
     return drawn < market.params.duplicate_share

@@ -7,13 +7,12 @@ arrived when the history ended.
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from base.arrays import Bools, Float64s, Int64s, Objects
 from features.schema import DAY, EVENT, TIMESTAMP, EventType
-from simulation.items import Objects
 from simulation.market import START, Market
-from simulation.randomness import Floats, Ints, Stream, uniforms
+from simulation.randomness import Stream, uniforms
 from simulation.session import Actions, Sessions
 from simulation.world_params import WorldParams
 
@@ -61,7 +60,7 @@ def play_day(market: Market) -> pa.Table:
     return pa.concat_tables(tables) if tables else EVENT.empty_table()
 
 
-def bootstrap_slates(market: Market, sessions: Sessions, rows: Ints) -> tuple[Ints, Floats]:
+def bootstrap_slates(market: Market, sessions: Sessions, rows: Int64s) -> tuple[Int64s, Float64s]:
     """Slates int64 [n, k] and the propensity of each slot given the slots above it.
 
     Plackett–Luce over unseen items: p(i | prefix) = w_i / (Σ_unseen w − Σ_prefix w) with
@@ -89,7 +88,9 @@ def _request_ids(sessions: Sessions) -> Objects:
     )
 
 
-def _impressions(sessions: Sessions, rows: Ints, slates: Ints, propensities: Floats) -> pa.Table:
+def _impressions(
+    sessions: Sessions, rows: Int64s, slates: Int64s, propensities: Float64s
+) -> pa.Table:
     size = slates.shape[1]
     position = np.tile(np.arange(size), len(rows))
     request = np.repeat(_request_ids(sessions)[rows], size)
@@ -110,7 +111,7 @@ def _impressions(sessions: Sessions, rows: Ints, slates: Ints, propensities: Flo
 
 def _outcomes(
     sessions: Sessions, actions: Actions, request_ids: Objects,
-    propensities: Floats, rows: Ints,
+    propensities: Float64s, rows: Int64s,
 ) -> pa.Table:  # fmt: skip
     market, from_slate = sessions.market, actions.position >= 0
     place = np.searchsorted(rows, actions.row)
@@ -132,7 +133,7 @@ def _outcomes(
     )
 
 
-def event_ids(market: Market, users: Ints, numbers: Ints) -> Objects:
+def event_ids(market: Market, users: Int64s, numbers: Int64s) -> Objects:
     """`e<day>-<user>-<number>`: the same event has the same id however often it is sent."""
     ids = market.users.user_ids[users]
     return np.array(
@@ -141,10 +142,10 @@ def event_ids(market: Market, users: Ints, numbers: Ints) -> Objects:
 
 
 def _table(
-    market: Market, *, event_id: Objects, user: Ints, item: Ints,
-    event_type: Objects, timestamp: Ints, received_at: Ints,
-    request_id: Objects, position: Ints, propensity: Floats,
-    value: Floats | None = None, query: Objects | None = None,
+    market: Market, *, event_id: Objects, user: Int64s, item: Int64s,
+    event_type: Objects, timestamp: Int64s, received_at: Int64s,
+    request_id: Objects, position: Int64s, propensity: Float64s,
+    value: Float64s | None = None, query: Objects | None = None,
 ) -> pa.Table:  # fmt: skip
     count, from_slate = len(event_id), position >= 0
     placement = np.where(from_slate, PLACEMENT, "item").astype(object)
@@ -170,7 +171,7 @@ def _table(
     )
 
 
-def _only(values: Objects, where: npt.NDArray[np.bool_]) -> Objects:
+def _only(values: Objects, where: Bools) -> Objects:
     """`values` where true, None elsewhere."""
     result = values.copy()
     result[~where] = None

@@ -3,18 +3,16 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from base.arrays import Bools, Float64s, Int64s, Objects
 from features.schema import DAY, ITEM, TIMESTAMP
 from simulation.behaviour import ageing, turned
 from simulation.item_words import ADJECTIVES, FILLER, TOPICS
-from simulation.randomness import Floats, Ints, Stream, generator
+from simulation.randomness import Stream, generator
 from simulation.world_params import WorldParams
 
 TOPIC_NAMES = tuple(TOPICS)
-
-Objects = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -31,13 +29,13 @@ class Items:
     titles: Objects
     descriptions: Objects
     categories: Objects
-    price: Floats
-    created_at: Ints
-    first_day: Floats
-    topics: Floats
-    hidden: Floats
-    quality: Floats
-    evergreen: npt.NDArray[np.bool_]
+    price: Float64s
+    created_at: Int64s
+    first_day: Float64s
+    topics: Float64s
+    hidden: Float64s
+    quality: Float64s
+    evergreen: Bools
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -84,7 +82,7 @@ def arrivals(params: WorldParams, start: int, day: int, first: int) -> Items:
     )
 
 
-def topic_directions(params: WorldParams, day: int) -> Floats:
+def topic_directions(params: WorldParams, day: int) -> Float64s:
     """Where each topic points in taste space on `day`: it turns in a plane of its own.
 
     float64 [topics, latent_size], unit rows: cos(ωt)·a + sin(ωt)·b with a at right angles to b.
@@ -95,32 +93,32 @@ def topic_directions(params: WorldParams, day: int) -> Floats:
     return turned(origin, towards, 0.0 if params.control else params.rotation * day)
 
 
-def trends(params: WorldParams, day: int) -> Floats:
+def trends(params: WorldParams, day: int) -> Float64s:
     """Fashion of each topic on `day`: amplitude · sin(2π (day / period + phase)). [topics]"""
     random = generator(params.seed, Stream.LATENT, 1)
     period = random.uniform(6.0, 14.0, size=len(TOPIC_NAMES))
     phase = random.random(len(TOPIC_NAMES))
     time = 0 if params.control else day
-    result: Floats = params.trend * np.sin(2 * np.pi * (time / period + phase))
+    result: Float64s = params.trend * np.sin(2 * np.pi * (time / period + phase))
     return result
 
 
-def taste_vectors(params: WorldParams, items: Items, day: int) -> Floats:
+def taste_vectors(params: WorldParams, items: Items, day: int) -> Float64s:
     """v = √visible · topics' direction + √(1 − visible) · hidden. float64 [n, latent_size]."""
     visible = _unit(items.topics @ topic_directions(params, day))
     share = params.visible_share
-    vectors: Floats = share**0.5 * visible + (1.0 - share) ** 0.5 * items.hidden
+    vectors: Float64s = share**0.5 * visible + (1.0 - share) ** 0.5 * items.hidden
     return vectors
 
 
-def common_appeal(params: WorldParams, items: Items, day: int) -> Floats:
+def common_appeal(params: WorldParams, items: Items, day: int) -> Float64s:
     """Logits that an item has for everybody: base + quality + fashion − ageing. float64 [n]."""
     age = (0.0 if params.control else float(day)) - items.first_day
     old = np.where(items.evergreen, 0.0, ageing(age, params.half_life, params.oldest))
     return params.base + items.quality + items.topics @ trends(params, day) - old
 
 
-def table(items: Items, known_at: Ints) -> pa.Table:
+def table(items: Items, known_at: Int64s) -> pa.Table:
     """Rows of `schema.ITEM`; known_at: int64 [n], µs."""
     count = len(items)
     columns = {
@@ -137,12 +135,12 @@ def table(items: Items, known_at: Ints) -> pa.Table:
     return pa.table({name: columns.get(name, nothing) for name in ITEM.names}, schema=ITEM)
 
 
-def _styles(params: WorldParams) -> Floats:
+def _styles(params: WorldParams) -> Float64s:
     random = generator(params.seed, Stream.LATENT, 2)
     return _unit(random.normal(size=(params.styles, params.latent_size)))
 
 
-def _topic_shares(random: np.random.Generator, count: int) -> Floats:
+def _topic_shares(random: np.random.Generator, count: int) -> Float64s:
     """One main topic with a share of 0.6 to 1, a second with the rest."""
     main = random.integers(len(TOPIC_NAMES), size=count)
     other = (main + random.integers(1, len(TOPIC_NAMES), size=count)) % len(TOPIC_NAMES)
@@ -153,7 +151,7 @@ def _topic_shares(random: np.random.Generator, count: int) -> Floats:
     return shares
 
 
-def _text(random: np.random.Generator, shares: Floats) -> tuple[str, str]:
+def _text(random: np.random.Generator, shares: Float64s) -> tuple[str, str]:
     def topical(count: int) -> list[str]:
         drawn = random.choice(len(TOPIC_NAMES), size=count, p=shares)
         return [str(random.choice(TOPICS[TOPIC_NAMES[topic]])) for topic in drawn]
@@ -163,7 +161,7 @@ def _text(random: np.random.Generator, shares: Floats) -> tuple[str, str]:
     return " ".join(title).capitalize(), " ".join(description).capitalize() + "."
 
 
-def _categories(shares: Floats) -> tuple[str, ...]:
+def _categories(shares: Float64s) -> tuple[str, ...]:
     order = np.argsort(-shares, kind="stable")
     kept = [order[0], *(topic for topic in order[1:2] if shares[topic] >= 0.25)]
     return tuple(TOPIC_NAMES[topic] for topic in kept)
@@ -175,6 +173,6 @@ def _objects(values: list[tuple[str, ...]]) -> Objects:
     return result
 
 
-def _unit(rows: Floats) -> Floats:
-    result: Floats = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+def _unit(rows: Float64s) -> Float64s:
+    result: Float64s = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
     return result

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools, Float64s, Int64s
 from features.schema import DAY
 from simulation import behaviour
 from simulation.items import Items, arrivals, common_appeal, taste_vectors, topic_directions
-from simulation.randomness import Floats, Ints, Stream, uniforms
+from simulation.randomness import Stream, uniforms
 from simulation.users import Users, drifted, initial_tastes, population
 from simulation.world_params import WorldParams
 
@@ -48,11 +48,11 @@ class Market:
         self.day = 0
         self.users: Users = population(params)
         self.items: Items = arrivals(params, START, 0, 0)
-        self.tastes: Floats = initial_tastes(params, self.users)
-        self.satiation: Floats = np.zeros((len(self.users), self.items.topics.shape[1]))
-        self.satisfaction: Floats = np.zeros(len(self.users))
-        self.popularity: Floats = np.zeros(len(self.items))
-        self.seen: npt.NDArray[np.bool_] = np.zeros((len(self.users), len(self.items)), dtype=bool)
+        self.tastes: Float64s = initial_tastes(params, self.users)
+        self.satiation: Float64s = np.zeros((len(self.users), self.items.topics.shape[1]))
+        self.satisfaction: Float64s = np.zeros(len(self.users))
+        self.popularity: Float64s = np.zeros(len(self.items))
+        self.seen: Bools = np.zeros((len(self.users), len(self.items)), dtype=bool)
         self._today: Today | None = None
 
     @property
@@ -83,13 +83,13 @@ class Market:
             0 if self.day == 0 else int((self.items.first_day < self.day).sum())
         )
 
-    def visitors(self) -> Ints:
+    def visitors(self) -> Int64s:
         """Indices of the accounts that visit today, ascending: each with its return chance."""
         everyone = np.arange(len(self.users))
         drawn = uniforms(self.params.seed, Stream.RETURN, self.day, everyone)
         return np.flatnonzero(drawn < self.return_probability())
 
-    def return_probability(self) -> Floats:
+    def return_probability(self) -> Float64s:
         """Chance of each account to visit today, float64 [users]."""
         chance = behaviour.return_probability(
             self.users.rate, self.satisfaction, self.params.return_gain
@@ -166,38 +166,38 @@ class Today:
         return {item_id: i for i, item_id in enumerate(self._market.items.item_ids)}
 
     @cached_property
-    def logits(self) -> Floats:
+    def logits(self) -> Float64s:
         """Attraction of every item for every user before satiation, float64 [users, items]."""
         market, params = self._market, self._market.params
         vectors = taste_vectors(params, market.items, market.day)
         personal = market.tastes @ vectors.T * (params.strength * np.sqrt(params.latent_size))
-        logits: Floats = personal + common_appeal(params, market.items, market.day)
+        logits: Float64s = personal + common_appeal(params, market.items, market.day)
         return logits
 
     @cached_property
-    def popularity(self) -> Floats:
+    def popularity(self) -> Float64s:
         """What the shop shows as popular: recent events, with a loan to today's items. [items]"""
         market = self._market
         loan = market.params.new_item_popularity * (market.items.first_day == market.day)
-        popularity: Floats = np.maximum(market.popularity, loan)
+        popularity: Float64s = np.maximum(market.popularity, loan)
         return popularity
 
     @cached_property
-    def appeal_weights(self) -> Floats:
+    def appeal_weights(self) -> Float64s:
         """Part of the organic choice that popularity makes, float64 [items]."""
-        weights: Floats = (1.0 + self.popularity) ** self._market.params.popularity_bias
+        weights: Float64s = (1.0 + self.popularity) ** self._market.params.popularity_bias
         return weights
 
     @cached_property
-    def interests(self) -> Floats:
+    def interests(self) -> Float64s:
         """Chance that a user's search is about each topic, float64 [users, topics]."""
         market = self._market
         directions = topic_directions(market.params, market.day)
         weights = np.exp(3.0 * market.tastes @ directions.T)
-        result: Floats = weights / weights.sum(axis=1, keepdims=True)
+        result: Float64s = weights / weights.sum(axis=1, keepdims=True)
         return result
 
-    def current_logits(self, users: Ints, satiation: Floats) -> Floats:
+    def current_logits(self, users: Int64s, satiation: Float64s) -> Float64s:
         """Attraction logits [n, items] of `users` with `satiation` [n, topics].
 
         logit − satiation · Σ_topic (recently consumed of the topic) · (share of the item).
@@ -205,5 +205,5 @@ class Today:
         # A row at a time, so that a result does not depend on who shares the batch.
         topics = self._market.items.topics.T
         tired = np.stack([row @ topics for row in satiation]) if len(users) else 0.0
-        result: Floats = self.logits[users] - self._market.params.satiation * tired
+        result: Float64s = self.logits[users] - self._market.params.satiation * tired
         return result

@@ -8,8 +8,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from base.arrays import Float64s, Int64s
 
 
 class Stream(IntEnum):
@@ -38,7 +37,7 @@ class Stream(IntEnum):
     LATENT = 20
 
 
-def uniforms(seed: int, stream: Stream, *keys: Ints | int) -> Floats:
+def uniforms(seed: int, stream: Stream, *keys: Int64s | int) -> Float64s:
     """Numbers in (0, 1), one per element of the keys' broadcast shape.
 
     A splitmix64 hash (Steele et al., 2014) of the seed, the stream and the keys. An integer and

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from base.arrays import Bools, Float64s, Int64s, Objects
 from features.schema import HOUR, SECOND, EventType
 from simulation import behaviour
 from simulation.item_words import TOPICS
 from simulation.items import TOPIC_NAMES
 from simulation.market import Market, Visit
-from simulation.randomness import Floats, Ints, Stream, uniforms
+from simulation.randomness import Stream, uniforms
 from simulation.users import session_starts
 
 #: Seconds from one slate of a session to the next, for people; bots are this much faster.
@@ -35,15 +36,15 @@ class Actions:
     the slate, −1 for organic; value: float64, NaN where none; query: object, None where none.
     """
 
-    row: Ints
-    item: Ints
-    event_type: npt.NDArray[np.object_]
-    number: Ints
-    timestamp: Ints
-    received_at: Ints
-    position: Ints
-    value: Floats
-    query: npt.NDArray[np.object_]
+    row: Int64s
+    item: Int64s
+    event_type: Objects
+    number: Int64s
+    timestamp: Int64s
+    received_at: Int64s
+    position: Int64s
+    value: Float64s
+    query: Objects
 
 
 @dataclass
@@ -51,19 +52,19 @@ class Sessions:
     """Sessions under way. users: int64 [n]; time: int64 [n], µs of the current slate."""
 
     market: Market
-    users: Ints
-    time: Ints
-    satiation: Floats
-    seen: npt.NDArray[np.bool_]
+    users: Int64s
+    time: Int64s
+    satiation: Float64s
+    seen: Bools
     round: int = 0
-    slates: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    clicks: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    active: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    slates: Int64s = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    clicks: Int64s = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    active: Bools = field(default_factory=lambda: np.zeros(0, dtype=bool))
     consumed: list[list[int]] = field(default_factory=list)
     hidden: list[list[int]] = field(default_factory=list)
 
     @staticmethod
-    def begin(market: Market, users: Ints) -> "Sessions":
+    def begin(market: Market, users: Int64s) -> "Sessions":
         """Today's sessions of `users`."""
         count = len(users)
         return Sessions(
@@ -88,7 +89,7 @@ class Sessions:
             )
         ]
 
-    def play(self, rows: Ints, slates: Ints) -> Actions:
+    def play(self, rows: Int64s, slates: Int64s) -> Actions:
         """The round of the active sessions `rows` that are shown `slates` ([n, k], −1 pads).
 
         Afterwards `active` says who goes on, at the new `time`.
@@ -104,7 +105,7 @@ class Sessions:
         self._continue(rows, clicked)
         return actions
 
-    def _continue(self, rows: Ints, clicked: Ints) -> None:
+    def _continue(self, rows: Int64s, clicked: Int64s) -> None:
         params, users = self.market.params, self.users[rows]
         chance = behaviour.continuation(clicked, params.continuation, params.disappointment)
         drawn = uniforms(params.seed, Stream.CONTINUE, self.market.day, self.round, users)
@@ -118,7 +119,7 @@ class Sessions:
 class _Turn:
     """One round of some sessions, gathering its actions in blocks."""
 
-    def __init__(self, sessions: Sessions, rows: Ints) -> None:
+    def __init__(self, sessions: Sessions, rows: Int64s) -> None:
         self.sessions, self.rows = sessions, rows
         self.market, self.params = sessions.market, sessions.market.params
         self.users = sessions.users[rows]
@@ -126,7 +127,7 @@ class _Turn:
         self.logits = self.market.today.current_logits(self.users, sessions.satiation[rows])
         self.blocks: list[dict[str, npt.NDArray[np.generic]]] = []
 
-    def draw(self, stream: Stream, count: int, place: int = 0) -> Floats:
+    def draw(self, stream: Stream, count: int, place: int = 0) -> Float64s:
         """Uniforms [sessions, count], keyed by user, day, round and place."""
         places = place + np.arange(count)[None, :]
         users = self.users[:, None]
@@ -134,7 +135,7 @@ class _Turn:
             self.params.seed, stream, self.market.day, self.sessions.round, users, places
         )
 
-    def look_at(self, slates: Ints) -> Ints:
+    def look_at(self, slates: Int64s) -> Int64s:
         """Clicks and hides on the slates; returns the clicks of each session."""
         params, (count, size) = self.params, slates.shape
         logits = self.logits[np.arange(count)[:, None], slates]
@@ -156,7 +157,7 @@ class _Turn:
             item = slates[row, position]
             self._add(row, item, event_type, slot + position, 6.0 + 4.0 * position, position)
             self._mark(row, item, consumed=event_type is EventType.CLICK)
-        result: Ints = clicked.sum(axis=1)
+        result: Int64s = clicked.sum(axis=1)
         return result
 
     def search(self) -> None:
@@ -239,8 +240,8 @@ class _Turn:
         )
 
     def _view(
-        self, relevance: Floats, stream: Stream, most: int, views: Ints, slot: int,
-        seconds: float, query: npt.NDArray[np.object_],
+        self, relevance: Float64s, stream: Stream, most: int, views: Int64s, slot: int,
+        seconds: float, query: Objects,
     ) -> None:  # fmt: skip
         """Up to `most` choices among unseen items: relevance · odds^sharpness · popularity^bias."""
         if not most:
@@ -259,7 +260,7 @@ class _Turn:
         )
         self._mark(row, item, consumed=True)
 
-    def _mark(self, row: Ints, item: Ints, consumed: bool) -> None:
+    def _mark(self, row: Int64s, item: Int64s, consumed: bool) -> None:
         """Neither consumed nor hidden items are chosen again; consumed ones satiate."""
         sessions, rows = self.sessions, self.rows[row]
         sessions.seen[rows, item] = True
@@ -270,10 +271,10 @@ class _Turn:
             lists[at].append(int(chosen))
 
     def _add(
-        self, row: Ints, item: Ints, event_type: EventType, slot: Ints,
+        self, row: Int64s, item: Int64s, event_type: EventType, slot: Int64s,
         seconds: npt.NDArray[np.floating[Any]] | float,
-        position: Ints | None = None, value: Floats | None = None,
-        query: npt.NDArray[np.object_] | None = None,
+        position: Int64s | None = None, value: Float64s | None = None,
+        query: Objects | None = None,
     ) -> None:  # fmt: skip
         count = len(row)
         none = np.full(count, None, dtype=object)
@@ -291,7 +292,7 @@ class _Turn:
         )
 
 
-def _pick(weights: Floats, drawn: Floats) -> Ints:
+def _pick(weights: Float64s, drawn: Float64s) -> Int64s:
     """A column for each uniform by the inverse of the row's cumulated weights. int64 [n, draws]"""
     cumulated = np.cumsum(weights, axis=1)
     scaled = drawn * cumulated[:, -1:]
@@ -301,11 +302,11 @@ def _pick(weights: Floats, drawn: Floats) -> Ints:
             for total, wanted in zip(cumulated, scaled, strict=True)
         ]
     )
-    result: Ints = np.minimum(picks, weights.shape[1] - 1)
+    result: Int64s = np.minimum(picks, weights.shape[1] - 1)
     return result
 
 
-def _query(topic: int, words: Ints) -> str:
+def _query(topic: int, words: Int64s) -> str:
     name = TOPIC_NAMES[topic]
     first, second = (TOPICS[name][word] for word in words)
     return f"{name} {first}" if first == second else f"{first} {second}"

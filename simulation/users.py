@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools, Float64s, Int64s, Objects
 from base.params import ParamsError
 from features.schema import DAY, HOUR, MINUTE
 from simulation.behaviour import attraction, turned
-from simulation.randomness import Floats, Ints, Stream, generator, uniforms
+from simulation.randomness import Stream, generator, uniforms
 from simulation.world_params import WorldParams
 
 
@@ -17,9 +17,9 @@ from simulation.world_params import WorldParams
 class Users:
     """The accounts. user_ids: object [n]; bot: bool [n]; rate: float64 [n], visits a day."""
 
-    user_ids: npt.NDArray[np.object_]
-    bot: npt.NDArray[np.bool_]
-    rate: Floats
+    user_ids: Objects
+    bot: Bools
+    rate: Float64s
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -29,7 +29,7 @@ class Users:
         return {user_id: i for i, user_id in enumerate(self.user_ids)}
 
     @cached_property
-    def humans(self) -> Ints:
+    def humans(self) -> Int64s:
         """Indices of the people."""
         return np.flatnonzero(~self.bot)
 
@@ -50,14 +50,14 @@ def population(params: WorldParams) -> Users:
     return Users(user_ids, bot, rate)
 
 
-def initial_tastes(params: WorldParams, users: Users) -> Floats:
+def initial_tastes(params: WorldParams, users: Users) -> Float64s:
     """Unit vectors, float64 [n, latent_size]."""
     drawn = generator(params.seed, Stream.TASTE).normal(size=(len(users), params.latent_size))
-    result: Floats = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    result: Float64s = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
     return result
 
 
-def drifted(params: WorldParams, tastes: Floats, day: int) -> Floats:
+def drifted(params: WorldParams, tastes: Float64s, day: int) -> Float64s:
     """The tastes on `day` from those of the day before: each turns by `drift` at random."""
     if params.control:
         return tastes
@@ -65,14 +65,14 @@ def drifted(params: WorldParams, tastes: Floats, day: int) -> Floats:
     return turned(tastes, towards, params.drift)
 
 
-def session_starts(params: WorldParams, users: Ints, day: int) -> Ints:
+def session_starts(params: WorldParams, users: Int64s, day: int) -> Int64s:
     """Offset into the day of each session, µs: 00:30 to 22:30, most in the evening."""
     early, late = (uniforms(params.seed, Stream.START, day, draw, users) for draw in (0, 1))
     part_of_day = np.maximum(early, late)
     return (30 * MINUTE + part_of_day * 22 * HOUR).astype(np.int64) % DAY
 
 
-def _scaled(logits: Floats, counted: npt.NDArray[np.bool_], total: float) -> Floats:
+def _scaled(logits: Float64s, counted: Bools, total: float) -> Float64s:
     if not 0 < total < 0.9 * counted.sum():
         raise ParamsError(
             f"world.sessions_per_day is {total:g}: it must lie between 0 and 90 % of the people"

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float64s, Int64s, Objects
 from features.schema import MINUTE
 from simulation import behaviour
-from simulation.items import Objects
 from simulation.market import Market
-from simulation.randomness import Floats, Ints, Stream, uniforms
+from simulation.randomness import Stream, uniforms
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,17 @@ class Snapshot:
 
     day: int
     timestamp: int
-    users: Ints
+    users: Int64s
     user_ids: Objects
     item_ids: Objects
-    attraction: Floats
+    attraction: Float64s
     examination_exponent: float
 
     @cached_property
     def _column(self) -> dict[str, int]:
         return {item_id: i for i, item_id in enumerate(self.item_ids)}
 
-    def expected_reward(self, slates: npt.NDArray[np.object_], rows: Ints | None = None) -> Floats:
+    def expected_reward(self, slates: Objects, rows: Int64s | None = None) -> Float64s:
         """Expected wanted items per slate of item ids [n, k] (None pads), float64 [n].
 
         `rows`: which person each slate is for; by default slate r is for person r.
@@ -52,7 +51,7 @@ class Snapshot:
         ).reshape(np.shape(slates))
         return self.expected_reward_of(columns, rows)
 
-    def expected_reward_of(self, slates: Ints, rows: Ints | None = None) -> Floats:
+    def expected_reward_of(self, slates: Int64s, rows: Int64s | None = None) -> Float64s:
         """The same for columns of `attraction`, int64 [n, k], −1 pads."""
         people = np.arange(len(slates)) if rows is None else rows
         wanted = np.where(slates >= 0, self.attraction[people[:, None], slates], 0.0)

@@ -21,7 +21,7 @@ ALLOWED = {
     "benchmarks": {"base", "features", "training", "simulation", "benchmarks"},
 }
 #: What the simulation may know of the product: the words, not the workings.
-SIMULATION_MAY_IMPORT = {"features.schema", "base.params", "base.outputs"}
+SIMULATION_MAY_IMPORT = {"features.schema", "base.arrays", "base.params", "base.outputs"}
 
 
 def sources(checkout: Path, package: str) -> list[Path]:

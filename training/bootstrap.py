@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from base.arrays import Float64s, Int64s
 from base.record import Number
 
-PerUser = npt.NDArray[np.float64]
+PerUser = Float64s
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ _JSON = TypeAdapter(Interval)
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 
-def user_means(values: PerUser, users: npt.NDArray[np.int64]) -> PerUser:
+def user_means(values: PerUser, users: Int64s) -> PerUser:
     """Mean of `values` [queries] for each distinct user, in order of user: float64 [users]."""
     _, inverse, counts = np.unique(users, return_inverse=True, return_counts=True)
     return np.asarray(np.bincount(inverse, weights=values) / counts, dtype=np.float64)
@@ -57,7 +57,7 @@ def user_means(values: PerUser, users: npt.NDArray[np.int64]) -> PerUser:
 
 def interval(
     values: PerUser,
-    users: npt.NDArray[np.int64],
+    users: Int64s,
     seed: int,
     samples: int = 2000,
     confidence: float = 0.95,
@@ -85,7 +85,7 @@ def interval(
 def paired_interval(
     a: PerUser,
     b: PerUser,
-    users: npt.NDArray[np.int64],
+    users: Int64s,
     seed: int,
     samples: int = 2000,
     confidence: float = 0.95,

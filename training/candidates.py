@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from base.arrays import Float32s, Int32s
 from base.outputs import replace_folder
 from base.params import Float, Int, load
 from features.requests.requests import Queries
@@ -91,7 +91,7 @@ def candidate_table(recommender: Recommender, organic: Queries, slates: Queries)
     return pa.concat_tables(tables) if tables else _rows_schema().empty_table()
 
 
-def _padded(slates: Queries) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def _padded(slates: Queries) -> tuple[Int32s, Int32s]:
     """Shown items and their positions from 1, int32 [n, longest slate], -1 pad."""
     lengths = slates.shown.lengths
     shown = np.full((len(slates), int(lengths.max(initial=0))), -1, dtype=np.int32)
@@ -116,9 +116,9 @@ def _rows_schema() -> pa.Schema:
 def _rows(
     queries: Queries,
     kind: str,
-    items: npt.NDArray[np.int32],
-    places: npt.NDArray[np.int32],
-    features: npt.NDArray[np.float32],
+    items: Int32s,
+    places: Int32s,
+    features: Float32s,
 ) -> pa.Table:
     labels = hits(items, queries.targets)
     retrieved = labels.any(axis=1, keepdims=True)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools, Float64s, Int32s, Int64s, Objects
 from features.splits.windows import Windows
 from training.bootstrap import UNKNOWN, Interval, interval
 from training.evidence import Champion, Evidence, Slice
@@ -16,9 +16,9 @@ def compare(
     evidence: Evidence,
     challenger: Judged,
     champion: Judged,
-    user_ids: npt.NDArray[np.object_],
-    slices: Mapping[str, npt.NDArray[np.bool_]],
-    fair: npt.NDArray[np.bool_],
+    user_ids: Objects,
+    slices: Mapping[str, Bools],
+    fair: Bools,
     new_share: float,
     release: str,
     cutoff: int,
@@ -72,7 +72,7 @@ def compare_past(
     evidence: Evidence,
     challenger: Judged,
     past: Mapping[str, Judged | None],
-    fair: npt.NDArray[np.bool_],
+    fair: Bools,
     seed: int,
     confidence: float,
 ) -> Evidence:
@@ -93,7 +93,7 @@ def compare_past(
     return evidence.model_copy(update={"past": differences, "past_reference": reference})
 
 
-def outside(timestamps: npt.NDArray[np.int64], windows: Sequence[Windows]) -> npt.NDArray[np.bool_]:
+def outside(timestamps: Int64s, windows: Sequence[Windows]) -> Bools:
     """Which moments, int64 [n], µs, lie in the judge window of none of `windows`: bool [n].
 
     A release was promoted because it did well in its own judge window, so there it looks better
@@ -109,7 +109,7 @@ def compare_slices(
     served: Judged,
     other: Judged,
     metric: str,
-    slices: Mapping[str, npt.NDArray[np.bool_]],
+    slices: Mapping[str, Bools],
     seed: int,
     confidence: float,
 ) -> dict[str, Slice]:
@@ -134,9 +134,7 @@ def pooled_interval(pool: Sequence[Mapping[str, float]], seed: int, confidence: 
     return interval(values, users.astype(np.int64), seed, confidence=confidence)
 
 
-def _by_user(
-    differences: npt.NDArray[np.float64], user_ids: npt.NDArray[np.object_]
-) -> dict[str, float]:
+def _by_user(differences: Float64s, user_ids: Objects) -> dict[str, float]:
     names, inverse, counts = np.unique(
         user_ids.astype(str), return_inverse=True, return_counts=True
     )
@@ -144,12 +142,12 @@ def _by_user(
     return {str(name): float(mean) for name, mean in zip(names, means, strict=True)}
 
 
-def distinct_items(lists: npt.NDArray[np.int32]) -> float:
+def distinct_items(lists: Int32s) -> float:
     """How many different items the lists hold together."""
     return float(len(np.unique(lists[lists >= 0])))
 
 
-def share_of(chosen: npt.NDArray[np.bool_], lists: npt.NDArray[np.int32]) -> float:
+def share_of(chosen: Bools, lists: Int32s) -> float:
     """Share of the filled places of `lists` that hold items of `chosen`, bool [catalogue]."""
     shown = lists[lists >= 0]
     return float(chosen[shown].mean()) if len(shown) else 0.0

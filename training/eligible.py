@@ -2,21 +2,18 @@
 next best items."""
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools, Scores
 from features.items.catalogue import Catalogue
 from features.requests.requests import Requests
-from training.metrics.lists import Scores
 
 
-def eligible_items(
-    catalogue: Catalogue, requests: Requests, repeats: bool
-) -> npt.NDArray[np.bool_]:
+def eligible_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> Bools:
     """bool [n, catalogue]: what may be shown (`allowed_items`) and is not excluded."""
     return without_excluded(allowed_items(catalogue, requests, repeats), requests)
 
 
-def allowed_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> npt.NDArray[np.bool_]:
+def allowed_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> Bools:
     """bool [n, catalogue]: available and created as known at each request, not hidden and, without
     `repeats`, not seen. The only place that says what may not be shown to anybody who asks."""
     allowed = catalogue.eligible(requests.timestamps)
@@ -26,7 +23,7 @@ def allowed_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> np
     return allowed
 
 
-def without_excluded(allowed: npt.NDArray[np.bool_], requests: Requests) -> npt.NDArray[np.bool_]:
+def without_excluded(allowed: Bools, requests: Requests) -> Bools:
     """`allowed`, bool [n, catalogue], but for what each request excludes."""
     excluded = requests.excluded
     if excluded is None or not len(excluded.items):
@@ -36,6 +33,6 @@ def without_excluded(allowed: npt.NDArray[np.bool_], requests: Requests) -> npt.
     return eligible
 
 
-def masked(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Scores:
+def masked(scores: Scores, eligible: Bools) -> Scores:
     """The scores with -inf where an item may not be shown."""
     return np.where(eligible, scores, np.float32(-np.inf))

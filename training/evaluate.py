@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from base.arrays import Bools, Float64s, Int32s
 from base.outputs import replace_folder
 from base.params import load, read
 from features.items.catalogue import Catalogue
@@ -48,7 +48,7 @@ def gather_evidence(
     judged: dict[str, Judged],
     queries: Queries,
     catalogue: Catalogue,
-    new_items: npt.NDArray[np.bool_],
+    new_items: Bools,
     windows: Windows,
     code: str,
     data: dict[str, float],
@@ -86,7 +86,7 @@ def gather_evidence(
     )
 
 
-def output_checks(lists: npt.NDArray[np.int32], catalogue_size: int) -> dict[str, float]:
+def output_checks(lists: Int32s, catalogue_size: int) -> dict[str, float]:
     """Signs of a degenerate model: lists that are short, all the same, or of few items."""
     if not len(lists):
         return {}
@@ -129,7 +129,7 @@ def summary(
     evidence: Evidence,
     judged: dict[str, Judged],
     catalogue: Catalogue,
-    counts: npt.NDArray[np.float64],
+    counts: Float64s,
 ) -> dict[str, object]:
     """The metrics file: means by system, paired differences, and what lists look like."""
     return {

@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from base.arrays import Bools
 from base.outputs import replace_folder
 from base.params import load
 from base.settings import Settings
@@ -35,7 +35,6 @@ from training.transformer.data import Tokens, tokens_from
 from training.transformer.loggers import open_logger
 from training.transformer.scorer import Scorer
 from training.transformer.tail import (
-    Allowed,
     Lazy,
     Rows,
     Tail,
@@ -49,7 +48,7 @@ from training.transformer.tail import (
 INPUTS = ("events.parquet", "fit_items.parquet", "windows.json", "rules.json")
 
 
-def read_tokens(split: Path, repeats: bool) -> tuple[Tokens, npt.NDArray[np.bool_]]:
+def read_tokens(split: Path, repeats: bool) -> tuple[Tokens, Bools]:
     """The events known in the fit window, and bool [events] of the organic ones."""
     end = Windows.read(split / "windows.json").fit_end
     events = pq.read_table(
@@ -66,7 +65,7 @@ def evaluate(
     catalogue: Catalogue,
     tokens: Tokens,
     tail: Tail,
-    allowed: Rows[Allowed],
+    allowed: Rows[Bools],
 ) -> dict[str, float]:
     """Metrics on the tail of the model in `folder`, as it will be served."""
     scorer = Scorer.load(folder)

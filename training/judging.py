@@ -5,23 +5,22 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools, Float64s, Int64s, Scores
 from base.params import Float, Int
 from features.items.catalogue import Catalogue
 from features.requests.requests import Queries, Requests
 from training.bootstrap import Interval, interval, paired_interval
 from training.metrics.coverage import coverage
 from training.metrics.diversity import diversity
-from training.metrics.lists import Scores, against_ties, top_lists
+from training.metrics.hits import Lists
+from training.metrics.lists import against_ties, top_lists
 from training.metrics.map import average_precision
 from training.metrics.mrr import mrr
 from training.metrics.ndcg import ndcg
 from training.metrics.novelty import novelty
 from training.metrics.precision import precision
 from training.metrics.recall import recall
-
-Lists = npt.NDArray[np.int32]
 
 #: Scores of queries times items that are in memory at a time: 32 MB of them, and their copies.
 CHUNK_SCORES: Final = 2**23
@@ -56,13 +55,11 @@ class Judged:
     users: int64 [n]; lists: int32 [n, k]; metrics: name (`ndcg@10`, …) to float64 [n].
     """
 
-    users: npt.NDArray[np.int64]
+    users: Int64s
     lists: Lists
-    metrics: dict[str, npt.NDArray[np.float64]]
+    metrics: dict[str, Float64s]
 
-    def interval(
-        self, metric: str, seed: int, rows: npt.NDArray[np.bool_] | None = None
-    ) -> Interval:
+    def interval(self, metric: str, seed: int, rows: Bools | None = None) -> Interval:
         """Of the user-averaged `metric`, over `rows` (bool [n]; all if None)."""
         chosen = slice(None) if rows is None else rows
         return interval(self.metrics[metric][chosen], self.users[chosen], seed)
@@ -72,7 +69,7 @@ class Judged:
         other: "Judged",
         metric: str,
         seed: int,
-        rows: npt.NDArray[np.bool_] | None = None,
+        rows: Bools | None = None,
         confidence: float = 0.95,
     ) -> Interval:
         """Of the paired, user-averaged difference to `other`, judged on the same queries."""
@@ -113,9 +110,7 @@ def judge_by(
     return judge(queries, np.concatenate([np.zeros((0, k), dtype=np.int32), *lists]))
 
 
-def beyond_accuracy(
-    lists: Lists, catalogue: Catalogue, counts: npt.NDArray[np.float64]
-) -> dict[str, float]:
+def beyond_accuracy(lists: Lists, catalogue: Catalogue, counts: Float64s) -> dict[str, float]:
     """coverage, novelty and diversity of a system's lists; `counts`: past events by item."""
     k = lists.shape[1]
     return {

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float32s, Float64s
 from training.rank_features import FEATURES
 from training.sources.all import SOURCES
 
@@ -35,8 +35,6 @@ INPUTS: Final = (
 
 _LIMIT: Final = 5.0
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Prior:
@@ -47,11 +45,11 @@ class Prior:
     scale: tuple[float, ...]
     weight: tuple[float, ...]
 
-    def scores(self, features: npt.NDArray[np.float32]) -> Floats:
+    def scores(self, features: Float32s) -> Float64s:
         """float64 [rows] for features [rows, len(FEATURES)]."""
         return np.asarray(self.standardise(features) @ np.array(self.weight), dtype=np.float64)
 
-    def standardise(self, features: npt.NDArray[np.float32]) -> Floats:
+    def standardise(self, features: Float32s) -> Float64s:
         """float64 [rows, inputs]."""
         values = features[:, [FEATURES.index(name) for name in self.inputs]].astype(np.float64)
         centred = np.nan_to_num((values - np.array(self.mean)) / np.array(self.scale))

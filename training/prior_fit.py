@@ -2,17 +2,17 @@
 optimisers."""
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize
 
-from training.prior import INPUTS, Floats, Prior
+from base.arrays import Float32s, Float64s, Int8s, Int64s
+from training.prior import INPUTS, Prior
 from training.rank_features import FEATURES
 
 
 def fit_prior(
-    features: npt.NDArray[np.float32],
-    label: npt.NDArray[np.int8],
-    sizes: npt.NDArray[np.int64],
+    features: Float32s,
+    label: Int8s,
+    sizes: Int64s,
     reg: float,
 ) -> Prior:
     """Maximum likelihood with an L2 pull of strength `reg` towards the transformer alone.
@@ -36,7 +36,7 @@ def fit_prior(
     group = np.repeat(np.arange(len(sizes)), sizes)
     wanted = label / np.maximum(np.add.reduceat(label.astype(np.float64), begin), 1.0)[group]
 
-    def loss(weight: Floats) -> tuple[float, Floats]:
+    def loss(weight: Float64s) -> tuple[float, Float64s]:
         score = inputs @ weight
         score -= np.maximum.reduceat(score, begin)[group]
         total = np.add.reduceat(np.exp(score), begin)

@@ -8,16 +8,15 @@ event in 30 days, as last materialised) means the same at all times.
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from base.arrays import Bools, Float32s, Int32s, Scores
 from features.items.multi_hot import dots
 from features.items.past import State
 from features.requests.requests import Requests
 from features.schema import HOUR, ITEM_FEATURES, USER_FEATURES
-from training.metrics.lists import Scores
 from training.sources.all import SOURCES
-from training.sources.asked import Asked, Values
+from training.sources.asked import Asked
 from training.sources.recent import recent_items
 
 _SCORED: Final = tuple(source for source in SOURCES if source.described)
@@ -58,9 +57,9 @@ def rank_features(
     asked: Asked,
     near: sparse.csr_matrix | None,
     scores: dict[str, Scores],
-    eligible: npt.NDArray[np.bool_],
-    candidates: npt.NDArray[np.int32],
-) -> Values:
+    eligible: Bools,
+    candidates: Int32s,
+) -> Float32s:
     """float32 [n, C, len(FEATURES)]; NaN where unknown; rows of padding hold values of no meaning.
 
     near: float32 sparse [catalogue, catalogue], the neighbours of each item, where known;
@@ -94,9 +93,7 @@ def rank_features(
     return features
 
 
-def _standing(
-    scores: Scores, eligible: npt.NDArray[np.bool_], items: npt.NDArray[np.int32]
-) -> Values:
+def _standing(scores: Scores, eligible: Bools, items: Int32s) -> Float32s:
     """score, rank (0 is best; equals share the better rank), z-score: float32 [n, C, 3]."""
     chosen = np.take_along_axis(scores, items, axis=1)
     count = np.maximum(eligible.sum(axis=1), 1)
@@ -113,7 +110,7 @@ def _standing(
     return np.stack([chosen, ranks, z], axis=2).astype(np.float32)
 
 
-def _log_sum(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Values:
+def _log_sum(scores: Scores, eligible: Bools) -> Float32s:
     """log of the sum of exp over eligible items, float32 [n]; 0 where none is eligible."""
     allowed = np.where(eligible, scores, np.float32(-np.inf))
     best = np.where(eligible.any(axis=1), allowed.max(axis=1, initial=-np.inf), np.float32(0))
@@ -122,8 +119,8 @@ def _log_sum(scores: Scores, eligible: npt.NDArray[np.bool_]) -> Values:
 
 
 def _item_context(
-    state: State, requests: Requests, activity: Values, items: npt.NDArray[np.int32]
-) -> dict[str, Values]:
+    state: State, requests: Requests, activity: Float32s, items: Int32s
+) -> dict[str, Float32s]:
     """Features of the item's age and activity, and of what the user was shown: [n, C] each."""
     created = np.take_along_axis(state.created_at, items, axis=1)
     day = activity[:, :, ITEM_FEATURES.index("item_events_1d")]
@@ -142,7 +139,7 @@ def _item_context(
     }
 
 
-def _price_context(asked: Asked, items: npt.NDArray[np.int32]) -> dict[str, Values]:
+def _price_context(asked: Asked, items: Int32s) -> dict[str, Float32s]:
     """Prices as known at the request, alone and beside the user's own: [n, C] each."""
     state, requests, recent = asked.state, asked.requests, asked.recent
     price = np.take_along_axis(state.price, items, axis=1)
@@ -159,14 +156,14 @@ def _price_context(asked: Asked, items: npt.NDArray[np.int32]) -> dict[str, Valu
     }
 
 
-def _log(price: Values) -> Values:
+def _log(price: Float32s) -> Float32s:
     """NaN where unknown or not positive."""
     return np.log(np.where(price > 0, price, np.nan)).astype(np.float32)
 
 
 def _history_context(
-    asked: Asked, near: sparse.csr_matrix | None, items: npt.NDArray[np.int32]
-) -> dict[str, Values]:
+    asked: Asked, near: sparse.csr_matrix | None, items: Int32s
+) -> dict[str, Float32s]:
     """Features of the item beside the user's history: [n, C] each; NaN without a history."""
     requests, tables, seen = asked.requests, asked.tables, asked.seen
     histories, size = requests.histories, len(tables.catalogue)
@@ -175,13 +172,13 @@ def _history_context(
     newest = np.maximum(histories.offsets[1:] - 1, 0)
     # Without a history there is no last item; any row will do, for it is made NaN below.
     last = np.where(empty[:, 0], 0, histories.items[newest] if len(histories.items) else 0)
-    linked: Values = np.full(items.shape, np.nan, dtype=np.float32)
+    linked: Float32s = np.full(items.shape, np.nan, dtype=np.float32)
     if near is not None:
         linked = np.take_along_axis(near[last].toarray(), items, axis=1)
     rows = np.arange(len(requests))
     contents, last_content = seen.of(rows[:, None], items), seen.of(rows, last)
 
-    def affinity(categories: sparse.csr_matrix) -> Values:
+    def affinity(categories: sparse.csr_matrix) -> Float32s:
         """Of the candidates' categories with those of each request, [n, categories]."""
         return np.where(empty, np.nan, dots(tables.categories, contents, categories.toarray()))
 

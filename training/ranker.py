@@ -6,8 +6,8 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float32s
 from training.prior import Prior
 from training.rank_features import FEATURES
 from training.sources.source import ReleaseError
@@ -43,15 +43,13 @@ class Ranker:
         self.prior.save(folder)
         (folder / FEATURES_FILE).write_text(json.dumps(self.features, indent=2) + "\n")
 
-    def columns(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def columns(self, features: Float32s) -> Float32s:
         """Of features [rows, len(FEATURES)], the columns these trees use, in their order."""
         if self.features == FEATURES:
             return features
         return features[:, [FEATURES.index(name) for name in self.features]]
 
-    def scores(
-        self, features: npt.NDArray[np.float32], threads: int = 1
-    ) -> npt.NDArray[np.float32]:
+    def scores(self, features: Float32s, threads: int = 1) -> Float32s:
         """float32 [rows] for features [rows, len(FEATURES)]."""
         if not len(features):
             return np.zeros(0, dtype=np.float32)

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from base.arrays import Bools, Float32s, Int32s, Scores
 from features.items.catalogue import Catalogue
 from features.items.identity import begins_with, digest
 from features.requests.requests import Requests
 from training.eligible import eligible_items, masked
-from training.metrics.lists import Scores, top_lists
+from training.metrics.lists import top_lists
 from training.rank_features import FEATURES, rank_features
 from training.ranker import Ranker
 from training.retrieve import Candidates, unite
@@ -41,12 +42,12 @@ class Ranked:
     features: float32 [n, C, len(FEATURES)]; sources: uint8 [n, C], bits of `sources.all.SOURCES`.
     """
 
-    candidates: npt.NDArray[np.int32]
+    candidates: Int32s
     scores: Scores
-    features: npt.NDArray[np.float32]
+    features: Float32s
     sources: npt.NDArray[np.uint8]
 
-    def top(self, k: int) -> npt.NDArray[np.int32]:
+    def top(self, k: int) -> Int32s:
         """The k best of each request, int32 [n, k], -1 where there are fewer."""
         return top_lists(self.scores, k, self.candidates)
 
@@ -116,14 +117,14 @@ class Recommender:
         return ItemTables(self.catalogue)
 
     @property
-    def new_items(self) -> npt.NDArray[np.bool_]:
+    def new_items(self) -> Bools:
         """bool [catalogue]: items that nobody had chosen yet at training."""
         neighbours = self.sources.get(Neighbours)
         if neighbours is None:
             raise ReleaseError("this release does not say which items were chosen before")
         return neighbours.new_items(len(self.catalogue))
 
-    def eligible(self, requests: Requests, repeats: bool = False) -> npt.NDArray[np.bool_]:
+    def eligible(self, requests: Requests, repeats: bool = False) -> Bools:
         """bool [n, catalogue]: what may be shown; see `eligible.eligible_items`."""
         return eligible_items(self.catalogue, requests, repeats)
 
@@ -158,9 +159,7 @@ class Recommender:
             np.concatenate([part.sources for part in parts]),
         )
 
-    def describe(
-        self, requests: Requests, candidates: npt.NDArray[np.int32], repeats: bool = False
-    ) -> npt.NDArray[np.float32]:
+    def describe(self, requests: Requests, candidates: Int32s, repeats: bool = False) -> Float32s:
         """Features of given candidates, int32 [n, C] with -1 pad: float32 [n, C, F]."""
         shape = (*candidates.shape, len(FEATURES))
         features = np.full(shape, np.nan, dtype=np.float32)
@@ -198,9 +197,9 @@ class Recommender:
         self,
         asked: Asked,
         scores: dict[str, Scores],
-        eligible: npt.NDArray[np.bool_],
-        candidates: npt.NDArray[np.int32],
-    ) -> npt.NDArray[np.float32]:
+        eligible: Bools,
+        candidates: Int32s,
+    ) -> Float32s:
         return rank_features(asked, self._near, scores, eligible, candidates)
 
     @property
@@ -212,7 +211,7 @@ class Recommender:
         self,
         scores: dict[str, Scores],
         found: Candidates,
-        features: npt.NDArray[np.float32],
+        features: Float32s,
         threads: int,
     ) -> Scores:
         present = found.items >= 0

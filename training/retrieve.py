@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from base.arrays import Bools, Int32s, Scores
 from training.eligible import masked
-from training.metrics.lists import Scores
 from training.sources.all import SOURCES
 
 
@@ -15,13 +15,11 @@ class Candidates:
     """items: int32 [n, C], -1 pad, by index; sources: uint8 [n, C], bits of `SOURCES`: of the
     source at place `s` it is `1 << s`."""
 
-    items: npt.NDArray[np.int32]
+    items: Int32s
     sources: npt.NDArray[np.uint8]
 
 
-def unite(
-    scores: dict[str, Scores], eligible: npt.NDArray[np.bool_], per_source: int
-) -> Candidates:
+def unite(scores: dict[str, Scores], eligible: Bools, per_source: int) -> Candidates:
     """The `per_source` best eligible items of every source in `scores`, float32 [n, catalogue]."""
     n, size = eligible.shape
     bits = np.zeros((n, size), dtype=np.uint8)
@@ -44,7 +42,7 @@ def unite(
     return Candidates(united, sources)
 
 
-def _best(scores: Scores, count: int) -> npt.NDArray[np.bool_]:
+def _best(scores: Scores, count: int) -> Bools:
     """The `count` highest of each row, fewer than it has. Of equals the first, so that an item
     which comes later displaces none."""
     least = np.partition(scores, -count, axis=1)[:, -count, None]

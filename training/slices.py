@@ -3,8 +3,8 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools
 from features.requests.requests import Queries
 
 SLICES: Final = ("new_users", "short_history", "long_history", "new_items")
@@ -16,7 +16,7 @@ LONG_HISTORY: Final = 50
 """At least this many past events make a long history."""
 
 
-def slices(queries: Queries, new_items: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.bool_]]:
+def slices(queries: Queries, new_items: Bools) -> dict[str, Bools]:
     """bool [n] for each of SLICES; new_items: bool [catalogue], nobody had chosen it at training.
 
     The slice `new_items` holds the queries with such a target.

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from base.arrays import Bools, Float32s, Int8s, Int32s, Int64s
 from base.outputs import replace_folder
 from base.params import Float, Int, load
 from training.prior import Prior
@@ -77,11 +77,11 @@ class TreeParams:
 class Groups:
     """Candidates in groups: features [rows, F], label, position, weight [rows], sizes [groups]."""
 
-    features: npt.NDArray[np.float32]
-    label: npt.NDArray[np.int8]
-    position: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float32]
-    sizes: npt.NDArray[np.int64]
+    features: Float32s
+    label: Int8s
+    position: Int32s
+    weight: Float32s
+    sizes: Int64s
 
     def dataset(self, prior: Prior, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
         """As LightGBM takes it, starting from the prior's scores."""
@@ -98,7 +98,7 @@ class Groups:
         )
 
 
-def groups(table: pa.Table, rows: npt.NDArray[np.bool_], params: TreeParams) -> Groups:
+def groups(table: pa.Table, rows: Bools, params: TreeParams) -> Groups:
     """Of rows of `rank.parquet`."""
     chosen = table.filter(pa.array(rows))
     slate = _is_slate(chosen)
@@ -143,9 +143,9 @@ def fit(table: pa.Table, params: TreeParams) -> tuple[Ranker, dict[str, float]]:
 
 def _count_trees(
     table: pa.Table,
-    early: npt.NDArray[np.bool_],
-    slate: npt.NDArray[np.bool_],
-    usable: npt.NDArray[np.bool_],
+    early: Bools,
+    slate: Bools,
+    usable: Bools,
     params: TreeParams,
 ) -> tuple[int, dict[str, float]]:
     """How many trees serve the tail best, learned from what came before it."""
@@ -167,11 +167,11 @@ def _prior(organic: Groups, params: TreeParams) -> Prior:
     return fit_prior(organic.features, organic.label, organic.sizes, params.prior_reg)
 
 
-def _is_slate(table: pa.Table) -> npt.NDArray[np.bool_]:
+def _is_slate(table: pa.Table) -> Bools:
     return np.asarray(table["kind"].to_numpy(zero_copy_only=False) == "slate", dtype=np.bool_)
 
 
-def _group_times(table: pa.Table, rows: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def _group_times(table: pa.Table, rows: Bools) -> Int64s:
     """Timestamp of each group among `rows`, int64 [groups]."""
     _, first = np.unique(table["query"].to_numpy()[rows], return_index=True)
     return np.asarray(table["timestamp"].to_numpy()[rows][first], dtype=np.int64)

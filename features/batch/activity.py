@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from base.arrays import Int64s
 from base.quiet import quiet
 from features.batch.aggregates import item_activity, user_activity
 from features.batch.snapshots import Snapshots
 from features.event_log import connect
-from features.ragged import Ints, offsets_of, spans
+from features.ragged import offsets_of, spans
 from features.schema import DAY, ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 
 HISTORY: Final = pa.schema(
@@ -85,7 +86,7 @@ def write_history(split: Path, out: Path, snapshot: int, length: int) -> None:
             part = slice(start, min(start + USERS, count))
 
             def lists(
-                table: pa.Table, name: str, offsets: Ints, kind: pa.DataType, part: slice = part
+                table: pa.Table, name: str, offsets: Int64s, kind: pa.DataType, part: slice = part
             ) -> pa.ListArray:
                 own = offsets[part.start : part.stop + 1]
                 values = table[name].slice(own[0], own[-1] - own[0]).combine_chunks()
@@ -104,7 +105,7 @@ def write_history(split: Path, out: Path, snapshot: int, length: int) -> None:
             file.write_table(pa.table(columns, schema=HISTORY).filter(pa.array(known)))
 
 
-def _known(path: Path, snapshot: int) -> tuple[pa.Table, Ints]:
+def _known(path: Path, snapshot: int) -> tuple[pa.Table, Int64s]:
     """Rows of `path` that had happened and were known before `snapshot`, and their users."""
     moment = pa.scalar(snapshot, pa.int64())
     before = (pc.field("timestamp") < moment) & (pc.field("received_at") < moment)

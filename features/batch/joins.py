@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from base.arrays import Int64s
 from base.quiet import quiet
 from features.batch.asof import asof_join
 from features.batch.snapshots import Snapshots
 from features.event_log import connect
 from features.feast_store import open_store
-from features.ragged import Ints
 from features.repo.definitions import definitions, served
 from features.schema import ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 
@@ -97,7 +97,7 @@ def query_users(split: Path, features: Path) -> pa.Table:
     return users_at(user_ids.take(queries["user"]), queries["timestamp"], features)
 
 
-def items_at(item_ids: pa.ChunkedArray, moments: Ints, features: Path) -> pa.Table:
+def items_at(item_ids: pa.ChunkedArray, moments: Int64s, features: Path) -> pa.Table:
     """The items' batch features at `moments` (int64, µs, ascending), as what changes between them.
 
     Columns `snapshot` (one of `moments`), `item` (its place in `item_ids`), then ITEM_FEATURES; a

@@ -5,17 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from base.arrays import Int64s
 from features.schema import DAY
 from features.splits.windows import Windows
 
 FILE = "snapshots.json"
-
-Moments = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Snapshots:
         """From the last midnight before the rank window to the first one after the end."""
         return Snapshots(windows.fit_end // DAY * DAY, (windows.judge_end // DAY + 1) * DAY)
 
-    def held(self, timestamps: Moments) -> Moments:
+    def held(self, timestamps: Int64s) -> Int64s:
         """The snapshot that was there at each time (int64 [n], µs): of the last midnight.
 
         Raises ValueError for a time before the first.
@@ -38,7 +36,7 @@ class Snapshots:
         early = int((timestamps < self.first).sum())
         if early:
             raise ValueError(f"{early} of {len(timestamps)} times lie before the first snapshot")
-        moments: Moments = np.minimum(timestamps // DAY * DAY, self.last)
+        moments: Int64s = np.minimum(timestamps // DAY * DAY, self.last)
         return moments
 
     def write(self, folder: Path) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from base.arrays import Int64s
 from features.event_log import connect, literals
 from features.ingest.raw import ERROR, RAW, REPEATS
 from features.ingest.refusals import DUPLICATE, EVENT_RULES, ITEM_RULES, SECOND, USER_RULES
@@ -72,7 +72,7 @@ class Validated:
         ).fetchall()
         return [int(day) for (day,) in found]
 
-    def moments(self) -> npt.NDArray[np.int64]:
+    def moments(self) -> Int64s:
         """When good events happened, µs, sorted."""
         query = "SELECT timestamp FROM good ORDER BY 1"
         return np.asarray(self.connection.execute(query).fetchnumpy()["timestamp"], dtype=np.int64)

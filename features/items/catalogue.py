@@ -14,16 +14,15 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from base.arrays import Bools, Float32s, Int64s, Objects
 from features.items.contents import Contents, Seen
 from features.items.multi_hot import category_names, multi_hot
 from features.items.past import Past, State
 from features.items.text import TEXT_SIZE, embed_items
-from features.ragged import Ints
 
 #: Columns of `items.parquet` beside those of `schema.ITEM`: what was different before.
 PASTS: Final = ("past", "past_content")
@@ -39,14 +38,14 @@ class Catalogue:
     text: float32 [n, TEXT_SIZE], unit rows (zero where an item has no text).
     """
 
-    item_ids: npt.NDArray[np.object_]
-    titles: npt.NDArray[np.object_]
-    created_at: npt.NDArray[np.int64]
-    available: npt.NDArray[np.bool_]
-    price: npt.NDArray[np.float32]
+    item_ids: Objects
+    titles: Objects
+    created_at: Int64s
+    available: Bools
+    price: Float32s
     categories: sparse.csr_matrix
     category_names: tuple[str, ...]
-    text: npt.NDArray[np.float32]
+    text: Float32s
     past: Past = field(default_factory=Past.none)
     older: Contents = field(default_factory=Contents.none)
 
@@ -62,7 +61,7 @@ class Catalogue:
         """The index of each of `item_ids`, without those that are not in the catalogue."""
         return [self.index[item_id] for item_id in item_ids if item_id in self.index]
 
-    def at(self, timestamps: npt.NDArray[np.int64]) -> State:
+    def at(self, timestamps: Int64s) -> State:
         """Arrays [n, catalogue], read-only: as known (received) at `timestamps`, int64 [n], µs."""
         shape = len(timestamps), len(self)
         newest = State(
@@ -72,17 +71,17 @@ class Catalogue:
         )
         return self.past.restore(newest, timestamps)
 
-    def eligible(self, timestamps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def eligible(self, timestamps: Int64s) -> Bools:
         """bool [n, catalogue]: available and already created at `timestamps`, int64 [n], µs."""
         state = self.at(timestamps)
         return state.available & (state.created_at <= timestamps[:, None])
 
-    def seen(self, timestamps: Ints) -> Seen:
+    def seen(self, timestamps: Int64s) -> Seen:
         """Which contents requests at `timestamps`, int64 [n], µs, see: those received by then."""
         return self.older.seen(timestamps, len(self))
 
     @cached_property
-    def all_text(self) -> npt.NDArray[np.float32]:
+    def all_text(self) -> Float32s:
         """`text`, then that of replaced versions: float32 [n + older, TEXT_SIZE]."""
         return np.concatenate([self.text, self.older.text]) if len(self.older) else self.text
 

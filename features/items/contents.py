@@ -14,12 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
+from base.arrays import Float32s, Int64s
 from features.items.multi_hot import multi_hot
 from features.items.past import in_force
 from features.items.text import TEXT_SIZE, embed_items
-from features.ragged import Histories, Ints, spans
-
-Floats = npt.NDArray[np.float32]
+from features.ragged import Histories, spans
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,11 @@ class Contents:
     float32 [p, TEXT_SIZE].
     """
 
-    items: Ints
-    since: Ints
-    until: Ints
+    items: Int64s
+    since: Int64s
+    until: Int64s
     categories: sparse.csr_matrix
-    text: Floats
+    text: Float32s
 
     def __len__(self) -> int:
         return len(self.items)
@@ -61,7 +60,7 @@ class Contents:
         none = sparse.csr_matrix(np.zeros((0, 0), dtype=np.float32))
         return Contents(times, times, times, none, np.zeros((0, TEXT_SIZE), dtype=np.float32))
 
-    def seen(self, timestamps: Ints, size: int) -> "Seen":
+    def seen(self, timestamps: Int64s, size: int) -> "Seen":
         """What requests at `timestamps`, int64 [n], µs, see of a catalogue of `size` items."""
         order = np.argsort(timestamps, kind="stable")
         first, end = (
@@ -86,10 +85,10 @@ class Seen:
 
     size: int
     older: int
-    keys: Ints
-    versions: Ints
+    keys: Int64s
+    versions: Int64s
 
-    def of(self, rows: Ints, items: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    def of(self, rows: Int64s, items: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
         """The rows of contents that requests `rows` see of `items`: both of one shape, or
         broadcast to one."""
         if not len(self.keys):
@@ -114,7 +113,7 @@ class Seen:
             (matrix.data, self.of(rows, matrix.indices), matrix.indptr), shape=shape
         )
 
-    def scores(self, scores: Floats) -> Floats:
+    def scores(self, scores: Float32s) -> Float32s:
         """Scores [n, size + older] of rows of contents as scores [n, size] of items."""
         if not self.older:
             return scores

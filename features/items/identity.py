@@ -7,22 +7,19 @@ begins with the same items. A fitted part keeps how many they were and a digest 
 from hashlib import sha256
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
+from base.arrays import Objects
 
 #: What stands between two ids in the digest.
 BETWEEN: Final = "\0"
 #: The same in `sources.json`: releases that were written so must load.
 BETWEEN_IN_SOURCES: Final = "\n"
 
-ItemIds = npt.NDArray[np.object_]
 
-
-def digest(item_ids: ItemIds, between: str = BETWEEN) -> str:
+def digest(item_ids: Objects, between: str = BETWEEN) -> str:
     """SHA-256 of item ids in order, as hex."""
     return sha256(between.join(item_ids).encode()).hexdigest()
 
 
-def begins_with(item_ids: ItemIds, size: int, known: str, between: str = BETWEEN) -> bool:
+def begins_with(item_ids: Objects, size: int, known: str, between: str = BETWEEN) -> bool:
     """Are the first `size` of a catalogue's items those of which `known` is the digest?"""
     return digest(item_ids[:size], between) == known

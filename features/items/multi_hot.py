@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 
+from base.arrays import Float64s
 from features.ragged import gather, offsets_of
 
 
@@ -27,7 +28,7 @@ def category_names(*columns: pa.ChunkedArray) -> tuple[str, ...]:
 
 def dots(
     matrix: sparse.csr_matrix, rows: npt.NDArray[np.integer], vectors: npt.NDArray[np.floating]
-) -> npt.NDArray[np.float64]:
+) -> Float64s:
     """Products of rows of a matrix [m, f] with a vector of each request: float64 [n, C].
 
     rows: integers [n, C]; vectors: [n, f]. Each product is summed in the order of its row's
@@ -38,5 +39,5 @@ def dots(
     pair = np.repeat(np.arange(len(flat)), np.diff(offsets))
     request = pair // max(rows.shape[1], 1)
     products = matrix.data[entries] * vectors[request, matrix.indices[entries]]
-    sums: npt.NDArray[np.float64] = np.bincount(pair, products, len(flat)).astype(np.float64)
+    sums: Float64s = np.bincount(pair, products, len(flat)).astype(np.float64)
     return sums.reshape(rows.shape)

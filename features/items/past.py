@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from base.arrays import Bools, Float32s, Int64s
 
 _ALWAYS: Final = np.iinfo(np.int64).min
 
@@ -19,9 +20,9 @@ class State:
     available: bool; price: float32, NaN where unknown; created_at: int64, µs, 0 where unknown.
     """
 
-    available: npt.NDArray[np.bool_]
-    price: npt.NDArray[np.float32]
-    created_at: npt.NDArray[np.int64]
+    available: Bools
+    price: Float32s
+    created_at: Int64s
 
     @staticmethod
     def from_table(rows: pa.Table) -> "State":
@@ -41,9 +42,9 @@ class Past:
     state: arrays [p].
     """
 
-    items: npt.NDArray[np.int64]
-    since: npt.NDArray[np.int64]
-    until: npt.NDArray[np.int64]
+    items: Int64s
+    since: Int64s
+    until: Int64s
     state: State
 
     @staticmethod
@@ -61,7 +62,7 @@ class Past:
         state = State(empty.astype(np.bool_), empty.astype(np.float32), empty)
         return Past(empty, empty, empty, state)
 
-    def restore(self, newest: State, timestamps: npt.NDArray[np.int64]) -> State:
+    def restore(self, newest: State, timestamps: Int64s) -> State:
         """`newest`, arrays [n, catalogue], but as in force at `timestamps`, int64 [n], µs."""
         if (timestamps >= self.until.max(initial=0)).all():
             return newest
@@ -75,9 +76,7 @@ class Past:
         return state
 
 
-def in_force(
-    column: pa.ChunkedArray, rows: pa.Table
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def in_force(column: pa.ChunkedArray, rows: pa.Table) -> tuple[Int64s, Int64s, Int64s]:
     """items, since and until of `rows`, the flat entries of `column`, a list for each item, oldest
     first: each in force from the end of the one before, the first at all times before."""
     lengths = pc.list_value_length(column).fill_null(0).to_numpy()

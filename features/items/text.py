@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from base.arrays import Float32s
 
 TEXT_SIZE: Final = 256
 _WORD: Final = re.compile(r"\w+")
@@ -25,7 +26,7 @@ def words(title: str | None, description: str | None, categories: Iterable[str])
         yield f"category={category}"
 
 
-def embed(features: Iterable[str]) -> npt.NDArray[np.float32]:
+def embed(features: Iterable[str]) -> Float32s:
     """Signed hashed counts, square-root damped, unit length: float32 [TEXT_SIZE]."""
     vector = np.zeros(TEXT_SIZE, dtype=np.float32)
     for feature in features:
@@ -36,7 +37,7 @@ def embed(features: Iterable[str]) -> npt.NDArray[np.float32]:
     return vector / norm if norm > 0 else vector
 
 
-def embed_items(items: pa.Table) -> npt.NDArray[np.float32]:
+def embed_items(items: pa.Table) -> Float32s:
     """float32 [items, TEXT_SIZE] for rows of `schema.ITEM`."""
     columns = (items[name].to_pylist() for name in ("title", "description", "categories"))
     rows = [embed(words(t, d, c or ())) for t, d, c in zip(*columns, strict=True)]

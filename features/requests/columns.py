@@ -1,14 +1,14 @@
 """Columns of tables as arrays."""
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from base.arrays import Float32s, Int64s
 from features.ragged import Ragged, offsets_of
 
 
-def matrix(table: pa.Table, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
+def matrix(table: pa.Table, names: tuple[str, ...]) -> Float32s:
     """float32 [rows, names], NaN for null."""
     values = np.empty((table.num_rows, len(names)), dtype=np.float32)
     for column, name in enumerate(names):
@@ -22,9 +22,7 @@ def ragged(column: pa.ChunkedArray) -> Ragged:
     return Ragged(offsets_of(lengths(column)), flat)
 
 
-def lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def lengths(column: pa.ChunkedArray) -> Int64s:
     """Of each list, 0 for null: int64 [rows]."""
-    found: npt.NDArray[np.int64] = (
-        pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
-    )
+    found: Int64s = pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
     return found

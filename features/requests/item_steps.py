@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.ragged import Ints
+from base.arrays import Float32s, Int64s
 from features.requests.columns import matrix
 from features.schema import ITEM_FEATURES
 
-Values = npt.NDArray[np.float32]
 Index = npt.NDArray[Any]
 
 
@@ -20,13 +19,13 @@ class ItemSteps:
     """keys: int64 [rows], item · snapshots + snapshot, ascending; values: float32
     [rows, ITEM_FEATURES], which hold for the item from that snapshot to its next row."""
 
-    keys: Ints
-    values: Values
+    keys: Int64s
+    values: Float32s
     snapshots: int
     catalogue: int
 
     @staticmethod
-    def from_table(table: pa.Table, moments: Ints, catalogue: int) -> "ItemSteps":
+    def from_table(table: pa.Table, moments: Int64s, catalogue: int) -> "ItemSteps":
         """Over `moments`, int64 [snapshots], µs, ascending, from columns snapshot (µs, one of
         them), item and ITEM_FEATURES, sorted by (item, snapshot)."""
         snapshot = np.searchsorted(moments, table["snapshot"].to_numpy())
@@ -38,10 +37,10 @@ class ItemSteps:
         return self.snapshots, self.catalogue, len(ITEM_FEATURES)
 
     @overload
-    def __getitem__(self, key: int | np.integer[Any], /) -> Values: ...
+    def __getitem__(self, key: int | np.integer[Any], /) -> Float32s: ...
     @overload
-    def __getitem__(self, key: tuple[Index, Index], /) -> Values: ...
-    def __getitem__(self, key: int | np.integer[Any] | tuple[Index, Index], /) -> Values:
+    def __getitem__(self, key: tuple[Index, Index], /) -> Float32s: ...
+    def __getitem__(self, key: int | np.integer[Any] | tuple[Index, Index], /) -> Float32s:
         """float32 [catalogue, ITEM_FEATURES] of a snapshot, or those of (snapshots, items), two
         arrays that broadcast, in their shape and then [ITEM_FEATURES]."""
         snapshots, items = key if isinstance(key, tuple) else (key, np.arange(self.catalogue))
@@ -54,4 +53,4 @@ class ItemSteps:
 
 
 #: float32 [snapshots, catalogue, ITEM_FEATURES], NaN where unknown: whole, or looked up.
-ItemFeatures: TypeAlias = Values | ItemSteps
+ItemFeatures: TypeAlias = Float32s | ItemSteps

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from base.arrays import Bools, Float32s, Int64s
 from features.batch.joins import items_at, users_at
 from features.batch.snapshots import Snapshots
-from features.ragged import Ints
 from features.requests.item_steps import ItemSteps
 from features.requests.requests import Requests
 from features.requests.training_set import queries_at
@@ -67,9 +66,7 @@ def offline_requests(
     )
 
 
-def user_parts(
-    served: Requests, offline: Requests, tolerance: float = 1e-5
-) -> dict[str, npt.NDArray[np.bool_]]:
+def user_parts(served: Requests, offline: Requests, tolerance: float = 1e-5) -> dict[str, Bools]:
     """In which requests two views of the same ones, over the same catalogue, differ: bool [n] each.
 
     user_features (relative tolerance, NaN equals NaN), impressed, history (items, event types and
@@ -83,15 +80,13 @@ def user_parts(
     }
 
 
-def _differs(
-    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], tolerance: float
-) -> npt.NDArray[np.bool_]:
+def _differs(a: Float32s, b: Float32s, tolerance: float) -> Bools:
     equal = np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
-    rows: npt.NDArray[np.bool_] = np.all(equal.reshape(len(a), -1), axis=1)
+    rows: Bools = np.all(equal.reshape(len(a), -1), axis=1)
     return np.logical_not(rows)
 
 
-def _rows_differ(a: list[list[Any]], b: list[list[Any]]) -> npt.NDArray[np.bool_]:
+def _rows_differ(a: list[list[Any]], b: list[list[Any]]) -> Bools:
     return np.array([x != y for x, y in zip(a, b, strict=True)], dtype=np.bool_)
 
 
@@ -111,5 +106,5 @@ def _hidden(requests: Requests) -> list[list[Any]]:
     return [sorted(set(row)) for row in rows]
 
 
-def _cut(rows: list[Any], offsets: Ints) -> list[list[Any]]:
+def _cut(rows: list[Any], offsets: Int64s) -> list[list[Any]]:
     return [rows[start:end] for start, end in pairwise(offsets)]

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from features.ragged import Histories, Ints, Ragged, gather
+from base.arrays import Float32s, Int32s, Int64s, Objects
+from features.ragged import Histories, Ragged, gather
 from features.requests.item_steps import ItemFeatures
 from features.schema import USER_FEATURES
 
@@ -32,9 +32,7 @@ FIRST_ITEM_FEATURES: Final = (
 )
 
 
-def aligned(
-    values: npt.NDArray[np.float32], names: Sequence[str], wanted: Sequence[str]
-) -> npt.NDArray[np.float32]:
+def aligned(values: Float32s, names: Sequence[str], wanted: Sequence[str]) -> Float32s:
     """Features [..., names] as [..., wanted]: by name, NaN for one that was not there then."""
     if tuple(names) == tuple(wanted):
         return values
@@ -61,28 +59,28 @@ class Requests:
     where no question is asked with such a list (organic queries).
     """
 
-    user_ids: npt.NDArray[np.object_]
-    timestamps: npt.NDArray[np.int64]
+    user_ids: Objects
+    timestamps: Int64s
     histories: Histories
-    user_features: npt.NDArray[np.float32]
+    user_features: Float32s
     impressed: Ragged
-    impressed_counts: npt.NDArray[np.float32]
+    impressed_counts: Float32s
     item_features: ItemFeatures
-    snapshot: npt.NDArray[np.int32]
+    snapshot: Int32s
     hidden: Ragged
     excluded: Ragged | None = None
 
     @staticmethod
     def of(
-        user_ids: Sequence[str] | npt.NDArray[np.object_],
-        timestamps: Sequence[int] | Ints,
+        user_ids: Sequence[str] | Objects,
+        timestamps: Sequence[int] | Int64s,
         item_features: ItemFeatures,
         *,
         histories: Histories | None = None,
-        user_features: npt.NDArray[np.float32] | None = None,
+        user_features: Float32s | None = None,
         impressed: Ragged | None = None,
-        impressed_counts: npt.NDArray[np.float32] | None = None,
-        snapshot: npt.NDArray[np.int32] | None = None,
+        impressed_counts: Float32s | None = None,
+        snapshot: Int32s | None = None,
         hidden: Ragged | None = None,
         excluded: Ragged | None = None,
     ) -> "Requests":
@@ -110,7 +108,7 @@ class Requests:
     def __len__(self) -> int:
         return len(self.user_ids)
 
-    def select(self, rows: npt.NDArray[np.int64]) -> "Requests":
+    def select(self, rows: Int64s) -> "Requests":
         """The requests of `rows`, in that order."""
         impressed, impressed_offsets = gather(self.impressed.offsets, rows)
         return replace(
@@ -127,7 +125,7 @@ class Requests:
         )
 
 
-def unknown_users(count: int) -> npt.NDArray[np.float32]:
+def unknown_users(count: int) -> Float32s:
     """float32 [count, USER_FEATURES] of NaN: users of whom no feature is known."""
     return np.full((count, len(USER_FEATURES)), np.nan, dtype=np.float32)
 
@@ -143,13 +141,13 @@ class Queries:
 
     requests: Requests
     targets: Ragged
-    users: npt.NDArray[np.int64]
+    users: Int64s
     shown: Ragged
 
     def __len__(self) -> int:
         return len(self.requests)
 
-    def select(self, rows: npt.NDArray[np.int64]) -> "Queries":
+    def select(self, rows: Int64s) -> "Queries":
         """The queries of `rows`, in that order."""
         return Queries(
             self.requests.select(rows),

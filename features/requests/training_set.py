@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from base.arrays import Float32s, Int64s, Objects
 from features.batch.snapshots import Snapshots
 from features.items.catalogue import Catalogue
-from features.ragged import Histories, Ints, Ragged, offsets_of, spans
+from features.ragged import Histories, Ragged, offsets_of, spans
 from features.requests.columns import lengths, matrix, ragged
 from features.requests.item_steps import ItemSteps
 from features.requests.requests import Queries, Requests
@@ -31,9 +31,9 @@ class Timeline:
     users: int64 [n]; timestamps, received_at: int64 [n], µs.
     """
 
-    users: npt.NDArray[np.int64]
-    timestamps: npt.NDArray[np.int64]
-    received_at: npt.NDArray[np.int64]
+    users: Int64s
+    timestamps: Int64s
+    received_at: Int64s
 
     @staticmethod
     def from_table(table: pa.Table) -> "Timeline":
@@ -44,9 +44,7 @@ class Timeline:
             )
         )
 
-    def before(
-        self, users: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64], count: int
-    ) -> tuple[Ints, Ints]:
+    def before(self, users: Int64s, timestamps: Int64s, count: int) -> tuple[Int64s, Int64s]:
         """Row numbers of the newest `count` rows that each request may see, oldest first, flat,
         and their offsets, int64 [requests + 1]."""
         moments = np.unique(self.timestamps)
@@ -112,7 +110,7 @@ def build_queries(
     queries: pa.Table,
     events: pa.Table,
     hidden: pa.Table,
-    user_ids: npt.NDArray[np.object_],
+    user_ids: Objects,
     item_ids: pa.ChunkedArray,
     query_users: pa.Table,
     query_items: pa.Table,
@@ -165,9 +163,7 @@ def build_queries(
     )
 
 
-def impressed_rows(
-    table: pa.Table, item_ids: pa.ChunkedArray
-) -> tuple[Ragged, npt.NDArray[np.float32]]:
+def impressed_rows(table: pa.Table, item_ids: pa.ChunkedArray) -> tuple[Ragged, Float32s]:
     """`impressed_items` and `impressed_counts` in index space; ids not in `item_ids` are left out.
 
     Returns one row of items for each row of `table`, and float32 [entries].

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float32s, Int32s, Int64s, Objects
 from features.items.catalogue import Catalogue
 from features.merge import UserHistory
-from features.ragged import Histories, Ints, Ragged
+from features.ragged import Histories, Ragged
 from features.requests.item_steps import ItemFeatures
 from features.requests.requests import Requests, unknown_users
 
@@ -20,9 +20,9 @@ Impressed = Iterable[tuple[str, float]]
 class UserRows(NamedTuple):
     """Of n users; fields as in `Requests`."""
 
-    user_features: npt.NDArray[np.float32]
+    user_features: Float32s
     impressed: Ragged
-    impressed_counts: npt.NDArray[np.float32]
+    impressed_counts: Float32s
     histories: Histories
     hidden: Ragged
 
@@ -30,7 +30,7 @@ class UserRows(NamedTuple):
     def of(
         rows: Sequence[UserHistory],
         catalogue: Catalogue,
-        user_features: npt.NDArray[np.float32] | None = None,
+        user_features: Float32s | None = None,
         impressed: Sequence[Impressed] | None = None,
     ) -> "UserRows":
         """From item ids; those that the catalogue does not know are left out. By default nothing is
@@ -58,12 +58,12 @@ class UserRows(NamedTuple):
 
     def requests(
         self,
-        user_ids: Sequence[str] | npt.NDArray[np.object_],
-        timestamps: Sequence[int] | Ints,
+        user_ids: Sequence[str] | Objects,
+        timestamps: Sequence[int] | Int64s,
         item_features: ItemFeatures,
         *,
         histories: Histories | None = None,
-        snapshot: npt.NDArray[np.int32] | None = None,
+        snapshot: Int32s | None = None,
         excluded: Ragged | None = None,
     ) -> Requests:
         """One request of each user, with other `histories` if given; all arguments as in

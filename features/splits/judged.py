@@ -10,12 +10,11 @@ and the waves of a replay keep the first, so that a newcomer's first moment is a
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from features.ragged import Ints
+from base.arrays import Bools, Int32s, Int64s
 
 
-def first_choices(users: Ints, items: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def first_choices(users: Int64s, items: Int32s) -> Bools:
     """bool [n]: whether an event is its user's first with its item, of events in order of time.
 
     users: int64 [n], from 0; items: int32 [n], by index, −1 for one that is not known.
@@ -26,7 +25,7 @@ def first_choices(users: Ints, items: npt.NDArray[np.int32]) -> npt.NDArray[np.b
     return first
 
 
-def first_of_parts(users: Ints, kept: int) -> npt.NDArray[np.bool_]:
+def first_of_parts(users: Int64s, kept: int) -> Bools:
     """bool [n]: the first row of each of a user's `kept` parts; all rows of a user with fewer.
 
     users: int64 [n], ascending; the rows of each in order of time.
@@ -34,7 +33,7 @@ def first_of_parts(users: Ints, kept: int) -> npt.NDArray[np.bool_]:
     start = np.searchsorted(users, users)
     count = np.searchsorted(users, users, side="right") - start
     part = (np.arange(len(users)) - start) * kept // np.maximum(count, kept)
-    first: npt.NDArray[np.bool_] = np.diff(users * kept + part, prepend=-1) != 0
+    first: Bools = np.diff(users * kept + part, prepend=-1) != 0
     return first
 
 

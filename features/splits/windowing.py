@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from base.arrays import Int64s
 from base.errors import InputError
 from base.params import Float, Int
 from base.record import Record
@@ -77,8 +77,8 @@ class Rules(Record):
 class Organic:
     """Organic positive events in order of time. timestamps, users: int64 [n]."""
 
-    timestamps: npt.NDArray[np.int64]
-    users: npt.NDArray[np.int64]
+    timestamps: Int64s
+    users: Int64s
 
 
 def choose_windows(start: int, last: int, organic: Organic, params: SplitParams) -> Windows:
@@ -112,7 +112,7 @@ def _window_start(end: int, days: float, organic: Organic, params: SplitParams) 
     return min(by_days, int(organic.timestamps[before - events])) if events else by_days
 
 
-def _events_of_users(users: npt.NDArray[np.int64], count: int) -> int:
+def _events_of_users(users: Int64s, count: int) -> int:
     """How many of the newest events it takes to meet `count` users; all of them for fewer."""
     _, first = np.unique(users[::-1], return_index=True)
     if count == 0:

@@ -7,8 +7,8 @@ and uniform numbers, same exploring policy. The market's closed form says what e
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float32s, Float64s, Int32s, Objects
 from features.items.catalogue import Catalogue
 from features.online import OnlineStore
 from features.requests.requests import Requests
@@ -17,8 +17,6 @@ from simulation.valuation import Snapshot
 from training.bootstrap import Interval, paired_interval
 from training.metrics.lists import top_lists
 from training.recommender import Recommender
-
-Floats = npt.NDArray[np.float64]
 
 SYSTEMS = ("served", "frozen", "popularity", "oracle")
 SLATE = 10
@@ -29,8 +27,8 @@ class Valuation:
     """Expected reward of each person's slate by system, float64 [people] each: with the exploring
     policy, and of the greedy list."""
 
-    rewards: dict[str, Floats]
-    greedy: dict[str, Floats]
+    rewards: dict[str, Float64s]
+    greedy: dict[str, Float64s]
 
     def means(self) -> dict[str, float]:
         return {system: float(values.mean()) for system, values in self.rewards.items()}
@@ -47,7 +45,7 @@ class Valuation:
 def requests_now(
     online: OnlineStore,
     catalogue: Catalogue,
-    user_ids: npt.NDArray[np.object_],
+    user_ids: Objects,
     timestamp: int,
     history_length: int,
 ) -> Requests:
@@ -98,9 +96,7 @@ def _models(served: Recommender | None, frozen: Recommender) -> dict[str, Recomm
     return {"frozen": frozen} if served is None else {"served": served, "frozen": frozen}
 
 
-def _best(
-    scores: npt.NDArray[np.float32], count: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+def _best(scores: Float32s, count: int) -> tuple[Float32s, Int32s]:
     """The `count` best columns of scores [n, catalogue] as (scores, candidates), [n, count]."""
     count = min(count, scores.shape[1])
     best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
@@ -108,7 +104,7 @@ def _best(
     return values, np.where(np.isfinite(values), best, -1).astype(np.int32)
 
 
-def _attraction(snapshot: Snapshot, catalogue: Catalogue) -> Floats:
+def _attraction(snapshot: Snapshot, catalogue: Catalogue) -> Float64s:
     """float64 [people, catalogue]: the market's attraction in the catalogue's index space."""
     column = {item_id: i for i, item_id in enumerate(snapshot.item_ids)}
     columns = np.array([column.get(item_id, -1) for item_id in catalogue.item_ids])
@@ -117,7 +113,7 @@ def _attraction(snapshot: Snapshot, catalogue: Catalogue) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _worth(snapshot: Snapshot, catalogue: Catalogue, slates: npt.NDArray[np.int32]) -> Floats:
+def _worth(snapshot: Snapshot, catalogue: Catalogue, slates: Int32s) -> Float64s:
     ids = np.full(len(catalogue) + 1, None, dtype=object)
     ids[:-1] = catalogue.item_ids  # index −1 is the padding
     return snapshot.expected_reward(ids[slates])

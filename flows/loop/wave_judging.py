@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from base.arrays import Float64s, Int8s, Int64s, Objects
 from features.ingest.spool import Rows, parts_of
 from features.items.catalogue import Catalogue
 from features.online import OnlineStore
@@ -37,10 +37,10 @@ class Positives:
     """Positive events, in no order. user_ids, item_ids: object [n]; types: int8 [n]; timestamps:
     int64 [n], µs."""
 
-    user_ids: npt.NDArray[np.object_]
-    item_ids: npt.NDArray[np.object_]
-    types: npt.NDArray[np.int8]
-    timestamps: npt.NDArray[np.int64]
+    user_ids: Objects
+    item_ids: Objects
+    types: Int8s
+    timestamps: Int64s
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _positive(rows: pa.Table, min_rating: float) -> pa.Table:
 class WaveJudged:
     """Every system on one wave. user_ids: object [queries]."""
 
-    user_ids: npt.NDArray[np.object_]
+    user_ids: Objects
     judged: dict[str, Judged]
 
     @property
@@ -182,9 +182,7 @@ def wave_queries(
     return Queries(requests, targets.select(chosen), users, Ragged.empty(len(users)))
 
 
-def _by_user(
-    user_ids: npt.NDArray[np.object_], values: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _by_user(user_ids: Objects, values: Float64s) -> Float64s:
     """The mean of each user, in order of id."""
     _, inverse, counts = np.unique(user_ids.astype(str), return_inverse=True, return_counts=True)
     return np.asarray(np.bincount(inverse, weights=values) / counts, dtype=np.float64)

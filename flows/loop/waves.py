@@ -6,10 +6,10 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from base.arrays import Int64s
 from features.ingest import IngestError, Source, validate_events, validate_items
 from features.ingest.raw import ERROR, RAW
 from features.ingest.spool import Rows, Spool
@@ -91,9 +91,9 @@ def last_moment(events: Rows) -> int:
     return int(moments_of(events, "timestamp").max())
 
 
-def moments_of(table: Rows, column: str) -> npt.NDArray[np.int64]:
+def moments_of(table: Rows, column: str) -> Int64s:
     """A column of times, µs."""
-    moments: npt.NDArray[np.int64] = table[column].cast(pa.int64()).to_numpy()
+    moments: Int64s = table[column].cast(pa.int64()).to_numpy()
     return moments
 
 

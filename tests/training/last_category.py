@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from base.arrays import Float32s, Int32s, Scores
 from features.items.catalogue import Catalogue
-from training.metrics.lists import Scores
 from training.sources.asked import Asked
 from training.sources.log import Log
 from training.sources.source import MEMORY, Attached, Source
@@ -22,7 +21,7 @@ from training.sources.stage import run
 class LastCategory(Source):
     """events: int32 [trained], how often each item was chosen."""
 
-    events: npt.NDArray[np.int32]
+    events: Int32s
 
     name = "last_category"
     stage = "last_category"
@@ -45,7 +44,7 @@ class AttachedLastCategory:
     """categories: float32 sparse [catalogue, categories]; weight: float32 [catalogue]."""
 
     categories: sparse.csr_matrix
-    weight: npt.NDArray[np.float32]
+    weight: Float32s
 
     def scores(self, asked: Asked) -> Scores:
         histories = asked.requests.histories

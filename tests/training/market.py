@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from base.arrays import Int32s
 from features.items.catalogue import Catalogue
 from features.ragged import Histories, Ragged, offsets_of
 from features.requests.requests import Queries, Requests
@@ -99,7 +99,7 @@ def queries(lists: list[list[int]], targets: list[list[int]], items: int = ITEMS
     )
 
 
-def events(seed: int = 4) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def events(seed: int = 4) -> tuple[Int32s, Int32s]:
     """Users and items of 600 events by 40 users; nobody chose the last ten items."""
     random = np.random.default_rng(seed)
     users = np.sort(random.integers(0, 40, 600)).astype(np.int32)

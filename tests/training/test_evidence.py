@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from base.arrays import Bools
 from base.record import Record, RecordError
 from features.splits.windows import Windows
 from tests.training.test_gate import GOOD, THRESHOLDS, altered, check
@@ -34,7 +34,7 @@ def compared(
     release: str = "champion",
     lift: float = 0.1,
     earlier: tuple[Evidence, ...] = (),
-    fair: npt.NDArray[np.bool_] = EVERY,
+    fair: Bools = EVERY,
 ) -> Evidence:
     return compare(
         GOOD,

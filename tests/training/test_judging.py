@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from base.arrays import Scores
 from features.requests.requests import Requests
 from tests.training import market
 from training.judging import beyond_accuracy, judge, judge_by, judge_scores
-from training.metrics.lists import Scores
 from training.slices import slices
 
 QUERIES = market.queries([[0], [0, 1], list(range(6)), list(range(55))], [[9], [58], [7], [56]])

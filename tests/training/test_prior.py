@@ -4,20 +4,17 @@ when there is little to learn from."""
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from base.arrays import Float32s, Int8s, Int64s
 from training.prior import INPUTS, Prior
 from training.prior_fit import fit_prior
 from training.rank_features import FEATURES
 
-Floats = npt.NDArray[np.float32]
 SIZE = 20
 
 
-def choices(
-    groups: int, weights: dict[str, float], seed: int
-) -> tuple[Floats, npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+def choices(groups: int, weights: dict[str, float], seed: int) -> tuple[Float32s, Int8s, Int64s]:
     """One choice a group, drawn with P ∝ exp(weights · x) of standard normal features."""
     random = np.random.default_rng(seed)
     features = random.normal(size=(groups, SIZE, len(FEATURES))).astype(np.float32)

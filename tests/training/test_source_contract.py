@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from base.arrays import Scores
 from features.batch.aggregate import aggregate
 from features.items.catalogue import Catalogue
 from features.ragged import Histories, offsets_of
@@ -23,7 +24,6 @@ from features.splits.windowing import SplitParams
 from tests.features.logs import random_log
 from tests.training import market
 from tests.training.last_category import LastCategory
-from training.metrics.lists import Scores
 from training.sources.all import SOURCES
 from training.sources.asked import Asked, ItemTables
 from training.sources.log import Events, Log

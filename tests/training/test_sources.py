@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from base.arrays import Float64s, Int32s
 from features.schema import DAY, ITEM_FEATURES
 from tests.training import market
 from training.recommender import Recommender
@@ -21,9 +21,9 @@ from training.sources.source import MEMORY, ReleaseError
 
 
 def near(
-    users: npt.NDArray[np.int32],
-    items: npt.NDArray[np.int32],
-    ages: npt.NDArray[np.float64],
+    users: Int32s,
+    items: Int32s,
+    ages: Float64s,
     size: int,
     count: int,
     shrinkage: float = 1.0,

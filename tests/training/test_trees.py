@@ -5,10 +5,10 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
+from base.arrays import Float32s
 from training.candidates import _rows_schema
 from training.rank_features import FEATURES
 from training.trees import TreeParams, fit
@@ -41,13 +41,13 @@ def table(groups: int, seed: int, kind: str = "organic", position_bias: float = 
     return pa.table(columns, schema=_rows_schema())
 
 
-def first_choice_rate(scores: npt.NDArray[np.float32], of: pa.Table) -> float:
+def first_choice_rate(scores: Float32s, of: pa.Table) -> float:
     label = of["label"].to_numpy().reshape(-1, SIZE)
     best = scores.reshape(-1, SIZE).argmax(axis=1)
     return float(label[np.arange(len(label)), best].mean())
 
 
-def features_of(of: pa.Table) -> npt.NDArray[np.float32]:
+def features_of(of: pa.Table) -> Float32s:
     return np.stack([of[name].to_numpy() for name in FEATURES], axis=1)
 
 

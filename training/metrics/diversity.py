@@ -4,12 +4,12 @@ Ziegler et al., "Improving recommendation lists through topic diversification" (
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float32s
 from training.metrics.hits import Lists, PerQuery
 
 
-def diversity(lists: Lists, vectors: npt.NDArray[np.float32]) -> PerQuery:
+def diversity(lists: Lists, vectors: Float32s) -> PerQuery:
     """float64 [n]: mean over pairs of 1 − cosine; `vectors` [items, d] has unit or zero rows.
 
     Lists of fewer than two items are 0.

@@ -1,15 +1,15 @@
 """Which recommended items were chosen: the one thing all accuracy metrics look at."""
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools, Float64s, Int32s
 from features.ragged import Ragged
 
-Lists = npt.NDArray[np.int32]
-PerQuery = npt.NDArray[np.float64]
+Lists = Int32s
+PerQuery = Float64s
 
 
-def hits(lists: Lists, targets: Ragged) -> npt.NDArray[np.bool_]:
+def hits(lists: Lists, targets: Ragged) -> Bools:
     """bool [n, k]: is the item at this place among the query's targets?
 
     Raises ValueError when the number of rows differs or a query has no target.
@@ -24,12 +24,12 @@ def hits(lists: Lists, targets: Ragged) -> npt.NDArray[np.bool_]:
     return np.isin(keys, wanted) & (lists >= 0)
 
 
-def target_counts(targets: Ragged) -> npt.NDArray[np.float64]:
+def target_counts(targets: Ragged) -> Float64s:
     """Number of targets of each query, float64 [n]."""
     return targets.lengths.astype(np.float64)
 
 
-def discounts(k: int) -> npt.NDArray[np.float64]:
+def discounts(k: int) -> Float64s:
     """1 / log2(place + 1) for places 1 … k, float64 [k]."""
     places = np.arange(2, k + 2, dtype=np.float64)
     return np.asarray(1.0 / np.log2(places), dtype=np.float64)

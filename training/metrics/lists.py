@@ -1,12 +1,10 @@
 """From scores to the lists that are judged."""
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Int64s, Scores
 from features.ragged import Ragged
 from training.metrics.hits import Lists, hits
-
-Scores = npt.NDArray[np.float32]
 
 
 def top_lists(scores: Scores, k: int, items: Lists | None = None) -> Lists:
@@ -34,7 +32,7 @@ def against_ties(scores: Scores, targets: Ragged, items: Lists | None = None) ->
     return np.where(hits(columns, targets) & np.isfinite(scores), lower, scores)
 
 
-def _best(scores: Scores, k: int) -> npt.NDArray[np.int64]:
+def _best(scores: Scores, k: int) -> Int64s:
     """The columns of the k greatest of each row, greatest first; equal ones keep their order.
 
     Only what reaches the k-th greatest is sorted.

@@ -4,12 +4,12 @@ Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender sys
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Float64s
 from training.metrics.hits import Lists, PerQuery
 
 
-def novelty(lists: Lists, counts: npt.NDArray[np.float64]) -> PerQuery:
+def novelty(lists: Lists, counts: Float64s) -> PerQuery:
     """float64 [n], bits: mean of −log2 of an item's share of past events, `counts` [items].
 
     One event is added to every item so that a new one has a finite value. An empty list is 0.

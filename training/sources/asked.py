@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from base.arrays import Float32s
 from features.items.catalogue import Catalogue
 from features.items.contents import Seen
 from features.items.past import State
 from features.requests.requests import Requests
 from training.sources.recent import recent_items
-
-Values = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class ItemTables:
     catalogue: Catalogue
 
     @cached_property
-    def text_columns(self) -> Values:
+    def text_columns(self) -> Float32s:
         """float32 [TEXT_SIZE, contents], contiguous."""
         return np.ascontiguousarray(self.catalogue.all_text.T)
 

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from base.arrays import Scores
 from features.items.catalogue import Catalogue
-from training.metrics.lists import Scores
 from training.sources.asked import Asked
 from training.sources.log import Log
 from training.sources.source import MEMORY, Attached, Source

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Int64s, Scores
 from base.params import Float
 from features.items.catalogue import Catalogue
 from features.schema import DAY
-from training.metrics.lists import Scores
 from training.sources.asked import Asked
 from training.sources.log import Log
 from training.sources.source import MEMORY, Attached, Source
@@ -45,9 +44,7 @@ class Fresh(Source):
         return fresh_scores(asked.state.created_at, asked.requests.timestamps, self.days)
 
 
-def fresh_scores(
-    created_at: npt.NDArray[np.int64], timestamps: npt.NDArray[np.int64], days: float
-) -> Scores:
+def fresh_scores(created_at: Int64s, timestamps: Int64s, days: float) -> Scores:
     """float32 [n, catalogue]: 1 for an item of this moment down to 0 at `days` old or unknown.
 
     created_at: int64 [catalogue] or [n, catalogue], µs, 0 where unknown; timestamps: int64 [n], µs.

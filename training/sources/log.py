@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from base.arrays import Int32s, Int64s
 from features.items.catalogue import Catalogue
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
@@ -17,9 +16,9 @@ from features.splits.windows import Windows
 class Events:
     """Positive events [n], each user's oldest first: users, items: int32; timestamps: int64, µs."""
 
-    users: npt.NDArray[np.int32]
-    items: npt.NDArray[np.int32]
-    timestamps: npt.NDArray[np.int64]
+    users: Int32s
+    items: Int32s
+    timestamps: Int64s
 
     @property
     def known_items(self) -> int:

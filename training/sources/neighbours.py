@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from base.arrays import Bools, Float32s, Float64s, Int32s, Scores
 from base.params import Float, Int
 from features.items.catalogue import Catalogue
 from features.schema import DAY
-from training.metrics.lists import Scores
 from training.sources.asked import Asked
 from training.sources.log import Log
 from training.sources.source import MEMORY, Source
@@ -50,9 +50,9 @@ class Neighbours(Source):
     events: int32 [trained], how often each was chosen before the rank window.
     """
 
-    items: npt.NDArray[np.int32]
-    weights: npt.NDArray[np.float32]
-    events: npt.NDArray[np.int32]
+    items: Int32s
+    weights: Float32s
+    events: Int32s
 
     name = "neighbours"
     params = NeighbourParams
@@ -90,7 +90,7 @@ class Neighbours(Source):
             (self.weights[kept], self.items[kept], offsets), shape=(catalogue_size, catalogue_size)
         )
 
-    def new_items(self, catalogue_size: int) -> npt.NDArray[np.bool_]:
+    def new_items(self, catalogue_size: int) -> Bools:
         """bool [catalogue]: items that nobody had chosen yet at training."""
         new = np.ones(catalogue_size, dtype=np.bool_)
         new[: len(self.events)] = self.events == 0
@@ -109,13 +109,13 @@ class AttachedNeighbours:
 
 
 def build_neighbours(
-    users: npt.NDArray[np.int32],
-    items: npt.NDArray[np.int32],
-    ages: npt.NDArray[np.float64],
+    users: Int32s,
+    items: Int32s,
+    ages: Float64s,
     catalogue_size: int,
     params: NeighbourParams,
     memory: int = MEMORY,
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+) -> tuple[Int32s, Float32s, Int32s]:
     """The arrays of `Neighbours`, from positive events [events], each user's oldest first; of each
     user the NEWEST.
 
@@ -152,13 +152,13 @@ def build_neighbours(
     )
 
 
-def _newest(users: npt.NDArray[np.int32], events_of_user: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _newest(users: Int32s, events_of_user: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Which events are among the NEWEST of their user, bool [events]."""
     place = np.empty(len(users), dtype=np.int64)
     by_user = np.argsort(users, kind="stable")
     place[by_user] = np.arange(len(users))
     from_the_end = np.cumsum(events_of_user)[users] - place
-    kept: npt.NDArray[np.bool_] = from_the_end <= NEWEST
+    kept: Bools = from_the_end <= NEWEST
     return kept
 
 
@@ -171,12 +171,12 @@ def _parts(pairs: npt.NDArray[Any], together: int) -> Iterator[slice]:
 
 
 def _best(
-    rows: npt.NDArray[np.int32],
-    columns: npt.NDArray[np.int32],
-    similarity: npt.NDArray[np.float64],
+    rows: Int32s,
+    columns: Int32s,
+    similarity: Float64s,
     catalogue_size: int,
     count: int,
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[Int32s, Float32s]:
     order = np.lexsort((columns, -similarity, rows))
     rows, columns, similarity = rows[order], columns[order], similarity[order]
     lengths = np.bincount(rows, minlength=catalogue_size)

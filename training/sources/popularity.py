@@ -9,12 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
+from base.arrays import Scores
 from features.items.catalogue import Catalogue
 from features.requests.requests import Queries, Requests
 from features.schema import ITEM_FEATURES, POPULARITY_DAYS
 from training.eligible import eligible_items, masked
 from training.judging import judge_by
-from training.metrics.lists import Scores
 from training.sources.asked import Asked
 from training.sources.log import Log
 from training.sources.source import MEMORY, Attached, Source

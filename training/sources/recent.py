@@ -1,13 +1,13 @@
 """The recent past of each request as one sparse row of item weights."""
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from base.arrays import Float32s
 from features.ragged import Histories
 
 
-def recency_weights(histories: Histories, half_life: float) -> npt.NDArray[np.float32]:
+def recency_weights(histories: Histories, half_life: float) -> Float32s:
     """float32 [tokens]: 1 for the newest entry of a history, halved every `half_life` entries."""
     last = np.repeat(histories.offsets[1:] - 1, histories.lengths)
     age = last - np.arange(len(last))

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Final, Protocol, Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from base.arrays import Scores
 from base.errors import InputError
 from features.items.catalogue import Catalogue
-from training.metrics.lists import Scores
 from training.sources.asked import Asked
 from training.sources.log import Log
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from base.arrays import Scores
 from features.items.catalogue import Catalogue
-from training.metrics.lists import Scores
 from training.sources.asked import Asked
 from training.sources.log import Log
 from training.sources.source import MEMORY, Source

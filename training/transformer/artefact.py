@@ -4,11 +4,10 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from base.arrays import Objects
 from base.errors import InputError
 from features.items.identity import digest
 from training.transformer.model import ModelConfig, Transformer
@@ -23,7 +22,7 @@ def save(
     config: ModelConfig,
     weights: dict[str, Tensor],
     vocabulary: Tensor,
-    item_ids: npt.NDArray[np.object_],
+    item_ids: Objects,
 ) -> None:
     """Write the model. `vocabulary`: int32 [items with an id], catalogue index of each;
     `item_ids`: the catalogue it was fitted on."""

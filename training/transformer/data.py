@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools, Int8s, Int32s, Int64s
 from base.errors import InputError
 from features.ragged import Histories, offsets_of, spans
 from features.schema import SECOND
 from features.splits.judged import first_choices
-
-Ints = npt.NDArray[np.int64]
 
 INTERVALS: Final = 32
 """Buckets of `interval_buckets`."""
@@ -31,7 +29,7 @@ class FitError(InputError):
     """The data cannot train a model; the message says why and what to do."""
 
 
-def interval_buckets(microseconds: Ints) -> Ints:
+def interval_buckets(microseconds: Int64s) -> Int64s:
     """Log2 buckets of seconds: 1 for the same second, 2 for under 2 s, …, at most INTERVALS − 1.
 
     0 is kept for "unknown", which the caller assigns.
@@ -49,20 +47,20 @@ class Tokens:
     timestamps: int64 [events], µs; wanted: bool [events], whether the event may be a target.
     """
 
-    offsets: Ints
-    items: npt.NDArray[np.int32]
-    event_types: npt.NDArray[np.int8]
-    timestamps: Ints
-    wanted: npt.NDArray[np.bool_]
+    offsets: Int64s
+    items: Int32s
+    event_types: Int8s
+    timestamps: Int64s
+    wanted: Bools
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def users_of(self, events: Ints) -> Ints:
+    def users_of(self, events: Int64s) -> Int64s:
         """int64 [n]: whose events these are (int64 [n]), as rows of `offsets`."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
-    def moments_of(self, events: Ints) -> Ints:
+    def moments_of(self, events: Int64s) -> Int64s:
         """int64 [n]: for each of `events` (int64 [n]), the first of the same user and moment.
 
         Events of one moment have no order among themselves: each is predicted from what came
@@ -77,7 +75,7 @@ class Tokens:
             high = np.where(earlier, high, middle)
         return low
 
-    def before(self, events: Ints) -> Histories:
+    def before(self, events: Int64s) -> Histories:
         """What each of `events`' users (int64 [n]) did ahead of it in the log."""
         starts = self.offsets[self.users_of(events)]
         lengths = events - starts
@@ -86,7 +84,7 @@ class Tokens:
             offsets_of(lengths), self.items[index], self.event_types[index], self.timestamps[index]
         )
 
-    def counts(self, catalogue_size: int, targets: bool = False) -> Ints:
+    def counts(self, catalogue_size: int, targets: bool = False) -> Int64s:
         """int64 [catalogue]: events of each item, or those that may be targets."""
         counts = np.zeros(catalogue_size, dtype=np.int64)
         for part in chunks(len(self), CHUNK_EVENTS):
@@ -94,7 +92,7 @@ class Tokens:
             counts += np.bincount(items, minlength=catalogue_size)
         return counts
 
-    def select(self, keep: npt.NDArray[np.bool_]) -> "Tokens":
+    def select(self, keep: Bools) -> "Tokens":
         """The events where `keep`, users without any dropped."""
         some = np.diff(self.offsets) > 0
         counts = np.add.reduceat(keep, self.offsets[:-1][some], dtype=np.int64)
@@ -107,7 +105,7 @@ class Tokens:
         )
 
     @staticmethod
-    def create(folder: Path, offsets: Ints) -> "Tokens":
+    def create(folder: Path, offsets: Int64s) -> "Tokens":
         """Arrays of zeros for users of these `offsets`, to be filled: writes go to `folder`.
 
         One `.npy` file per field, as `open` reads them.
@@ -166,10 +164,10 @@ def chunks(count: int, size: int) -> Iterator[slice]:
 
 
 def tokens_from(
-    users: npt.NDArray[np.int32],
-    items: npt.NDArray[np.int32],
-    event_types: npt.NDArray[np.int8],
-    timestamps: Ints,
+    users: Int32s,
+    items: Int32s,
+    event_types: Int8s,
+    timestamps: Int64s,
     repeats: bool,
 ) -> Tokens:
     """Tokens of events sorted by (user, timestamp).
@@ -188,7 +186,7 @@ def tokens_from(
     return Tokens(offsets, items, event_types, timestamps, wanted)
 
 
-def _first_choices(offsets: Ints, items: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def _first_choices(offsets: Int64s, items: Int32s) -> Bools:
     """bool [events]: the user's first event with this item."""
     first = np.zeros(len(items), dtype=bool)
     # Whole users at a time, so that no two chunks share one.

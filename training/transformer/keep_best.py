@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from base.arrays import Bools
 from training.transformer.model import STARTS, ModelConfig
 from training.transformer.module import SequenceModule
 from training.transformer.scorer import AttachedScorer, encode
-from training.transformer.tail import Allowed, Lazy, Rows, Tail, tail_ndcg
+from training.transformer.tail import Lazy, Rows, Tail, tail_ndcg
 
 logger = logging.getLogger("rondo.fit")
 
@@ -25,7 +26,7 @@ class KeepBest(lightning.Callback):
         self,
         config: ModelConfig,
         tail: Tail,
-        allowed: Rows[Allowed],
+        allowed: Rows[Bools],
         text: Tensor,
         known: Tensor,
         patience: int,

@@ -14,9 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from base.arrays import Bools, Int32s, Int64s
 from features.ragged import spans
 from features.schema import SECOND
-from training.transformer.data import Ints, Tokens, interval_buckets
+from training.transformer.data import Tokens, interval_buckets
 
 BOS: Final = -2
 """Stands before a user's first event."""
@@ -69,7 +70,7 @@ class Batch(NamedTuple):
     windows: Tensor
     contexts: Tensor
     targets: Tensor
-    all_targets: Ints
+    all_targets: Int64s
     sample: Sample | None = None
 
 
@@ -77,18 +78,18 @@ class Batch(NamedTuple):
 class TokenWindows:
     """int64 [windows] each: first event, number of events; bool: starts, ends with its user."""
 
-    starts: Ints
-    lengths: Ints
-    whole: npt.NDArray[np.bool_]
-    final: npt.NDArray[np.bool_]
+    starts: Int64s
+    lengths: Int64s
+    whole: Bools
+    final: Bools
 
-    def __getitem__(self, chosen: Ints | npt.NDArray[np.bool_]) -> "TokenWindows":
+    def __getitem__(self, chosen: Int64s | Bools) -> "TokenWindows":
         return TokenWindows(
             self.starts[chosen], self.lengths[chosen], self.whole[chosen], self.final[chosen]
         )
 
 
-def cut_windows(offsets: Ints, max_length: int, random: np.random.Generator) -> TokenWindows:
+def cut_windows(offsets: Int64s, max_length: int, random: np.random.Generator) -> TokenWindows:
     """Windows that cover every history; long ones are cut at places drawn anew each time."""
     lengths = np.diff(offsets)
     first = np.minimum(lengths, max_length)
@@ -104,7 +105,7 @@ def cut_windows(offsets: Ints, max_length: int, random: np.random.Generator) -> 
     return TokenWindows(offsets[user] + begin, end - begin, begin == 0, end == lengths[user])
 
 
-def pack(sizes: Ints, row_length: int) -> tuple[Ints, Ints]:
+def pack(sizes: Int64s, row_length: int) -> tuple[Int64s, Int64s]:
     """(row, slot) of each piece, int64: best fit, largest first.
 
     Pieces of one size are placed together: the tightest row that takes one takes as many as fit,
@@ -140,7 +141,7 @@ def pack(sizes: Ints, row_length: int) -> tuple[Ints, Ints]:
     return rows, slots
 
 
-def _free(open_rows: list[Ints], space: int, rows: Ints) -> None:
+def _free(open_rows: list[Int64s], space: int, rows: Int64s) -> None:
     """Note that `rows` have `space` free slots."""
     if space and len(rows):
         open_rows[space] = np.r_[open_rows[space], rows]
@@ -161,7 +162,7 @@ class Epoch:
     epoch: int
     rank: int = 0
     world: int = 1
-    index: npt.NDArray[np.int32] | None = None
+    index: Int32s | None = None
 
     @cached_property
     def row_length(self) -> int:
@@ -190,7 +191,7 @@ class Epoch:
             row = rows[chosen] - step * self.rows_per_step
             yield self._batch(windows[chosen], row, slots[chosen])
 
-    def _plan(self) -> tuple[TokenWindows, Ints, Ints]:
+    def _plan(self) -> tuple[TokenWindows, Int64s, Int64s]:
         """Windows with the row and slot of each, in an order drawn for this epoch."""
         random = np.random.default_rng((self.seed, self.epoch))
         windows = cut_windows(self.tokens.offsets, self.max_length, random)
@@ -198,7 +199,7 @@ class Epoch:
         rows, slots = pack(windows.lengths + 1, self.row_length)
         return windows, random.permutation(int(rows.max()) + 1)[rows], slots
 
-    def _batch(self, windows: TokenWindows, row: Ints, slots: Ints) -> Batch:
+    def _batch(self, windows: TokenWindows, row: Int64s, slots: Int64s) -> Batch:
         """Those windows of a step that are this device's. row: of the step, over all devices."""
         targets, contexts, owner = self._targets(windows)
         all_targets = self._items(targets).astype(np.int64)
@@ -250,16 +251,16 @@ class Epoch:
             all_targets=all_targets,
         )
 
-    def _items(self, events: Ints) -> npt.NDArray[np.int32]:
+    def _items(self, events: Int64s) -> Int32s:
         items = self.tokens.items[events]
         return items if self.index is None else self.index[items]
 
-    def _following(self, windows: TokenWindows) -> Ints:
+    def _following(self, windows: TokenWindows) -> Int64s:
         """int64 [windows], µs: the time of the user's event after each, of its last if none."""
-        following: Ints = windows.starts + windows.lengths - windows.final
+        following: Int64s = windows.starts + windows.lengths - windows.final
         return self.tokens.timestamps[following]
 
-    def _targets(self, windows: TokenWindows) -> tuple[Ints, Ints, Ints]:
+    def _targets(self, windows: TokenWindows) -> tuple[Int64s, Int64s, Int64s]:
         """Targets, int64 each: event, place in its window of the token before it, window.
 
         What stands before the first moment of a window is its start token; after a cut that token

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from training.transformer.data import Ints, Tokens
+from base.arrays import Float32s, Float64s, Int64s
+from training.transformer.data import Tokens
 from training.transformer.packing import Batch, Sample
 from training.transformer.recipe import Recipe
 
@@ -29,7 +29,7 @@ class Sampler(Protocol):
     def sample(self, batch: Batch, epoch: int, step: int, /) -> Batch: ...
 
 
-def sampler_of(recipe: Recipe, log: Tokens, vocabulary: Ints) -> Sampler | None:
+def sampler_of(recipe: Recipe, log: Tokens, vocabulary: Int64s) -> Sampler | None:
     """By the recipe's loss and negatives; None for the exact softmax.
 
     vocabulary: int64 [items with an id], their indices in the log.
@@ -52,13 +52,13 @@ class Drawn:
     [vocabulary], log of the chance of being in the set.
     """
 
-    cumulative: npt.NDArray[np.float64]
-    log_chances: npt.NDArray[np.float32]
+    cumulative: Float64s
+    log_chances: Float32s
     draws: int
     seed: int
 
     @staticmethod
-    def of(counts: Ints, draws: int, seed: int, uniform: float = UNIFORM) -> "Drawn":
+    def of(counts: Int64s, draws: int, seed: int, uniform: float = UNIFORM) -> "Drawn":
         """counts: int64 [vocabulary], events of each item; uniform: share of draws that ignore
         them."""
         popular = counts.astype(np.float64) ** POWER
@@ -80,20 +80,20 @@ class InBatch:
     shares: float64 [vocabulary], of the log's targets.
     """
 
-    shares: npt.NDArray[np.float64]
+    shares: Float64s
 
     def sample(self, batch: Batch, _epoch: int, _step: int) -> Batch:
         present = np.unique(batch.all_targets)
         return _narrowed(batch, present, _log_chances(self.shares[present], len(batch.all_targets)))
 
 
-def _log_chances(shares: npt.NDArray[np.float64], draws: int) -> npt.NDArray[np.float32]:
+def _log_chances(shares: Float64s, draws: int) -> Float32s:
     """Log of 1 − (1 − share)^draws, the chance to be drawn at least once."""
     chances = -np.expm1(draws * np.log1p(-shares))
     return np.asarray(np.log(chances), dtype=np.float32)
 
 
-def _narrowed(batch: Batch, drawn: Ints, log_chances: npt.NDArray[np.float32]) -> Batch:
+def _narrowed(batch: Batch, drawn: Int64s, log_chances: Float32s) -> Batch:
     """The batch with items numbered by their place among those that the step looks at.
 
     drawn: int64 [n], ascending; log_chances: of each.

@@ -5,21 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from base.arrays import Float32s, Int64s
 from features.items.catalogue import Catalogue
 from features.items.contents import Seen
 from features.items.identity import begins_with
 from features.ragged import Histories, spans
 from features.schema import EVENT_CODES, SECOND, EventType
 from training.transformer import artefact
-from training.transformer.data import Ints, interval_buckets
+from training.transformer.data import interval_buckets
 from training.transformer.model import STARTS, ModelConfig, Transformer
 from training.transformer.packing import BOS, CUT, Inputs
-
-Matrix = npt.NDArray[np.float32]
 
 CHUNK_TOKENS = 16_384
 
@@ -51,18 +49,20 @@ class AttachedScorer:
             return AttachedScorer(model, model.table(text, known))
 
     @property
-    def items(self) -> Matrix:
+    def items(self) -> Float32s:
         """float32 [catalogue, size]: what `encode` is scored against."""
         return np.asarray(self.table[STARTS : len(self.table) - self.older].numpy())
 
-    def encode(self, histories: Histories, timestamps: Ints) -> Matrix:
+    def encode(self, histories: Histories, timestamps: Int64s) -> Float32s:
         """float32 [n, size]: the state of each user at its time (int64 [n], µs).
 
         An empty history has a state too: that of a user about whom nothing is known.
         """
         return np.asarray(encode(self.model, self.table, histories, timestamps).numpy())
 
-    def scores(self, histories: Histories, timestamps: Ints, seen: Seen | None = None) -> Matrix:
+    def scores(
+        self, histories: Histories, timestamps: Int64s, seen: Seen | None = None
+    ) -> Float32s:
         """float32 [n, catalogue], higher is better; nothing is masked.
 
         seen: which contents each request sees; None for the newest.
@@ -87,7 +87,7 @@ class Scorer:
         """From the folder that the stage `fit` wrote."""
         return Scorer(*artefact.load(folder))
 
-    def item_matrix(self, catalogue: Catalogue) -> Matrix:
+    def item_matrix(self, catalogue: Catalogue) -> Float32s:
         """float32 [catalogue, size]: id and content for trained items, content alone for others.
 
         Raises CatalogueMismatch unless the catalogue starts with the fitted one's items.
@@ -111,7 +111,7 @@ class Scorer:
             return self.model.table(torch.from_numpy(catalogue.all_text), known)
 
 
-def encode(model: Transformer, table: Tensor, histories: Histories, timestamps: Ints) -> Tensor:
+def encode(model: Transformer, table: Tensor, histories: Histories, timestamps: Int64s) -> Tensor:
     """float32 [n, size] on the table's device: see `AttachedScorer.encode`.
 
     Histories of similar length are computed together, so that padding costs little.
@@ -136,9 +136,9 @@ def _last_states(
     model: Transformer,
     table: Tensor,
     histories: Histories,
-    timestamps: Ints,
-    kept: Ints,
-    rows: Ints,
+    timestamps: Int64s,
+    kept: Int64s,
+    rows: Int64s,
 ) -> Tensor:
     parts = _padded(histories, timestamps, kept, rows, model.config.event_types)
     inputs = Inputs(*(part.to(table.device) for part in parts))
@@ -146,7 +146,7 @@ def _last_states(
 
 
 def _padded(
-    histories: Histories, timestamps: Ints, kept: Ints, rows: Ints, event_types: int
+    histories: Histories, timestamps: Int64s, kept: Int64s, rows: Int64s, event_types: int
 ) -> Inputs:
     """The newest `kept` events of `rows` after a start token, left-aligned.
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from base.arrays import Bools, Int64s, Scores
 from features.ragged import Histories, Ragged, gather, offsets_of
 from features.schema import DAY, POPULARITY_DAYS
 from features.splits.judged import first_of_parts
 from features.splits.windowing import SplitParams
 from training.metrics.lists import top_lists
 from training.metrics.ndcg import ndcg
-from training.transformer.data import FitError, Ints, Tokens, chunks
+from training.transformer.data import FitError, Tokens, chunks
 
 QUERIES_PER_USER: Final = SplitParams.max_queries_per_user
 """Moments of one user, so that heavy users do not decide alone."""
@@ -21,9 +21,7 @@ QUERIES_PER_USER: Final = SplitParams.max_queries_per_user
 CHUNK_SCORES: Final = 2**26
 """Scores that are ranked at a time: 256 MB of them, and about three times that while they are."""
 
-Scores = npt.NDArray[np.float32]
-Allowed = npt.NDArray[np.bool_]
-Array = TypeVar("Array", Scores, Allowed, covariant=True)
+Array = TypeVar("Array", Scores, Bools, covariant=True)
 
 
 class Rows(Protocol[Array]):
@@ -51,8 +49,8 @@ class Tail:
     """
 
     histories: Histories
-    timestamps: Ints
-    users: Ints
+    timestamps: Int64s
+    users: Int64s
     targets: Ragged
     start: int
 
@@ -73,7 +71,7 @@ class Tail:
 
 
 def split_tail(
-    tokens: Tokens, organic: npt.NDArray[np.bool_], share: float, max_queries: int
+    tokens: Tokens, organic: Bools, share: float, max_queries: int
 ) -> tuple[Tokens, Tail]:
     """(training tokens, tail): the tail is the newest `share` of events by time.
 
@@ -106,14 +104,14 @@ def split_tail(
     )
 
 
-def _spread(tokens: Tokens, moments: Ints, max_queries: int) -> Ints:
+def _spread(tokens: Tokens, moments: Int64s, max_queries: int) -> Int64s:
     moments = moments[first_of_parts(tokens.users_of(moments), QUERIES_PER_USER)]
     if len(moments) <= max_queries:
         return moments
     return moments[np.linspace(0, len(moments) - 1, max_queries).astype(np.int64)]
 
 
-def candidates(tail: Tail, created_at: Ints, repeats: bool) -> Allowed:
+def candidates(tail: Tail, created_at: Int64s, repeats: bool) -> Bools:
     """bool [n, catalogue]: items that existed at each moment, without those already chosen unless
     `repeats`. created_at: int64 [catalogue], µs, 0 where unknown."""
     allowed = created_at <= tail.timestamps[:, None]
@@ -123,13 +121,13 @@ def candidates(tail: Tail, created_at: Ints, repeats: bool) -> Allowed:
     return allowed
 
 
-def lazy_candidates(tail: Tail, created_at: Ints, repeats: bool) -> Lazy[Allowed]:
+def lazy_candidates(tail: Tail, created_at: Int64s, repeats: bool) -> Lazy[Bools]:
     """`candidates`, made when looked at: for catalogues that do not fit n times into memory."""
     return Lazy(lambda rows: candidates(tail.part(rows), created_at, repeats))
 
 
 def _parts(
-    scores: Rows[Scores], tail: Tail, allowed: Rows[Allowed]
+    scores: Rows[Scores], tail: Tail, allowed: Rows[Bools]
 ) -> Iterator[tuple[Scores, Ragged]]:
     """Scores, −inf where not allowed, and targets of at most CHUNK_SCORES scores at a time."""
     catalogue_size = allowed[:0].shape[1]
@@ -138,7 +136,7 @@ def _parts(
         yield masked, tail.part(rows).targets
 
 
-def tail_ndcg(scores: Rows[Scores], tail: Tail, allowed: Rows[Allowed], k: int = 10) -> float:
+def tail_ndcg(scores: Rows[Scores], tail: Tail, allowed: Rows[Bools], k: int = 10) -> float:
     """ndcg@k over `allowed`, user-averaged; ties count against the model.
 
     scores: float32 [n, catalogue]. Raises ValueError on NaN or infinity.
@@ -155,7 +153,7 @@ def tail_ndcg(scores: Rows[Scores], tail: Tail, allowed: Rows[Allowed], k: int =
     return float((totals[counts > 0] / counts[counts > 0]).mean())
 
 
-def popularity(tokens: Tokens, tail: Tail, catalogue_size: int, allowed: Rows[Allowed]) -> float:
+def popularity(tokens: Tokens, tail: Tail, catalogue_size: int, allowed: Rows[Bools]) -> float:
     """ndcg@10 of recency-popularity on the tail, by the best of the windows POPULARITY_DAYS.
 
     Counts are as of the midnight before each moment, as the feature store would hold them.
@@ -178,7 +176,7 @@ def popularity(tokens: Tokens, tail: Tail, catalogue_size: int, allowed: Rows[Al
 
 
 def new_item_shares(
-    scores: Rows[Scores], tail: Tail, allowed: Rows[Allowed], new: npt.NDArray[np.bool_]
+    scores: Rows[Scores], tail: Tail, allowed: Rows[Bools], new: Bools
 ) -> tuple[float, float]:
     """(predicted, actual) share of choices that fall on `new` items (bool [catalogue]).
 

@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 import lightning
 import numpy as np
-import numpy.typing as npt
 import torch
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor
 
+from base.arrays import Bools, Float32s
 from training.transformer import memory
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.data import FitError, Tokens, chunks
@@ -30,7 +30,7 @@ from training.transformer.precision import native
 from training.transformer.recipe import Recipe
 from training.transformer.sampling import Sampler, sampler_of
 from training.transformer.scorer import AttachedScorer
-from training.transformer.tail import Allowed, Rows, Tail
+from training.transformer.tail import Rows, Tail
 
 CHECKPOINT = "resume.ckpt"
 
@@ -67,7 +67,7 @@ class Fitted:
         """Weights of the model."""
         return sum(weight.numel() for weight in self.weights.values())
 
-    def attach(self, text: npt.NDArray[np.float32]) -> AttachedScorer:
+    def attach(self, text: Float32s) -> AttachedScorer:
         """Ready to score a catalogue. text: float32 [catalogue, text_size], its content."""
         known = torch.full((len(text),), -1, dtype=torch.int64)
         known[self.vocabulary] = torch.arange(len(self.vocabulary))
@@ -117,8 +117,8 @@ class EpochBatches:
 def fit(
     train: Tokens,
     tail: Tail,
-    allowed: Rows[Allowed],
-    text: npt.NDArray[np.float32],
+    allowed: Rows[Bools],
+    text: Float32s,
     params: TransformerParams,
     options: RunOptions,
     checkpoints: Path,
@@ -202,7 +202,7 @@ def fit(
     )
 
 
-def _check_content(text: npt.NDArray[np.float32]) -> None:
+def _check_content(text: Float32s) -> None:
     for part in chunks(len(text), 2**16):
         finite = np.isfinite(text[part]).all(axis=1)
         if not finite.all():
