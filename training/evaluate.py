@@ -24,11 +24,11 @@ from features.items.catalogue import Catalogue
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
 from features.splits.windows import Windows
+from training import limits
 from training.comparing import compare_slices, distinct_items, share_of
 from training.evidence import Evidence
 from training.fingerprint import fingerprint
 from training.judging import EvaluateParams, Judged, beyond_accuracy, judge_by, judge_scores
-from training.metrics.coverage import coverage
 from training.recommender import Recommender
 from training.slices import slices
 
@@ -77,7 +77,7 @@ def gather_evidence(
         slices=compare_slices(
             served, judged["popularity"], metric, parts, params.seed, params.confidence
         ),
-        output=output_checks(served.lists, len(catalogue))
+        output=list_numbers(served.lists, catalogue)
         | {
             "new_share": share_of(new_items, served.lists),
             "new_demand": float(new_items[queries.targets.items].mean()) if len(queries) else 0.0,
@@ -86,17 +86,13 @@ def gather_evidence(
     )
 
 
-def output_checks(lists: Int32s, catalogue_size: int) -> dict[str, float]:
-    """Signs of a degenerate model: lists that are short, all the same, or of few items."""
+def list_numbers(lists: Int32s, catalogue: Catalogue) -> dict[str, float]:
+    """What `limits.LISTS` measures of lists, int32 [n, k], and how many different items they hold;
+    empty where there is no list."""
     if not len(lists):
         return {}
-    _, counts = np.unique(lists, axis=0, return_counts=True)
-    return {
-        "coverage": coverage(lists, catalogue_size),
-        "distinct_items": distinct_items(lists),
-        "full_share": float((lists >= 0).all(axis=1).mean()),
-        "common_share": float(counts.max() / len(lists)),
-    }
+    numbers = {limit.name: measure(lists, catalogue) for limit, measure in limits.LISTS}
+    return numbers | {"distinct_items": distinct_items(lists)}
 
 
 def data_checks(split: Path) -> dict[str, float]:

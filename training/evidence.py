@@ -76,8 +76,8 @@ class Evidence(Record):
     slices: dict[str, Slice]
     """Against recency-popularity."""
     output: dict[str, Number]
-    """Of the served lists: `coverage`, `distinct_items`, `full_share`, `common_share`, `new_share`
-    (places with items that nobody could train on), and `new_demand`, their share of the targets."""
+    """Of the served lists: what `training.limits` measures, `distinct_items`, `new_share` (of the
+    places, with items that nobody could train on), and `new_demand`, their share of the targets."""
     data: dict[str, Number]
     """`events` in the log; `unjoined_share` and `quarantine_share` of what came since the last
     retrain."""

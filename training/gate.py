@@ -12,26 +12,14 @@ from typing import Final, Literal
 import numpy as np
 
 from base.record import Record
+from training import limits
 from training.bootstrap import Interval
 from training.evidence import Champion, Evidence, Slice
+from training.limits import Limit
 from training.thresholds import GateParams
 
 Decision = Literal["promote", "hold", "reject"]
 
-DATA_CHECKS: Final = ("events", "unjoined_share", "quarantine_share")
-OUTPUT_CHECKS: Final = ("coverage", "full_share", "common_share")
-#: What the number behind a check is, in words.
-MEANINGS: Final = {
-    "data.events": "positive events in the log",
-    "data.unjoined_share": "share of answered slates whose impressions are missing",
-    "data.quarantine_share": "share of new event rows that were refused",
-    "output.coverage": "share of the catalogue that is in any list",
-    "output.full_share": "share of lists with every place filled",
-    "output.common_share": "share of queries that get the most frequent list",
-    "output.distinct_items": "items that are in any list, against the champion's",
-    "output.new_share": "share of places that new items have, against what is chosen and was shown",
-    "output.new_share_limit": "share of places that new items have, against what users choose",
-}
 #: Chosen by what the user turned out to want, not by what was known at the request. A model that
 #: always shows new items wins on those who wanted one: such a slice is told, but has no floor.
 OUTCOME_SLICES: Final = ("new_items",)
@@ -112,30 +100,18 @@ def _users(evidence: Evidence, thresholds: GateParams) -> Check:
 
 
 def _data(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
-    limits = {
-        "events": float(thresholds.min_events),
-        "unjoined_share": thresholds.max_unjoined_share,
-        "quarantine_share": thresholds.max_quarantine_share,
-    }
-    for name in DATA_CHECKS:
-        at_least = name == "events"
-        yield _bounded(f"data.{name}", evidence.data.get(name), limits[name], at_least)
+    for limit in limits.DATA:
+        yield _limited("data", limit, evidence.data, thresholds)
 
 
 def _output(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
-    limits = {
-        "coverage": thresholds.min_coverage,
-        "full_share": thresholds.min_full_share,
-        "common_share": thresholds.max_common_share,
-    }
-    for name in OUTPUT_CHECKS:
-        at_least = name != "common_share"
-        value = evidence.output.get(name)
-        yield _bounded(f"output.{name}", value, limits[name], at_least, harmful=True)
+    for limit, _ in limits.LISTS:
+        yield _limited("output", limit, evidence.output, thresholds, harmful=True)
     if evidence.champion is not None:
         floor = thresholds.coverage_ratio * evidence.champion.distinct_items
         value = evidence.output.get("distinct_items")
-        yield _bounded("output.distinct_items", value, floor, at_least=True)
+        meaning = "items that are in any list, against the champion's"
+        yield _bounded("output.distinct_items", meaning, value, floor, at_least=True)
         yield from _new_items(evidence.output, evidence.champion.new_share, thresholds)
 
 
@@ -149,8 +125,11 @@ def _new_items(
     share, wanted = output.get("new_share"), output.get("new_demand", math.nan)
     least = thresholds.new_items_ratio * np.minimum(wanted, champion)
     most = np.maximum(thresholds.max_new_items_ratio * wanted, thresholds.free_new_share)
-    yield _bounded("output.new_share", share, float(least), at_least=True)
-    yield _bounded("output.new_share_limit", share, float(most), at_least=False)
+    places = "share of places that new items have, against what"
+    meaning = f"{places} is chosen and was shown"
+    yield _bounded("output.new_share", meaning, share, float(least), at_least=True)
+    meaning = f"{places} users choose"
+    yield _bounded("output.new_share_limit", meaning, share, float(most), at_least=False)
 
 
 def _popularity(evidence: Evidence) -> Check:
@@ -287,15 +266,33 @@ def _slice_floor(name: str, part: Slice, thresholds: GateParams, against: str) -
     return Check(label, not fails, part.difference.mean, floor, reason)
 
 
+def _limited(
+    group: str,
+    limit: Limit,
+    numbers: dict[str, float],
+    thresholds: GateParams,
+    harmful: bool = False,
+) -> Check:
+    value, bound = numbers.get(limit.name), float(limit.threshold(thresholds))
+    return _bounded(
+        f"{group}.{limit.name}", limit.meaning, value, bound, limit.at_least, harmful=harmful
+    )
+
+
 def _bounded(
-    name: str, value: float | None, limit: float, at_least: bool, harmful: bool = False
+    name: str,
+    meaning: str,
+    value: float | None,
+    limit: float,
+    at_least: bool,
+    harmful: bool = False,
 ) -> Check:
     if value is None or not math.isfinite(value):
         return _missing(name, f"{name} is missing")
     if not math.isfinite(limit):
         return _missing(name, f"what {name} is compared with is missing")
     passed = value >= limit if at_least else value <= limit
-    reason = f"{MEANINGS[name]}: {plain(value)}, must be {'≥' if at_least else '≤'} {plain(limit)}"
+    reason = f"{meaning}: {plain(value)}, must be {'≥' if at_least else '≤'} {plain(limit)}"
     return Check(name, passed, value, limit, reason, harmful=harmful and not passed)
 
 
