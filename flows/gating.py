@@ -8,6 +8,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 from prefect import task
@@ -28,7 +29,7 @@ from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel
 from serving.fences import Fence
-from serving.release_checks import release_checks as measure
+from serving.release_checks import FreshProcess
 from training.comparing import compare, compare_past, outside, share_of
 from training.evidence import Evidence
 from training.gate import Check, Decision, Verdict, gate
@@ -38,6 +39,9 @@ from training.slices import slices
 from training.thresholds import GateParams
 
 logger = logging.getLogger("rondo.gating")
+
+#: Past releases that rank the window at a time. What each holds meanwhile is bounded.
+_RESCORED_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,17 @@ class Window:
 
 @task(cache_policy=NO_CACHE)
 def judge(
-    workspace: Workspace, engine: sa.Engine, rollout: Rollout, release: str, fence: Fence | None
+    workspace: Workspace,
+    engine: sa.Engine,
+    rollout: Rollout,
+    release: str,
+    fence: Fence | None,
+    fresh: FreshProcess | None = None,
 ) -> Judgement:
-    """The verdict on `release`, recorded under its id and shown as an artifact and as HTML."""
+    """The verdict on `release`, recorded under its id and shown as an artifact and as HTML.
+
+    fresh: what loads the release to check it; None: started here.
+    """
     champion = channels.read(engine, CHANNEL)
     promoted = champion is not None and champion.release == release
     evidence = Evidence.read(workspace.root / "data" / "evaluation" / "evidence.json")
@@ -84,7 +96,10 @@ def judge(
             return Judgement(release, *known, champion)
         shares = arrivals.shares(engine, workspace.log, thresholds.join_days)
         evidence = evidence.with_data(**shares)
-        evidence, checks = gather(workspace, engine, rollout, release, evidence, params, thresholds)
+        with fresh or FreshProcess() as fresh:
+            evidence, checks = gather(
+                workspace, engine, rollout, release, fresh, evidence, params, thresholds
+            )
         checks.append(serving_parity(workspace, rollout, release, thresholds))
         verdict = with_checks(gate(evidence, thresholds), checks)
     except RecordError as error:
@@ -118,6 +133,7 @@ def gather(
     engine: sa.Engine,
     rollout: Rollout,
     release: str,
+    fresh: FreshProcess,
     evidence: Evidence,
     params: EvaluateParams,
     thresholds: GateParams,
@@ -128,8 +144,8 @@ def gather(
     Raises RecordError where the evidence of one of those is of another version of this program.
     """
     data, folder = workspace.root / "data", rollout.fetch(release)
-    with ThreadPoolExecutor(1) as beside:  # a process that imports for seconds
-        numbers = beside.submit(measure, folder)
+    with ThreadPoolExecutor(1) as beside:  # that process may still import
+        numbers = beside.submit(fresh.measure, folder)
         catalogue = load_catalogue(data / "split")
         queries = load_queries(data / "split", data / "features", "judge", "organic")
         challenger = Recommender.load(folder, catalogue)
@@ -142,10 +158,10 @@ def gather(
     if not past:
         return evidence.without_champion(), checks
     own = {name: _evidence(engine, name) for name in past}
-    scored = {
-        name: _rescored(window, rollout, name) if known is not None else None
-        for name, known in own.items()
-    }
+    readable = [name for name, known in own.items() if known is not None]
+    with ThreadPoolExecutor(_RESCORED_AT_ONCE) as pool:
+        judgements = pool.map(lambda name: _rescored(window, rollout, name), readable)
+        scored = dict.fromkeys(own) | dict(zip(readable, judgements, strict=True))
     fair = outside(
         queries.requests.timestamps, [known.windows for known in own.values() if known is not None]
     )

@@ -23,6 +23,7 @@ from flows.retrain_params import RetrainParams
 from flows.rollout import Rollout, experiment, installation
 from serving import fences, offsets
 from serving.fences import Fence
+from serving.release_checks import FreshProcess
 
 
 @dataclass
@@ -74,17 +75,20 @@ def run_once(
     params = load(RetrainParams, "retrain", place.root / "params.yaml")
     clock.lap("workspace")
     logs = settings.root / "logs"
-    with warm_stages.warmed(place, logs) as warm:
-        outcome.ingested = ingest.ingest_feedback(engine, place, fence)
-        arrivals.require_events(engine, place.log)
-        clock.lap("ingest")
-        outcome.stages = stages.run_stages(place, logs, warm)
+    outcome.ingested = ingest.ingest_feedback(engine, place, fence)
+    arrivals.require_events(engine, place.log)
+    clock.lap("ingest")
+    with FreshProcess() as fresh:
+        with warm_stages.warmed(place, logs) as warm:
+            # After the longest stage no more than one processor is busy until the gate.
+            ahead = {stages.LONGEST_STAGE: fresh.start}
+            outcome.stages = stages.run_stages(place, logs, warm, after=ahead)
         clock.lap("stages")
-    outcome.release = rollout.publish(place, now, fence)
-    clock.lap("publish")
-    place.save_experiment(experiment(outcome.release))
-    clock.lap("save")
-    judgement = gating.judge(place, engine, rollout, outcome.release, fence)
+        outcome.release = rollout.publish(place, now, fence)
+        clock.lap("publish")
+        place.save_experiment(experiment(outcome.release))
+        clock.lap("save")
+        judgement = gating.judge(place, engine, rollout, outcome.release, fence, fresh)
     outcome.judgement = judgement
     outcome.decision, outcome.reasons = judgement.verdict.decision, judgement.verdict.reasons
     clock.lap("gate")

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import psutil  # type: ignore[import-untyped]
@@ -27,6 +28,7 @@ from flows.workspace import Workspace
 from training.fingerprint import stages_before
 
 FIRST_STAGE: Final = "split"
+LONGEST_STAGE: Final = "fit"
 LAST_STAGE: Final = "package"
 
 #: The launcher of every stage in `dvc.yaml`: what its processes are known by.
@@ -41,12 +43,17 @@ class StageFailed(RuntimeError):
 
 
 def run_stages(
-    workspace: Workspace, logs: Path, warm_path: str = "", last: str = LAST_STAGE
+    workspace: Workspace,
+    logs: Path,
+    warm_path: str = "",
+    last: str = LAST_STAGE,
+    after: Mapping[str, Callable[[], None]] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Bring `last` and all that it needs up to date, each as soon as what it reads is there.
 
     What they print goes to files in `logs`. warm_path: socket of a warm process that runs them;
-    empty: a process of its own for each. Returns the seconds of each stage, several of which may
+    empty: a process of its own for each. after: by stage, what to call once it is done and those
+    before it in the order of the pipeline. Returns the seconds of each stage, several of which may
     have passed at once. Raises StageFailed after a second failure of any.
     """
     _ENDING.clear()
@@ -59,8 +66,10 @@ def run_stages(
                 futures[name] = run_stage.submit(
                     workspace, name, logs, warm_path, return_state=False, wait_for=before
                 )
-            for future in futures.values():
+            for name, future in futures.items():
                 future.wait()
+                if name in after:
+                    after[name]()
         except BaseException:
             # Ctrl-C or SIGTERM. Prefect waits for its tasks, they for their stages: minutes.
             end_stages()

@@ -2,6 +2,7 @@
 
 python -m serving.check data/release            # one line for people; exit status 1 if it fails
 python -m serving.check data/release --json     # numbers
+python -m serving.check -                       # the folder is the first line of its input
 """
 
 import json
@@ -58,7 +59,8 @@ def passes(numbers: dict[str, float]) -> bool:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    told = sys.argv[1]
+    folder = Path(sys.stdin.readline().rstrip("\n") if told == "-" else told)
     try:
         numbers = check(folder)
     except ReleaseError as error:

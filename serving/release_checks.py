@@ -4,20 +4,54 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import TracebackType
 
 
-def release_checks(folder: Path, timeout: float = 120.0) -> dict[str, float]:
-    """The numbers of `serving.check.check`, and `loads`: 1.0 if the process succeeded, else 0.0.
+class FreshProcess:
+    """A process that loads a release from nothing, for `with`: it ends with the block.
 
-    A release that does not load has no other number: missing evidence means hold. A release cannot
-    hold a pickle (`release.SUFFIXES`), or it would not verify.
+    It takes seconds to import what serves. `start` has it do so ahead, before there is a release.
     """
-    command = [sys.executable, "-m", "serving.check", str(folder), "--json"]
-    try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, check=False
-        )
-        numbers = json.loads(result.stdout)
-    except (subprocess.TimeoutExpired, json.JSONDecodeError):
-        return {"loads": 0.0}
-    return {"loads": float(result.returncode == 0), **numbers}
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "FreshProcess":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def start(self) -> None:
+        """Begin to import; a second time changes nothing."""
+        if self._process is None:
+            # Its error output is that of a release that does not load: the gate says that itself.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "serving.check", "-", "--json"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+
+    def measure(self, folder: Path, timeout: float = 120.0) -> dict[str, float]:
+        """The numbers of `serving.check.check`, and `loads`: 1.0 if the process succeeded, else 0.
+
+        It can be called once. A release that does not load has no other number: missing evidence
+        means hold. A release cannot hold a pickle (`release.SUFFIXES`), or it would not verify.
+        """
+        self.start()
+        assert self._process is not None
+        try:
+            output, _ = self._process.communicate(f"{folder.absolute()}\n", timeout)
+            numbers = json.loads(output)
+        except (subprocess.TimeoutExpired, json.JSONDecodeError):
+            return {"loads": 0.0}
+        return {"loads": float(self._process.returncode == 0), **numbers}

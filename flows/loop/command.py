@@ -10,6 +10,7 @@ process runs all flows; the Prefect server and the service are its children and 
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -59,32 +60,35 @@ def main() -> None:
     except Timeout:
         sys.exit(f"make loop is running already on {settings.root}")
     clean(settings.root)
-    # Prefect reads these when it is imported.
     port = processes.free_port()
+    # Prefect reads these when it is imported.
     os.environ["PREFECT_API_URL"] = processes.api_url(port)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
-    from flows.loop.job import run
-    from flows.loop.run import Plan
+    with contextlib.ExitStack() as servers:
+        # It starts while this process imports what it runs: seconds each.
+        prefect = servers.enter_context(processes.prefect_server(settings.root, port))
+        from flows.loop.job import run
+        from flows.loop.run import Plan
 
-    plan = Plan(
-        settings=Settings(),
-        prefect_port=port,
-        seed=arguments.seed,
-        control=arguments.control,
-        data=arguments.data,
-        days=arguments.days,
-        waves=arguments.waves,
-        people=arguments.people,
-        overrides=dict(parse(text) for text in arguments.set),
-        reports=arguments.reports.absolute(),
-        began=began(),
-    )
-    try:
-        run(plan)
-    except environment.expected_errors() as error:
-        sys.exit(f"make loop: {environment.told(error)}")
-    except KeyboardInterrupt:
-        sys.exit("make loop: stopped")
+        plan = Plan(
+            settings=Settings(),
+            prefect_port=port,
+            seed=arguments.seed,
+            control=arguments.control,
+            data=arguments.data,
+            days=arguments.days,
+            waves=arguments.waves,
+            people=arguments.people,
+            overrides=dict(parse(text) for text in arguments.set),
+            reports=arguments.reports.absolute(),
+            began=began(),
+        )
+        try:
+            run(plan, servers, prefect)
+        except environment.expected_errors() as error:
+            sys.exit(f"make loop: {environment.told(error)}")
+        except KeyboardInterrupt:
+            sys.exit("make loop: stopped")
 
 
 def began() -> float:

@@ -1,7 +1,7 @@
 """A whole run: servers up, the simulated market or real data played, the report written."""
 
-import contextlib
 import time
+from contextlib import ExitStack
 
 from base import processes
 from flows.loop import report
@@ -11,14 +11,15 @@ from flows.loop.run import Plan, Run
 from flows.rollout import installation
 
 
-def run(plan: Plan) -> None:
-    """Run the plan from an empty state and write the report."""
+def run(plan: Plan, servers: ExitStack, prefect: processes.Supervised) -> None:
+    """Run the plan from an empty state, close `servers`, and write the report.
+
+    prefect: the Prefect server, one of them; it may still be starting.
+    """
     console, memory = Console(), PeakMemory()
     console.steps["start"] = console.began - plan.began
     console.began = plan.began
-    port = plan.prefect_port
-    with contextlib.ExitStack() as stack:
-        prefect = stack.enter_context(processes.prefect_server(plan.settings.root, port))
+    with servers:
         state = Run(plan, console, installation(), prefect, processes.free_port())
         if plan.data is None:
             from flows.loop.simulated_days import play

@@ -166,7 +166,7 @@ def test_killed_at_random_moments_it_leaves_no_orphan_and_resumes(
     home = new_home("moments")
     seed = int(os.environ.get("RONDO_TEST_SEED", "1"))
     draw = random.Random(seed)
-    for _ in range(6):
+    for _ in range(4):
         process = home.retrain()
         time.sleep(draw.uniform(4.0, 30.0))
         process.kill()

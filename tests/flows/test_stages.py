@@ -28,6 +28,11 @@ stages:
 """
 
 
+def made(workspace: Workspace) -> list[str]:
+    """The outputs that exist."""
+    return sorted(path.name for path in (workspace.root / "data").iterdir())
+
+
 @pytest.fixture
 def run(
     prefect: Callable[[], None], workspace: Workspace, tmp_path: Path
@@ -36,7 +41,9 @@ def run(
 
     @flow
     def whole() -> dict[str, float]:
-        return stages.run_stages(workspace, tmp_path / "logs")
+        # What is to follow `quick` tells which stages were done by then.
+        done = {"quick": lambda: (workspace.root / "then").write_text(" ".join(made(workspace)))}
+        return stages.run_stages(workspace, tmp_path / "logs", after=done)
 
     def of(command: str) -> dict[str, float]:
         (workspace.root / "dvc.yaml").write_text(DIAMOND.replace("WORK", command))
@@ -53,6 +60,7 @@ def test_a_stage_waits_for_what_it_reads_and_for_nothing_else(
     assert (workspace.root / "data/release").exists(), "slow ends only once after has run"
     assert set(seconds) == {"split", "slow", "quick", "after", "package"}
     assert all(value > 0 for value in seconds.values())
+    assert {"split", "quick"} <= set((workspace.root / "then").read_text().split())
 
 
 def test_what_failed_is_told_and_not_what_waited_for_it(

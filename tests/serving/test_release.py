@@ -7,6 +7,7 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -124,26 +125,41 @@ def test_a_release_under_a_false_name_is_refused(made: tuple[Path, str], tmp_pat
         release.fetch(false, str(tmp_path), tmp_path / "cache")
 
 
-def test_a_fresh_process_reproduces_the_golden_scores(made: tuple[Path, str]) -> None:
-    numbers = release_checks.release_checks(made[0])
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_fresh_process_reproduces_the_golden_scores(
+    made: tuple[Path, str], ahead: bool, tmp_path: Path
+) -> None:
+    with release_checks.FreshProcess() as process:
+        if ahead:
+            process.start()  # before there is a release
+        folder = Path(shutil.copytree(made[0], tmp_path / "release"))
+        numbers = process.measure(folder)
     assert numbers["loads"] == 1.0
     assert numbers["golden_requests"] > 0
     assert numbers["golden_difference"] == 0.0
     assert numbers["rank_p50_ms"] > 0
 
 
+def test_a_fresh_process_that_nothing_was_asked_of_ends_with_its_block() -> None:
+    before = set(psutil.Process().children())
+    with release_checks.FreshProcess() as process:
+        process.start()
+        (begun,) = set(psutil.Process().children()) - before
+    assert not begun.is_running()
+
+
 def test_other_weights_under_the_same_golden_scores_are_found(copy: Path, tmp_path: Path) -> None:
     make_release(tmp_path / "other", seed=2)
     shutil.copy(tmp_path / "other" / "trees" / "model.txt", copy / "trees" / "model.txt")
     release.seal(copy)
-    numbers = release_checks.release_checks(copy)
+    numbers = release_checks.FreshProcess().measure(copy)
     assert numbers["loads"] == 0.0
     assert numbers["golden_difference"] > 0.01
 
 
 def test_a_broken_release_has_no_number_but_that_it_does_not_load(copy: Path) -> None:
     (copy / "items.parquet").unlink()
-    assert release_checks.release_checks(copy) == {"loads": 0.0}
+    assert release_checks.FreshProcess().measure(copy) == {"loads": 0.0}
 
 
 def test_golden_requests_are_of_the_snapshot_that_most_requests_have_read() -> None:
