@@ -8,11 +8,11 @@ from training.evaluate import list_numbers
 from training.limits import DATA, LISTS
 
 
-def test_every_number_of_the_lists_is_what_a_person_counts() -> None:
+def test_the_numbers_of_the_lists_are_what_a_person_counts() -> None:
     lists = np.array([[0, 1], [0, 1], [2, -1]], dtype=np.int32)
-    assert list_numbers(lists, catalogue(10)) == pytest.approx(
-        {"coverage": 0.3, "full_share": 2 / 3, "common_share": 2 / 3, "distinct_items": 3}
-    )
+    found = list_numbers(lists, catalogue(10))
+    counted = {"coverage": 0.3, "full_share": 2 / 3, "common_share": 2 / 3, "distinct_items": 3}
+    assert {name: found[name] for name in counted} == pytest.approx(counted)
 
 
 def test_without_lists_nothing_is_known() -> None:
