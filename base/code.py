@@ -19,7 +19,6 @@ TELLING: Final = (
     "base/errors.py",
     "base/quiet.py",
     "base/scratch.py",
-    "base/redis_url.py",
     "base/settings.py",
     "base/stage.py",
     "base/warm.py",

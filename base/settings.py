@@ -51,6 +51,17 @@ class Settings(BaseSettings):
         return self.home.expanduser().absolute()
 
     @property
+    def shared(self) -> list[str]:
+        """Variables that are set and name state which others may use: those that end in `_URL`."""
+        urls = [name for name in type(self).model_fields if name.endswith("_url")]
+        return [f"RONDO_{name.upper()}" for name in urls if getattr(self, name) is not None]
+
+    @property
+    def feast(self) -> Path:
+        """The folder of Feast's registry and of the embedded online store."""
+        return self.root / "feast"
+
+    @property
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
         if self.database_url is not None:

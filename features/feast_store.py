@@ -2,52 +2,57 @@
 
 import contextlib
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from feast import FeatureStore, RepoConfig
 from filelock import FileLock
 
-from base.redis_url import connection_string
 from features.repo.definitions import Definitions, definitions, served
 
 PROJECT = "rondo"
 ONLINE = "online.db"
 
 
+@dataclass(frozen=True)
+class OnlineEngine:
+    """What holds the online values. `config`: section `online_store` of a Feast configuration;
+    `file`: where they are in a file of this machine, that file; None for a server."""
+
+    config: dict[str, Any]
+    file: Path | None = None
+
+
+def embedded(root: Path) -> OnlineEngine:
+    """SQLite in the folder `root`."""
+    file = root / ONLINE
+    return OnlineEngine({"type": "sqlite", "path": str(file)}, file)
+
+
 def open_store(
-    root: Path, features: Path | None = None, redis_url: str | None = None
+    root: Path, features: Path | None = None, engine: OnlineEngine | None = None
 ) -> FeatureStore:
     """A store with everything registered over the Parquet files in `features`.
 
-    root: folder of the registry and of the online store (created); features: None keeps what is
-    registered, or, where that is nothing or another version's, registers views over files that do
-    not exist yet; redis_url: a Redis to hold the
-    online values instead of SQLite. Registering again is harmless.
+    root: folder of the registry (created); features: None keeps what is registered, or, where that
+    is nothing or another version's, registers views over files that do not exist yet; engine: None
+    is the one embedded in `root`. Registering again is harmless.
     """
     root.mkdir(parents=True, exist_ok=True)
-    database, registry = root / ONLINE, root / "registry.db"
-    online = (
-        # Without skip_dedup Feast drops a row whose time is not later than that of the stored one.
-        {
-            "type": "redis",
-            "connection_string": connection_string(redis_url),
-            "skip_dedup": True,
-        }
-        if redis_url
-        else {"type": "sqlite", "path": str(database)}
-    )
+    engine, registry = engine or embedded(root), root / "registry.db"
     with registry_lock(root):
-        lost = not redis_url and registry.exists() and not database.exists()
-        if not redis_url:
+        lost = engine.file is not None and registry.exists() and not engine.file.exists()
+        if engine.file is not None:
             # Readers of the service must not wait for the writer that materialises.
-            with contextlib.closing(sqlite3.connect(database)) as connection:
+            with contextlib.closing(sqlite3.connect(engine.file)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
         store = FeatureStore(
             config=RepoConfig(
                 project=PROJECT,
                 provider="local",
                 registry={"path": str(registry), "cache_ttl_seconds": 0},
-                online_store=online,
+                online_store=engine.config,
                 offline_store={"type": "duckdb"},
                 entity_key_serialization_version=3,
                 repo_path=root,

@@ -32,7 +32,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OnlineStore:
-    """Feast's online store, by `Settings`: SQLite under `home`, or Redis.
+    """Feast's online store, in the engine that `Settings` choose (`features.online_engine`).
 
     One instance serves all threads of a process.
     """
@@ -42,11 +42,12 @@ class OnlineStore:
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey
         from feast.protos.feast.types.Value_pb2 import Value
 
+        from features.online_engine import chosen
         from features.repo.definitions import served
 
         self._key, self._value = EntityKey, Value
-        self.root = settings.root / "feast"
-        self._redis = settings.redis_url.get_secret_value() if settings.redis_url else None
+        self.root = settings.feast
+        self._engine = chosen(settings)
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._reader, self._writer = self._open(), self._open()
         self._views = {view.name: view for view in self._reader.list_feature_views()}
@@ -88,11 +89,11 @@ class OnlineStore:
         """Time of the last complete materialisation, µs; 0 before the first.
 
         Where the SQLite file was lost or replaced meanwhile, the one that is there is opened, or an
-        empty one made. Raises whatever a Redis that is away raises.
+        empty one made. Raises whatever the client of a server that is away raises.
         """
         self._reopen_if_replaced()
         with self._reading:
-            rows = self._read(self._views["item_activity"], [self._entity("item_id", MARKER)])
+            rows = self._read("item_activity", [self._entity("item_id", MARKER)])
         moment = rows[0][0]
         return (moment - _EPOCH) // timedelta(microseconds=1) if moment else 0
 
@@ -136,7 +137,7 @@ class OnlineStore:
             newest = min(max(end // DAY * DAY, snapshots.first), newest)
         until = dict.fromkeys(DAILY_VIEWS, newest) | {"user_history": snapshots.last}
         with self._writing, quiet():
-            store = open_store(self.root, features, self._redis)
+            store = open_store(self.root, features, self._engine)
             with registry_lock(self.root):
                 for view, moment in until.items():
                     store.materialize(
@@ -161,11 +162,9 @@ class OnlineStore:
                 self._file = self._inode()
 
     def _inode(self) -> int | None:
-        """Which file the store is; None for a Redis, and where there is none."""
-        from features.feast_store import ONLINE
-
+        """Which file the store is; None for a server, and where there is none."""
         try:
-            return None if self._redis else (self.root / ONLINE).stat().st_ino
+            return self._engine.file.stat().st_ino if self._engine.file else None
         except FileNotFoundError:
             return None
 
@@ -173,7 +172,7 @@ class OnlineStore:
         from features.feast_store import open_store
 
         with quiet():
-            return open_store(self.root, None, self._redis)
+            return open_store(self.root, None, self._engine)
 
     def _entity(self, key: str, value: str) -> Any:
         return self._key(join_keys=[key], entity_values=[self._value(string_val=value)])
@@ -182,17 +181,17 @@ class OnlineStore:
         if len(ids) == 0:
             return []
         with self._reading:
-            found = self._read(self._views[view], [self._entity(key, value) for value in ids])
+            found = self._read(view, [self._entity(key, value) for value in ids])
         names = self._names.get(view, ())
         return [
             {name: row[name] for name in names if name in row} if row else {} for _, row in found
         ]
 
-    def _read(self, view: Any, entities: list[Any]) -> list[tuple[datetime | None, Any]]:
+    def _read(self, view: str, entities: list[Any]) -> list[tuple[datetime | None, Any]]:
         # The provider's read, without the response object of get_online_features: a third of the
         # time of a request.
         rows: list[tuple[datetime | None, Any]] = self._reader.provider.online_read(
-            self._reader.config, view, entities
+            self._reader.config, self._views[view], entities, list(self._names.get(view, ()))
         )
         return rows
 

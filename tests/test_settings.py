@@ -86,3 +86,10 @@ def test_minutes_of_repeats_come_from_the_environment(monkeypatch: pytest.Monkey
         monkeypatch.setenv("RONDO_REPEAT_MINUTES", wrong)
         with pytest.raises(ValueError, match="repeat_minutes"):
             Settings()
+
+
+def test_state_that_others_may_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().shared == []
+    monkeypatch.setenv("RONDO_RELEASES_URL", "s3://releases")
+    monkeypatch.setenv("RONDO_REDIS_URL", "localhost:6379")
+    assert Settings().shared == ["RONDO_REDIS_URL", "RONDO_RELEASES_URL"]

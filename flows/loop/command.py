@@ -49,7 +49,7 @@ def main() -> None:
     if min(arguments.days, arguments.waves) < 1:
         parser.error("--days and --waves must be at least 1")
     settings = Settings()
-    if names := shared(settings):
+    if names := settings.shared:
         sys.exit(f"make loop starts from a clean state of its own: unset {', '.join(names)}")
     environment.prepare(settings)
     lock = FileLock(settings.root / LOCK)
@@ -95,18 +95,6 @@ def began() -> float:
     """When this process started, on the monotonic clock."""
     age: float = time.time() - psutil.Process().create_time()
     return time.monotonic() - age
-
-
-def shared(settings: Settings) -> list[str]:
-    """What is set of the variables that name state which others may use: a run that starts from
-    nothing refuses them."""
-    named = (
-        ("RONDO_DATABASE_URL", settings.database_url),
-        ("RONDO_REDIS_URL", settings.redis_url),
-        ("RONDO_RELEASES_URL", settings.releases_url),
-        ("RONDO_REMOTE_URL", settings.remote_url),
-    )
-    return [name for name, value in named if value is not None]
 
 
 def kept(root: Path) -> str | None:

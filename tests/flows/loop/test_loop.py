@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from base.settings import Settings
 from flows.loop import command as loop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -209,13 +208,6 @@ def test_a_dirty_dataset_in_a_format_of_its_own_is_replayed_whole(
     assert told.count("item versions: ") >= 2
     assert report["pooled"]["ndcg@10"]["served"] > 0
     assert "Error logging to API" not in told
-
-
-def test_state_that_others_may_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert loop.shared(Settings()) == []
-    monkeypatch.setenv("RONDO_RELEASES_URL", "s3://releases")
-    monkeypatch.setenv("RONDO_REDIS_URL", "localhost:6379")
-    assert loop.shared(Settings()) == ["RONDO_REDIS_URL", "RONDO_RELEASES_URL"]
 
 
 def test_data_that_no_loop_made_are_kept(tmp_path: Path) -> None:
