@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Final
+
+#: The code that this process runs, wherever its working directory is by then.
+_CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
 
 class FreshProcess:
@@ -35,6 +39,7 @@ class FreshProcess:
             # Its error output is that of a release that does not load: the gate says that itself.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "serving.check", "-", "--json"],
+                cwd=_CHECKOUT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
