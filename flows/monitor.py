@@ -153,8 +153,8 @@ def stability_index(before: Float64s, now: Float64s, least: int, bins: int = 10)
 def fall(slots: dict[tuple[str, bool], int], least: int) -> float | None:
     """1 − CTR of the last day / CTR before; slots: (event type, is new) to count. None under
     `least` impressions on either side, or without a click before."""
-    shown = {new: slots.get(("impression", new), 0) for new in (False, True)}
-    clicked = {new: slots.get(("click", new), 0) for new in (False, True)}
+    shown = {new: slots.get((EventType.IMPRESSION, new), 0) for new in (False, True)}
+    clicked = {new: slots.get((EventType.CLICK, new), 0) for new in (False, True)}
     if min(shown.values()) < least or not clicked[False]:
         return None
     return 1.0 - (clicked[True] / shown[True]) / (clicked[False] / shown[False])

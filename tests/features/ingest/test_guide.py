@@ -17,6 +17,7 @@ from features.ingest import (
     store_items,
     store_users,
 )
+from features.schema import EventType
 from flows import reasons
 from tests.features.ingest.bringing import NOW, stored
 
@@ -145,3 +146,9 @@ def test_items_of_the_layouts_have_their_titles_categories_and_prices(tmp_path: 
     assert found["0663713001"] == ("Atlanta Push Body", ["Underwear body"], None)
     assert found["258"][0] == "The Shadow of the Wind (The Cemetery of Forgotten Books, #1)"
     assert found["N1"] == ('The "Brands', ["lifestyle"], None)
+
+
+def test_the_guide_names_every_event_type() -> None:
+    lines = (GUIDES / "data.md").read_text().splitlines()
+    (named,) = (line for line in lines if line.startswith("Event types are "))
+    assert re.findall(r"`(\w+)`", named) == [*EventType]
