@@ -9,7 +9,6 @@ from typing import Final
 
 import pyarrow as pa
 
-MICROSECOND: Final = 1
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE

@@ -37,14 +37,11 @@ def variables(settings: Settings) -> dict[str, str]:
     }
 
 
-def prepare(settings: Settings, *, override: bool = False) -> None:
-    """Set the variables in this process. Call it before prefect, dvc or bentoml is imported.
-
-    `override`: also those that are already set, for a run with a home of its own.
-    """
+def prepare(settings: Settings) -> None:
+    """Set the variables in this process, where they are not set. Call it before prefect, dvc or
+    bentoml is imported."""
     for name, value in variables(settings).items():
-        if override or name not in os.environ:
-            os.environ[name] = value
+        os.environ.setdefault(name, value)
     folder = str(Path(sys.executable).parent)
     parts = os.environ.get("PATH", "").split(os.pathsep)
     if parts[0] != folder:

@@ -31,13 +31,13 @@ class Golden:
     scores: list[list[float]]
 
 
-def choose(requests: Requests, count: int = COUNT) -> Requests:
-    """At most `count` evenly spaced requests of one snapshot of item features, which is kept with
+def choose(requests: Requests) -> Requests:
+    """At most COUNT evenly spaced requests of one snapshot of item features, which is kept with
     them: the one that most requests have read, the newest of equals."""
     read = np.bincount(requests.snapshot, minlength=1)
     snapshot = len(read) - 1 - int(read[::-1].argmax())
     rows = np.flatnonzero(requests.snapshot == snapshot)
-    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64)
+    places = np.linspace(0, len(rows) - 1, min(COUNT, len(rows))).astype(np.int64)
     chosen = requests.select(rows[places].astype(np.int64))
     features = requests.item_features[snapshot][None]
     return replace(

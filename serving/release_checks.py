@@ -47,16 +47,17 @@ class FreshProcess:
             )
 
     def measure(self, folder: Path, timeout: float = 120.0) -> dict[str, float]:
-        """The numbers of `serving.check.check`, and `loads`: 1.0 if the process succeeded, else 0.
+        """The numbers of `serving.check.check`; none of a release that does not load: missing
+        evidence means hold.
 
-        It can be called once. A release that does not load has no other number: missing evidence
-        means hold. A release cannot hold a pickle (`release.SUFFIXES`), or it would not verify.
+        It can be called once. A release cannot hold a pickle (`release.SUFFIXES`), or it would not
+        verify.
         """
         self.start()
         assert self._process is not None
         try:
             output, _ = self._process.communicate(f"{folder.absolute()}\n", timeout)
-            numbers = json.loads(output)
+            numbers: dict[str, float] = json.loads(output)
         except (subprocess.TimeoutExpired, json.JSONDecodeError):
-            return {"loads": 0.0}
-        return {"loads": float(self._process.returncode == 0), **numbers}
+            return {}
+        return numbers

@@ -1,7 +1,9 @@
 """The laws of behaviour, as pure functions of arrays. Each states its formula.
 
 Within a slate, examination depends on the position only and attraction on the item only, so the
-slate sorted by attraction is the best one. Satiation, abandonment and return act between slates.
+slate sorted by attraction is the best one. Clicks follow the trust-bias model of Agarwal et al.
+(WWW 2019): P(click at k) = e(k) · (a + t(k) · (1 − a)). Satiation, abandonment and return act
+between slates.
 """
 
 import numpy as np
@@ -25,16 +27,6 @@ def attraction(logits: Float64s) -> Float64s:
     return result
 
 
-def click_probability(attractions: Float64s, exponent: float, trust_at_top: float) -> Float64s:
-    """P(click at k) = e(k) · (a + t(k) · (1 − a)), for slates [n, k] of attractions.
-
-    The trust-bias model of Agarwal et al. (WWW 2019).
-    """
-    size = attractions.shape[1]
-    trusted = trust(size, trust_at_top) * (1.0 - attractions)
-    return examination(size, exponent) * (attractions + trusted)
-
-
 def expected_reward(attractions: Float64s, exponent: float) -> Float64s:
     """Expected number of wanted items that are seen: Σ_k e(k) · a_k, for slates [n, k].
 
@@ -47,14 +39,6 @@ def expected_reward(attractions: Float64s, exponent: float) -> Float64s:
 def ageing(age: Float64s, half_life: float, oldest: float) -> Float64s:
     """What age (days) takes from the logit: min(age · ln 2 / half-life, oldest)."""
     result: Float64s = np.minimum(np.maximum(age, 0.0) * np.log(2.0) / half_life, oldest)
-    return result
-
-
-def organic_weights(
-    logits: Float64s, popularity: Float64s, sharpness: float, popularity_bias: float
-) -> Float64s:
-    """Unnormalised chance of an organic choice: odds^sharpness · (1 + popularity)^bias. [n, i]"""
-    result: Float64s = np.exp(sharpness * logits) * (1.0 + popularity) ** popularity_bias
     return result
 
 

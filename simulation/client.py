@@ -41,12 +41,10 @@ class DayReport:
 
     day: int
     sessions: int
-    human_sessions: int
     slates: int
     impressions: int
     clicks: int
     ctr: float
-    human_ctr: float
     sent: int
     events: int
     duplicates: int
@@ -61,8 +59,6 @@ class _Counts:
     slates: int = 0
     impressions: int = 0
     clicks: int = 0
-    human_impressions: int = 0
-    human_clicks: int = 0
     sent: int = 0
     accepted: int = 0
     duplicates: int = 0
@@ -171,7 +167,7 @@ class Client:
             later += [p for p in events if p.late()]
             prompt = again + [p for p in events if not p.late()]
             again = await self._send(prompt, max([now, *(p.due for p in prompt)]), counts)
-            self._count(counts, user, slate, actions.event_type.tolist().count("click"))
+            self._count(counts, slate, actions.event_type.tolist().count("click"))
         await self._send(again, int(sessions.time[0]), counts)
         return sessions.visits()[0], later
 
@@ -247,25 +243,20 @@ class Client:
         slate[0, : len(shown)] = [index[item_id] for item_id in shown]
         return slate
 
-    def _count(self, counts: _Counts, user: int, slate: Int64s, clicks: int) -> None:
+    def _count(self, counts: _Counts, slate: Int64s, clicks: int) -> None:
         shown = int((slate >= 0).sum())
         counts.slates += 1
         counts.impressions += shown
         counts.clicks += clicks
-        if not self.market.users.bot[user]:
-            counts.human_impressions += shown
-            counts.human_clicks += clicks
 
     def _report(self, counts: _Counts, visitors: list[int], carried: int) -> DayReport:
         return DayReport(
             day=self.market.live_day,
             sessions=len(visitors),
-            human_sessions=int((~self.market.users.bot[visitors]).sum()),
             slates=counts.slates,
             impressions=counts.impressions,
             clicks=counts.clicks,
             ctr=counts.clicks / max(counts.impressions, 1),
-            human_ctr=counts.human_clicks / max(counts.human_impressions, 1),
             sent=counts.sent,
             events=counts.accepted,
             duplicates=counts.duplicates,

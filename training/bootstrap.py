@@ -87,10 +87,9 @@ def paired_interval(
     b: PerUser,
     users: Int64s,
     seed: int,
-    samples: int = 2000,
     confidence: float = 0.95,
 ) -> Interval:
     """Of the user-averaged difference a − b of two systems on the same queries [queries]."""
     if a.shape != b.shape:
         raise ValueError(f"paired values differ in shape: {a.shape} and {b.shape}")
-    return interval(a - b, users, seed, samples, confidence)
+    return interval(a - b, users, seed, confidence=confidence)

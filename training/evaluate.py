@@ -1,7 +1,7 @@
 r"""Stage `evaluate`: the challenger on the judge window, beside everything simpler.
 
 Reads data/split, data/features, data/transformer, data/candidates, data/trees; writes
-data/evaluation (`evidence.json`, `queries.parquet`, `lists.parquet`) and metrics.
+data/evaluation (`evidence.json`) and metrics.
 
     python -m training.evaluate data/split data/features data/transformer data/candidates \
         data/trees data/evaluation data/metrics/evaluate.json
@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.arrays import Bools, Float64s, Int32s
@@ -100,27 +99,6 @@ def data_checks(split: Path) -> dict[str, float]:
     return {"events": float(pq.read_metadata(split / "events.parquet").num_rows)}
 
 
-def _query_table(queries: Queries, judged: dict[str, Judged]) -> pa.Table:
-    columns: dict[str, object] = {
-        "user_id": pa.array(queries.requests.user_ids.tolist(), pa.string()),
-        "timestamp": queries.requests.timestamps,
-        "history_length": queries.requests.histories.lengths,
-    }
-    for system, result in judged.items():
-        columns |= {f"{system}.{name}": values for name, values in result.metrics.items()}
-    return pa.table(columns)
-
-
-def _list_table(judged: dict[str, Judged]) -> pa.Table:
-    k = judged["served"].lists.shape[1]
-    return pa.table(
-        {
-            system: pa.FixedSizeListArray.from_arrays(pa.array(result.lists.ravel()), k)
-            for system, result in judged.items()
-        }
-    )
-
-
 def summary(
     evidence: Evidence,
     judged: dict[str, Judged],
@@ -179,8 +157,6 @@ def main(
     with replace_folder(out) as folder:
         plain = json.dumps(evidence.model_dump(mode="json"), indent=2, sort_keys=True)
         (folder / "evidence.json").write_text(plain + "\n")
-        pq.write_table(_query_table(queries, judged), folder / "queries.parquet")
-        pq.write_table(_list_table(judged), folder / "lists.parquet")
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     metrics_path.write_text(json.dumps(metrics, indent=2) + "\n")
     served = evidence.metrics["served"][evidence.metric].mean

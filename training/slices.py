@@ -7,8 +7,6 @@ import numpy as np
 from base.arrays import Bools
 from features.requests.requests import Queries
 
-SLICES: Final = ("new_users", "short_history", "long_history", "new_items")
-
 NEW_USER: Final = 5
 """Fewer past events than this make a new user."""
 
@@ -17,7 +15,7 @@ LONG_HISTORY: Final = 50
 
 
 def slices(queries: Queries, new_items: Bools) -> dict[str, Bools]:
-    """bool [n] for each of SLICES; new_items: bool [catalogue], nobody had chosen it at training.
+    """bool [n] by name; new_items: bool [catalogue], nobody had chosen it at training.
 
     The slice `new_items` holds the queries with such a target.
     """

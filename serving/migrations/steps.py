@@ -22,10 +22,10 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
         op.add_column(table, column)
 
 
-def add_index(name: str, table: str, columns: list[str], unique: bool = False) -> None:
+def add_index(name: str, table: str, columns: list[str]) -> None:
     """Add an index over `columns`."""
     if name not in _indexes(table):
-        op.create_index(name, table, columns, unique=unique)
+        op.create_index(name, table, columns)
 
 
 def drop_index(name: str, table: str) -> None:

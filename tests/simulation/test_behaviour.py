@@ -12,25 +12,13 @@ def test_examination_falls_with_position_as_a_power() -> None:
     np.testing.assert_allclose(behaviour.examination(4, 0.5), [1, 0.70711, 0.57735, 0.5], atol=1e-5)
 
 
-def test_an_unwanted_item_is_clicked_only_out_of_trust() -> None:
-    clicks = behaviour.click_probability(np.zeros((1, 3)), 1.0, 0.06)
-    np.testing.assert_allclose(clicks, [[0.06, 0.5 * 0.03, 0.02 / 3]])
-
-
-def test_a_surely_wanted_item_is_clicked_whenever_it_is_examined() -> None:
-    clicks = behaviour.click_probability(np.ones((1, 3)), 1.0, 0.06)
-    np.testing.assert_allclose(clicks, [[1, 1 / 2, 1 / 3]])
+def test_trust_falls_with_position_as_its_inverse() -> None:
+    np.testing.assert_allclose(behaviour.trust(3, 0.06), [0.06, 0.03, 0.02])
 
 
 def test_the_odds_of_an_ageing_item_halve_every_half_life_down_to_a_floor() -> None:
     taken = behaviour.ageing(np.array([-1.0, 0.0, 3.0, 6.0, 1000.0]), 3.0, 3.0)
     np.testing.assert_allclose(np.exp(-taken), [1, 1, 1 / 2, 1 / 4, np.exp(-3)])
-
-
-def test_organic_choice_is_odds_times_popularity_each_to_its_power() -> None:
-    logits, popularity = np.log([[1.0, 4.0]]), np.array([0.0, 15.0])
-    weights = behaviour.organic_weights(logits, popularity, 0.5, 0.25)
-    np.testing.assert_allclose(weights, [[1.0, 2.0 * 2.0]])
 
 
 def test_satisfaction_moves_the_chance_to_return_in_logits() -> None:

@@ -39,7 +39,9 @@ def near(count: float, expected: float, trials: float) -> bool:
 def test_clicks_by_position_follow_the_examination_curve_and_trust(market: Market) -> None:
     _, actions, shown = first_round(market)
     clicks = np.bincount(actions.position[actions.event_type == "click"], minlength=SIZE)
-    expected = behaviour.click_probability(shown, PARAMS.examination, PARAMS.trust).sum(axis=0)
+    place = np.arange(1, SIZE + 1)
+    wanted = shown + PARAMS.trust / place * (1.0 - shown)
+    expected = (place**-PARAMS.examination * wanted).sum(axis=0)
     for position in range(SIZE):
         assert near(clicks[position], expected[position], len(shown)), position
     assert clicks[0] > 2 * clicks[-1]
@@ -62,10 +64,8 @@ def test_browsing_prefers_popular_items_by_the_law() -> None:
     nothing = np.full((len(rows), SIZE), -1)
     actions = sessions.play(rows, nothing)
     first = actions.number == actions.number[actions.event_type == "view"].min()
-    weights = behaviour.organic_weights(
-        shop.today.logits[shop.users.humans], shop.today.popularity, PARAMS.sharpness,
-        PARAMS.popularity_bias,
-    )  # fmt: skip
+    odds = np.exp(PARAMS.sharpness * shop.today.logits[shop.users.humans])
+    weights = odds * (1.0 + shop.today.popularity) ** PARAMS.popularity_bias
     chance = (weights / weights.sum(axis=1, keepdims=True))[:, popular].sum(axis=1)
     expected = chance[actions.row[first]].sum()
     assert near(popular[actions.item[first]].sum(), expected, first.sum())

@@ -87,15 +87,11 @@ class Scorer:
         """From the folder that the stage `fit` wrote."""
         return Scorer(*artefact.load(folder))
 
-    def item_matrix(self, catalogue: Catalogue) -> Float32s:
-        """float32 [catalogue, size]: id and content for trained items, content alone for others.
+    def attach(self, catalogue: Catalogue) -> AttachedScorer:
+        """Ready to score `catalogue`: trained items by id and content, others by content alone.
 
         Raises CatalogueMismatch unless the catalogue starts with the fitted one's items.
         """
-        return self.attach(catalogue).items
-
-    def attach(self, catalogue: Catalogue) -> AttachedScorer:
-        """Ready to score `catalogue`; raises CatalogueMismatch as `item_matrix` does."""
         return AttachedScorer(self.model, self._table(catalogue), len(catalogue.older))
 
     def _table(self, catalogue: Catalogue) -> Tensor:

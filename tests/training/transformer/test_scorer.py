@@ -79,8 +79,8 @@ def test_a_new_item_is_scored_by_its_content(trained: Scorer) -> None:
 
 
 def test_items_of_the_first_catalogue_keep_their_scores_in_a_longer_one(trained: Scorer) -> None:
-    short = trained.item_matrix(catalogue(ITEMS))
-    np.testing.assert_array_equal(trained.item_matrix(catalogue(ITEMS + 5))[:ITEMS], short)
+    short = trained.attach(catalogue(ITEMS)).items
+    np.testing.assert_array_equal(trained.attach(catalogue(ITEMS + 5)).items[:ITEMS], short)
 
 
 def test_a_catalogue_in_another_order_is_refused(trained: Scorer) -> None:
