@@ -22,8 +22,6 @@ from base.errors import InputError
 LOCKS = Path(".dvc/tmp")
 LOCK_SECONDS = 30.0
 TIME_LIMIT_VARIABLE = "RONDO_STAGE_TIME_LIMIT"
-#: Process id of the flow that runs the stages, for a stage that starts after its flow's death.
-PARENT_VARIABLE = "RONDO_STAGE_PARENT"
 #: Folder for what stages print: `<stage>.log`. Unset: to the terminal.
 LOGS_VARIABLE = "RONDO_STAGE_LOGS"
 
@@ -37,7 +35,7 @@ def main() -> None:
     if path := os.environ.pop(warm.WAKE_VARIABLE, None):
         warm.wake(path)
     if path := os.environ.pop(warm.VARIABLE, None):
-        follow_parent()
+        follow_parent(time_limit())
         status = warm.ask(path, module, sys.argv[1:])
         if status is not None:
             sys.exit(status)
@@ -47,10 +45,9 @@ def main() -> None:
 def run(module: str) -> None:
     """Run `module` as `__main__` under its lock; input that cannot be used is one line, exit 1.
 
-    Waits up to 30 s for a dying predecessor to give the lock back. The time limit is
-    `RONDO_STAGE_TIME_LIMIT` in seconds (default 3600).
+    Waits up to 30 s for a dying predecessor to give the lock back.
     """
-    follow_parent(float(os.environ.get(TIME_LIMIT_VARIABLE, "3600")))
+    follow_parent(time_limit())
     LOCKS.mkdir(parents=True, exist_ok=True)
     lock = FileLock(LOCKS / f"{module}.lock")
     try:
@@ -69,6 +66,11 @@ def log_file(folder: Path, stage: str) -> Path:
     return folder / f"{stage}.log"
 
 
+def time_limit() -> float:
+    """Seconds that a stage may take: `RONDO_STAGE_TIME_LIMIT`, an hour where that is not set."""
+    return float(os.environ.get(TIME_LIMIT_VARIABLE, "3600"))
+
+
 def follow_parent(time_limit: float = float("inf")) -> None:
     """Exit this process when its parent does, or after `time_limit` seconds."""
     parent = die_with_parent()
@@ -82,7 +84,7 @@ def die_with_parent() -> int:
     Returns the parent's process id. Ends this process now if that one has ended already.
     """
     # Ours alone: what a stage starts itself, such as one process a device, has the stage as parent.
-    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
+    parent = int(os.environ.pop(warm.PARENT_VARIABLE, os.getppid()))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if os.getppid() != parent:

@@ -36,6 +36,8 @@ from base import code
 VARIABLE: Final = "RONDO_STAGE_WARM"
 #: The same for a stage that runs by itself, ahead of those.
 WAKE_VARIABLE: Final = "RONDO_STAGE_WAKE"
+#: Process id of whoever runs a stage, for one that starts after the death of that process.
+PARENT_VARIABLE: Final = "RONDO_STAGE_PARENT"
 #: What a stage that is asked to end may take until it is killed.
 GRACE_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
@@ -139,6 +141,7 @@ class Server:
         self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
         self.selector.register(self.bell, selectors.EVENT_READ, self._hear)
         self.known: Stamps = {}
+        self.process, self.began = os.getpid(), time.time_ns()
 
     def serve(self, parent: int) -> None:
         """Until this process or its parent, `parent`, is ended."""
@@ -159,12 +162,14 @@ class Server:
 
     def _import(self, module: str) -> None:
         # What is wrong with a stage is said by the stage itself, which then does the same.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             importlib.import_module(module)
             if not self.waiting:  # stages ask for the digest of the code that they run
                 code.digest(code.files(self.modules))
         gc.collect()
         gc.freeze()  # the collector of a fork would copy what it only looks at
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()  # else each fork would print it once more
         self.known = stamps() | self.known
 
     def _accept(self) -> None:
@@ -181,20 +186,30 @@ class Server:
     def _begin(self) -> None:
         for request in [r for r in self.asked if r.module not in self.waiting]:
             self.asked.remove(request)
-            if request.module not in sys.modules or stamps() != self.known:
+            if request.module not in sys.modules or self._changed():
                 request.close()
                 continue
-            request.answer("begun")
-            with warnings.catch_warnings():
-                # Python warns of threads. Those here are of libraries that know of forks.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                child = os.fork()
+            try:
+                with warnings.catch_warnings():
+                    # Python warns of threads. Those here are of libraries that know of forks.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    child = os.fork()
+            except OSError:  # too many processes, or too little memory
+                request.close()
+                continue
             if child == 0:
                 self._become(request)
+            request.answer("begun")
             self.running[child] = request
             self.selector.register(
                 request.connection, selectors.EVENT_READ, lambda child=child: self._doom(child)
             )
+
+    def _changed(self) -> bool:
+        """Is one of our files no longer what was imported? One that was written after this process
+        began may have been imported before that."""
+        now = stamps()
+        return now != self.known or any(changed >= self.began for changed, _ in now.values())
 
     def _doom(self, child: int) -> None:
         """Nobody waits for this stage any more."""
@@ -212,6 +227,8 @@ class Server:
             child, status = os.waitpid(-1, os.WNOHANG)
             if child == 0:
                 return
+            if child not in self.running:  # a library's own
+                continue
             request = self.running.pop(child)
             if self.doomed.pop(child, None) is None:
                 self.selector.unregister(request.connection)
@@ -220,7 +237,7 @@ class Server:
 
     def _become(self, request: Request) -> NoReturn:
         """The stage, in the child: as if this process had been started for it."""
-        ended = 1
+        ended, parent = 1, self.process
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -233,10 +250,13 @@ class Server:
                 own.close()
             os.environ.clear()
             os.environ.update(request.environment)
+            os.environ[PARENT_VARIABLE] = str(parent)
             os.chdir(request.folder)
             sys.argv = [request.module, *request.arguments]
             sys.modules.pop(request.module)  # it runs anew, as the main module
             ended = status(self.run, request.module)
+        except BaseException:
+            traceback.print_exc()
         finally:
             leave(ended)
 

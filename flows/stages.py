@@ -23,7 +23,7 @@ from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
 from base import warm
-from base.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
+from base.stage import LOGS_VARIABLE, log_file
 from flows.workspace import Workspace
 from training.fingerprint import stages_before
 
@@ -138,7 +138,7 @@ def reproduce(workspace: Workspace, name: str, logs: Path, warm_path: str = "") 
     """
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
-    environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
+    environment = {warm.PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
     if warm_path:
         # The first one imports little, and would wait for the imports of the others.
         environment[warm.WAKE_VARIABLE if name == FIRST_STAGE else warm.VARIABLE] = warm_path

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from base.stage import PARENT_VARIABLE
+from base.warm import GRACE_SECONDS, PARENT_VARIABLE
 from flows.stages import FIRST_STAGE, LAST_STAGE
 from flows.workspace import Workspace
 from training.fingerprint import stage_module, stages_before
@@ -26,7 +26,8 @@ def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
     """A socket at which a warm process answers, for the stages of the workspace as it stands.
 
     Gives the socket's path, for the block. The process starts with the first that connects, which
-    the first stage does for the others: they are imported while it runs.
+    the first stage does for the others: they are imported while it runs. Where there can be no
+    socket the path is empty: each stage is then a process of its own, and the log says why.
     """
     needed = stages_before(workspace.root, LAST_STAGE)
     modules = [stage_module(stage) for name, stage in needed.items() if name != FIRST_STAGE]
@@ -36,7 +37,13 @@ def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="rondo-") as folder, end, ended:
         path = str(Path(folder) / "warm")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(path)
+        try:
+            listener.bind(path)
+        except OSError as error:  # such as a TMPDIR that makes the path longer than a socket's is
+            listener.close()
+            log.write_text(f"no warm process at {path}: {error}\n")
+            yield ""
+            return
         listener.listen()
         # The kernel ends the process with the thread that started it: that thread waits, too.
         thread = threading.Thread(
@@ -71,4 +78,8 @@ def _serve(
     # Its listener is the only one now: whoever asks after its end is refused, and does not wait.
     ended.recv(1)
     process.terminate()
-    process.wait()
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -81,6 +81,16 @@ def start(*modules: str, **options: Any) -> "subprocess.Popen[str]":
         return subprocess.Popen(command, pass_fds=[descriptor], text=True, **options)
 
 
+@contextmanager
+def started(*modules: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """The same, for the block."""
+    with start(*modules, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def server(folder: Path) -> Iterator["subprocess.Popen[str]"]:
     """A warm process at `warm`."""
@@ -251,3 +261,81 @@ def test_the_first_stage_does_not_wait_for_the_last_ones_imports(folder: Path) -
         assert all(output.startswith("__main__") for output in outputs)
         assert written(folder / "imports") == "x", time.monotonic() - began
         process.kill()
+
+
+def test_a_file_that_changes_while_others_are_imported_is_not_run_as_it_was(folder: Path) -> None:
+    (folder / "long.py").write_text("import noted, time\nif 'long' in noted.BY: time.sleep(2)\n")
+    (folder / "noted.py").write_text("import sys\nBY = sys.argv\nopen('imports', 'a').write('x')\n")
+    with started("long"):
+        asking = subprocess.Popen(
+            stage("long"), env=os.environ | {warm.VARIABLE: "warm"}, stdout=subprocess.PIPE
+        )
+        assert wait_for(lambda: written(folder / "imports"), 20)
+        (folder / "noted.py").write_text("BY = []\nprint('changed')\n")
+        assert asking.communicate(timeout=60)[0] == b"changed\n"
+
+
+def test_what_modules_begin_and_print_when_imported_is_no_stages(folder: Path) -> None:
+    """A library may start a process that ends while a stage runs, and greet whoever imports it."""
+    (folder / "greets.py").write_text(
+        "import subprocess\nBEGUN = subprocess.Popen(['sleep', '1'])\nprint('greeting')\n"
+    )
+    (folder / "leaves.py").write_text("raise SystemExit('at import')\n")
+    (folder / "waits.py").write_text(
+        "import greets, time\nif __name__ == '__main__':\n    time.sleep(2)\n    print('done')\n"
+    )
+    with started("waits", "leaves", "told", stdout=subprocess.PIPE) as process:
+        assert run("waits").stdout == "done\n"
+        assert run("leaves").stderr == "at import\n"
+        assert run("told").returncode == 0
+        assert process.poll() is None
+
+
+def test_a_stage_is_run_by_itself_where_no_process_can_be_forked(folder: Path) -> None:
+    limited = (
+        "import os, runpy, sys\n"
+        "def fork(): raise OSError('no more processes')\n"
+        "os.fork = fork\n"
+        "runpy.run_module('base.warm', run_name='__main__', alter_sys=True)"
+    )
+    with listening() as descriptor:
+        command = [sys.executable, "-c", limited, str(descriptor), "told"]
+        process = subprocess.Popen(command, pass_fds=[descriptor])
+    assert run("told").returncode == 0
+    assert written(folder / "imports") == "xx"
+    assert process.poll() is None
+    process.kill()
+    process.wait()
+
+
+def test_a_stage_whose_warm_process_ends_before_it_begins_does_not_begin(folder: Path) -> None:
+    killed = (
+        "import os, signal, socket, sys, time\n"
+        "from base import stage, warm\n"
+        "def run(module):\n"
+        "    time.sleep(1)\n"
+        "    parent = os.getppid()\n"
+        "    os.kill(parent, signal.SIGKILL)\n"
+        "    while os.getppid() == parent: time.sleep(0.01)\n"
+        "    stage.run(module)\n"
+        "listener = socket.socket(fileno=int(sys.argv[1]))\n"
+        "warm.Server(listener, ['slow'], run).serve(os.getppid())"
+    )
+    with listening() as descriptor:
+        command = [sys.executable, "-c", killed, str(descriptor)]
+        process = subprocess.Popen(command, pass_fds=[descriptor])
+    result = run("slow")
+    assert result.returncode == 1
+    assert "the warm process that ran it has ended" in result.stderr
+    process.wait()
+    assert not wait_for(lambda: written(folder / "pid"), 2)
+
+
+def test_imports_count_towards_the_time_limit(folder: Path) -> None:
+    (folder / "stuck.py").write_text("import time\ntime.sleep(60)\n")
+    with started("stuck"):
+        limited = os.environ | {warm.VARIABLE: "warm", "RONDO_STAGE_TIME_LIMIT": "1"}
+        with (folder / "log").open("w") as log:
+            asking = subprocess.Popen(stage("stuck"), env=limited, stderr=log)
+        assert asking.wait(20) == 1
+        assert "over its time limit" in written(folder / "log")
