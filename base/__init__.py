@@ -1,1 +1,1 @@
-"""What every package stands on: parameters, settings, stages, files. Imports nothing of ours."""
+"""Parameters, settings, stages and files, used by all other packages. Imports nothing of ours."""

@@ -1,7 +1,8 @@
-"""Which of our files a module runs, and a digest of what they say.
+"""Find which of our files a module runs, and compute a digest of their code.
 
-Found by reading imports, never by importing: nothing is listed by hand, so nothing is forgotten.
-`dvc.yaml`'s dependencies, fingerprints, studies and checkpoints all ask here.
+The files are found by reading import statements, without importing, so that no list has to be kept
+by hand. `dvc.yaml`'s dependencies, fingerprints, tuning studies and checkpoints all use this
+module.
 """
 
 import ast
@@ -13,8 +14,8 @@ from typing import Any, Final
 
 #: The folder of the code that is running.
 SOURCE: Final = Path(__file__).resolve().parents[1]
-#: These tell people what happens or say where things run. Whatever is not named here may decide
-#: what a release shows, and counts as changed code when it changes.
+#: Files that only print messages or decide where things run. They cannot change what a release
+#: shows, so a change in them does not count as changed code. A change in any other file does.
 TELLING: Final = (
     "base/errors.py",
     "base/quiet.py",
@@ -29,16 +30,17 @@ TELLING: Final = (
 
 
 def deciding(modules: Iterable[str], root: Path = SOURCE) -> list[str]:
-    """`files` without TELLING and what only that imports."""
+    """Like `files`, but without the files of TELLING and those that only TELLING imports."""
     return files(modules, root, TELLING)
 
 
 def files(modules: Iterable[str], root: Path = SOURCE, without: Collection[str] = ()) -> list[str]:
-    """Paths below `root`, sorted, of `modules` and of all of ours that they import, however far.
+    """Paths below `root`, sorted, of `modules` and of all our modules that they import, directly or
+    indirectly.
 
-    without: paths left out, together with what only they import. Imports for type checking alone
-    do not count, nor do packages whose `__init__` holds no code. Raises LookupError for one of
-    `modules` that is not below `root`.
+    without: paths to leave out, together with those that only they import. Imports under
+    TYPE_CHECKING are not followed, and an `__init__` without code is not listed. Raises LookupError
+    if one of `modules` is not below `root`.
     """
     found: dict[str, bool] = {}
     waiting = [(module, True) for module in modules]
@@ -61,10 +63,9 @@ def files(modules: Iterable[str], root: Path = SOURCE, without: Collection[str] 
 
 
 def digest(paths: Iterable[str], root: Path = SOURCE) -> str:
-    """SHA-256 of the names of `paths` below `root` and of what each says as a program.
+    """SHA-256 of the names and the code of `paths` (relative to `root`).
 
-    Comments, docstrings and layout say nothing; the version of Python that reads it does not
-    matter either.
+    Comments, docstrings, layout and the running version of Python do not change it.
     """
     whole = sha256()
     for name in paths:
@@ -74,7 +75,7 @@ def digest(paths: Iterable[str], root: Path = SOURCE) -> str:
 
 @cache
 def _read(source: bytes, package: str) -> tuple[bool, list[str]]:
-    """Does a file of `package` hold code, and what may it import."""
+    """Whether a file of `package` holds code, and which modules it may import."""
     body = ast.parse(source).body
     return bool(_without_docstring(body)), list(_imports(body, package))
 
@@ -85,7 +86,10 @@ def _program(source: bytes) -> bytes:
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as tuples. Empty fields are left out: later Pythons know more of them."""
+    """A syntax tree as tuples.
+
+    Empty fields are left out, because newer Pythons have more of them.
+    """
     if isinstance(node, list):
         return [_plain(entry) for entry in node]
     if not isinstance(node, ast.AST):
@@ -98,7 +102,7 @@ def _plain(node: Any) -> Any:
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    """`body` without strings that stand alone: of a module, a function, a class or its field."""
+    """`body` without docstrings: of a module, a function, a class or a field."""
     return [
         statement
         for statement in body
@@ -111,7 +115,10 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def _imports(body: Iterable[ast.AST], package: str) -> Iterator[str]:
-    """Names that may be modules: `from a import b` names `a` and `a.b`."""
+    """Names that may be modules.
+
+    `from a import b` gives `a` and `a.b`, since `b` may be a module.
+    """
     for node in body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

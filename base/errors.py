@@ -1,5 +1,8 @@
-"""What a person can mend."""
+"""Errors that a person can fix."""
 
 
 class InputError(ValueError):
-    """Data or parameters that cannot be used. One line: what is wrong, where, what to do."""
+    """Data or parameters cannot be used.
+
+    The message is one line: what is wrong, where, what to do.
+    """

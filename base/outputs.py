@@ -1,4 +1,5 @@
-"""Outputs of a stage are replaced whole: a kill leaves the old one or the new one."""
+"""Replace a stage's outputs as a whole, so that a killed stage leaves the old output or the new
+one."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
-    """A temporary sibling to write into, which takes `path`'s place when the block succeeds."""
+    """Yield a temporary folder beside `path`. It replaces `path` when the block succeeds."""
     temporary = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

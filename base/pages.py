@@ -1,7 +1,7 @@
-"""Pages for people, made by Jinja2 around one style, with pictures drawn by matplotlib.
+"""HTML pages for people, made by Jinja2 in one style, with pictures drawn by matplotlib.
 
-A page is one file that needs no network: its style and its pictures are inside it. Templates are no
-Python, so how a page looks is never taken for changed code (docs/adr/0015).
+A page is one file that needs no network, because its style and pictures are inside it. Templates
+are not Python, so a change in how a page looks does not count as changed code (docs/adr/0015).
 """
 
 import base64
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def render(package: str, template: str, **content: Any) -> str:
-    """What `templates/<template>` of `package` makes of `content`.
+    """The HTML of `templates/<template>` of `package`, filled with `content`.
 
-    Templates extend `page.html`, which stands in `base/templates`. Text is escaped. Raises
-    jinja2.UndefinedError for a name that a template uses and `content` lacks.
+    Templates extend `page.html` in `base/templates`. Text is escaped. Raises jinja2.UndefinedError
+    if a template uses a name that `content` does not have.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("base")]),
@@ -33,12 +33,12 @@ def render(package: str, template: str, **content: Any) -> str:
 
 
 def inline(png: bytes) -> str:
-    """A picture as the address that an `img` takes, so that no second file is needed."""
+    """A picture as a data URL for an `img` tag, so that the page needs no second file."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def png(figure: "Figure") -> bytes:
-    """A figure as PNG; equal figures give equal bytes."""
+    """A figure as PNG. Equal figures give equal bytes."""
     written = io.BytesIO()
     figure.savefig(written, dpi=110, metadata={"Software": ""})
     return written.getvalue()

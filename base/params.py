@@ -1,7 +1,7 @@
-"""`params.yaml`: one section per stage, one frozen dataclass per section, checked by pydantic.
+"""Read `params.yaml`: one section per stage, one frozen dataclass per section, checked by pydantic.
 
-A section may say more of its fields than their types, such as `Annotated[Int, Field(ge=1)]`. All of
-that is checked when a section is read, not when its dataclass is made in code.
+A field may add limits to its type, such as `Annotated[Int, Field(ge=1)]`. They are checked when the
+section is read from a file, but not when code creates the dataclass.
 """
 
 import dataclasses
@@ -32,20 +32,29 @@ def _no_flag(value: Any) -> Any:
 
 
 Int = Annotated[int, Strict()]
-"""A whole number; neither `true` nor a text, which pydantic alone would take."""
+"""A whole number.
+
+`true` and texts such as "3" are refused, although pydantic accepts them by default.
+"""
 
 Bool = Annotated[bool, Strict()]
-"""`true` or `false`; no other word for them, and no number."""
+"""`true` or `false`. Other words and numbers are refused."""
 
 Float = Annotated[float, BeforeValidator(_no_flag)]
-"""A number; also a text of one, because YAML reads 1e-3, without a point, as a word."""
+"""A number, or a text of one: YAML reads 1e-3, which has no decimal point, as a text."""
 
 Key = Annotated[str, BeforeValidator(str)]
-"""The key of a mapping that is a text, also where YAML reads it as a number."""
+"""A text used as the key of a mapping.
+
+YAML may read it as a number; it is turned back into a text.
+"""
 
 
 def read(path: Path = DEFAULT_PATH) -> dict[str, Any]:
-    """The whole file as a dictionary. Raises ParamsError if it is absent, no YAML or no mapping."""
+    """The whole file as a dictionary.
+
+    Raises ParamsError if it is missing, not YAML or not a mapping.
+    """
     if not path.exists():
         raise ParamsError(f"{path} does not exist: run this from the repository root")
     try:
@@ -58,7 +67,10 @@ def read(path: Path = DEFAULT_PATH) -> dict[str, Any]:
 
 
 def load(section_class: type[Section], name: str, path: Path = DEFAULT_PATH) -> Section:
-    """Section `name` as a `section_class`; see `build`."""
+    """Read section `name` as a `section_class`.
+
+    Raises ParamsError like `build`, or if it is missing.
+    """
     content = read(path)
     if name not in content:
         raise ParamsError(f"{path} has no section '{name}'")
@@ -66,10 +78,10 @@ def load(section_class: type[Section], name: str, path: Path = DEFAULT_PATH) -> 
 
 
 def build(section_class: type[Section], name: str, values: Any) -> Section:
-    """A dataclass from a section's values.
+    """Make a dataclass from a section's values.
 
-    Raises ParamsError naming the key for an unknown key, a missing key, a wrong type, or a value
-    that the section refuses.
+    Raises ParamsError, which names the key, for an unknown key, a missing key, a wrong type or a
+    value that the section refuses.
     """
     if not isinstance(values, dict):
         raise ParamsError(f"section '{name}' must be a mapping")
@@ -83,7 +95,10 @@ def build(section_class: type[Section], name: str, values: Any) -> Section:
 
 @cache
 def _reader(section_class: Any) -> TypeAdapter[Any]:
-    """Of a mapping with the section: pydantic takes no settings for a dataclass alone."""
+    """A reader of a mapping that holds the section.
+
+    Pydantic accepts settings such as `extra="forbid"` for a mapping, but not for a plain dataclass.
+    """
     return TypeAdapter(dict[str, section_class], config=ConfigDict(extra="forbid"))
 
 
@@ -107,7 +122,10 @@ _MEANT = {
 
 
 def _told(section_class: type[Any], error: ValidationError) -> str:
-    """One line about one fault: an unknown key first, which may be why another is missing."""
+    """Describe one fault in one line.
+
+    An unknown key goes first, as a typing error in it also leads to a missing key.
+    """
     fault = min(error.errors(include_url=False), key=lambda fault: fault["type"] not in _UNKNOWN)
     place, kind = fault["loc"], fault["type"]
     key = ".".join(map(str, place))
@@ -125,7 +143,8 @@ def _told(section_class: type[Any], error: ValidationError) -> str:
 
 
 def _inside(hint: Any, place: tuple[int | str, ...]) -> Any:
-    """The dataclass at `place` below the dataclass `hint`: a field's own, or a mapping's values."""
+    """Return the dataclass at `place` below `hint`, following its fields and the values of
+    mappings."""
     for part in place:
         if dataclasses.is_dataclass(hint):
             hint = typing.get_type_hints(hint)[str(part)]

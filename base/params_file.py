@@ -1,4 +1,4 @@
-"""Changes to a `params.yaml` on disk: values by dotted key, everything else as it was."""
+"""Change values in a `params.yaml` by dotted key, leaving the rest of the file as it is."""
 
 import difflib
 import shutil
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def edit(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace the values of dotted keys in a `params.yaml`; comments stay."""
+    """Replace the values of dotted keys in a `params.yaml`. Comments stay."""
     from dvc.utils.serialize import modify_yaml
 
-    # Written aside and moved: whoever is stopped here leaves the old file or the new one.
+    # Write another file and rename it, so that a kill leaves the old file or the new one.
     edited = path.with_name(f".{path.stem}-edited{path.suffix}")
     shutil.copy(path, edited)
     with modify_yaml(str(edited)) as content:
@@ -26,7 +26,7 @@ def edit(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def difference(path: Path, values: Mapping[str, Any]) -> str:
-    """What `edit` would change, as a unified diff that `git apply` takes; empty where nothing."""
+    """What `edit` would change, as a unified diff for `git apply`. Empty if nothing changes."""
     with tempfile.TemporaryDirectory(prefix="rondo-params-") as folder:
         edited = Path(folder) / path.name
         shutil.copyfile(path, edited)
@@ -36,7 +36,7 @@ def difference(path: Path, values: Mapping[str, Any]) -> str:
 
 
 def _scalar(value: Any) -> Any:
-    """1e-05 as 1.0e-05: without the point, PyYAML reads a word, not a number."""
+    """Write 1e-05 as 1.0e-05, since PyYAML reads a number without a decimal point as a text."""
     from ruamel.yaml import YAML
 
     text = repr(value)

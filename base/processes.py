@@ -1,4 +1,4 @@
-"""Servers that a flow starts and ends: the Prefect server, a worker, the recommendation service."""
+"""Start and stop the servers that a flow needs: Prefect server, worker, recommendation service."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ DRAIN_SECONDS = 10.0
 
 
 class ProcessFailed(RuntimeError):
-    """A server did not come up; the message names its log."""
+    """A server did not start. The message names its log file."""
 
 
 class Supervised:
-    """A command whose whole process group ends with this process, or on `stop`."""
+    """A command whose process group ends on `stop`, and at the latest when this process ends."""
 
     def __init__(
         self,
@@ -45,7 +45,10 @@ class Supervised:
             )
 
     def wait_until_answers(self, url: str, timeout: float) -> None:
-        """Until `url` answers 2xx. Raises ProcessFailed when the process ends or time does."""
+        """Wait until `url` answers with status 2xx.
+
+        Raises ProcessFailed if the process ends or `timeout` (seconds) passes first.
+        """
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -56,18 +59,18 @@ class Supervised:
         raise ProcessFailed(f"{self.name} did not answer in {timeout:.0f} s, see {self.log}")
 
     def tail(self, lines: int = 10) -> str:
-        """The last lines it printed."""
+        """The last lines that the process printed."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def stop(self) -> None:
-        """End the whole group and wait for it."""
+        """End the whole process group and wait until it is gone."""
         self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_SECONDS)
 
 
 def answers(url: str) -> bool:
-    """Does a GET of `url` give 2xx within a second?"""
+    """Whether a GET of `url` gives status 2xx within a second."""
     try:
         with urllib.request.urlopen(url, timeout=1.0) as response:
             return bool(200 <= response.status < 300)
@@ -76,7 +79,7 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of this machine that nobody uses now."""
+    """A TCP port of this machine that no process uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -85,10 +88,10 @@ def free_port() -> int:
 
 @contextmanager
 def prefect_server(root: Path, port: int) -> Iterator[Supervised]:
-    """A Prefect server on `port`, ended when the block ends.
+    """Run a Prefect server on `port` until the block ends.
 
-    Sets PREFECT_API_URL for this process, which prefect reads when it is imported: enter before.
-    Does not wait until the server answers; see `wait_for_prefect`.
+    Sets PREFECT_API_URL. Prefect reads it when it is first imported, so enter this block before
+    importing prefect. Use `wait_for_prefect` to wait until the server answers.
     """
     os.environ["PREFECT_API_URL"] = api_url(port)
     server = Supervised(
@@ -104,10 +107,10 @@ def prefect_server(root: Path, port: int) -> Iterator[Supervised]:
 
 
 def _drain_prefect() -> None:
-    """Send what Prefect's background workers still hold, while their server is there.
+    """Send the logs and events that Prefect's background workers still hold, while the server runs.
 
-    They send logs every two seconds. What is left when the server has gone they try again for
-    2 + 4 + … + 32 s (`prefect.client.base`), and the interpreter waits for that at its exit.
+    The workers send every two seconds. If the server is gone they retry for 2 + 4 + … + 32 s
+    (`prefect.client.base`), and the interpreter waits for them when it exits.
     """
     if "prefect" not in sys.modules:
         return
@@ -120,7 +123,7 @@ def _drain_prefect() -> None:
 
 @contextmanager
 def some_prefect_server(root: Path) -> Iterator[None]:
-    """The server at PREFECT_API_URL if it answers, else one of our own for the block."""
+    """Use the server at PREFECT_API_URL if it answers. Otherwise run one until the block ends."""
     if answers(f"{os.environ.get('PREFECT_API_URL', api_url(4200))}/health"):
         yield
         return
@@ -131,7 +134,7 @@ def some_prefect_server(root: Path) -> Iterator[None]:
 
 
 def wait_for_prefect(server: Supervised, port: int) -> None:
-    """Raises ProcessFailed when it does not come up within two minutes."""
+    """Wait until the server answers. Raises ProcessFailed after two minutes."""
     server.wait_until_answers(f"{api_url(port)}/health", timeout=120.0)
 
 
@@ -141,7 +144,10 @@ def api_url(port: int) -> str:
 
 @contextmanager
 def service(root: Path, port: int, environment: Mapping[str, str]) -> Iterator[Supervised]:
-    """The recommendation service on `port`, ended when the block ends; not awaited."""
+    """Run the recommendation service on `port` until the block ends.
+
+    Does not wait until it answers.
+    """
     running = Supervised(
         "service",
         [

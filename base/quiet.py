@@ -1,4 +1,4 @@
-"""Libraries that talk to themselves."""
+"""Silence messages of libraries that our users cannot act on."""
 
 import contextlib
 import io
@@ -7,16 +7,16 @@ import warnings
 from collections.abc import Iterator
 from typing import Final
 
-#: What is put aside belongs to the whole process. Two threads that overlapped would put back each
-#: other's, and the program would be silent from then on.
+#: `quiet` replaces settings of the whole process and restores them afterwards. Two threads at once
+#: could restore each other's silenced settings and leave the program silent.
 _ONE: Final = threading.RLock()
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Feast prints its progress, and Ibis calls what DuckDB deprecates: neither is for our user.
+    """Silence Feast's progress output and Ibis's warnings about deprecated DuckDB calls.
 
-    One thread at a time.
+    Only one thread at a time runs in this block; others wait.
     """
     with _ONE, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", DeprecationWarning)

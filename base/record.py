@@ -1,4 +1,4 @@
-"""Typed documents that are stored as JSON and read back, perhaps by another version."""
+"""Typed documents that are stored as JSON and may be read by another version of this program."""
 
 import json
 import math
@@ -12,22 +12,25 @@ from base.errors import InputError
 
 
 class RecordError(InputError):
-    """What is stored is no such record, or one of another version; the message names the field."""
+    """A stored document is not a valid record of this version. The message names the field."""
 
 
 class Record(BaseModel):
-    """A document with typed fields. `model_dump(mode="json")` is what is stored.
+    """A document with typed fields, stored as `model_dump(mode="json")`.
 
-    It cannot be changed, and a field that it does not have is refused. So a new field needs a
-    default, with which older documents are read; and a document with a field of a newer version is
-    no longer read by an older one, which might otherwise decide without a part of what it rests on.
+    Records are immutable and refuse unknown fields. A new field needs a default, so that older
+    documents can still be read. An older version of this program refuses a document with a newer
+    field, because it would otherwise decide without knowing that field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def stored(cls, content: Mapping[str, Any]) -> Self:
-        """From what was stored. Raises RecordError in one line for what does not fit."""
+        """Make a record from stored content.
+
+        Raises RecordError, in one line, if it does not fit.
+        """
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -35,11 +38,11 @@ class Record(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From a file. Raises RecordError for what does not fit."""
+        """Read a record from a JSON file. Raises RecordError if the content does not fit."""
         return cls.stored(json.loads(path.read_text()))
 
     def write(self, path: Path) -> None:
-        """As indented JSON."""
+        """Write the record as indented JSON."""
         path.write_text(json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n")
 
 
@@ -64,7 +67,7 @@ def _null_for_nan(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-#: JSON has no NaN and no infinity: both are written as null, and null is read as NaN.
+#: JSON has no NaN or infinity. Both are written as null, and null is read as NaN.
 Number = Annotated[
     float,
     BeforeValidator(_nan_for_null),

@@ -1,10 +1,11 @@
-"""The address of a Redis, in the forms that people have it, as Feast wants it.
+"""Turn a Redis address, in any usual form, into the form that Feast needs.
 
     connection_string("redis.internal:6379")
     connection_string("rediss://:secret@redis.internal:6380/2?ssl_ca_certs=/etc/ssl/ours.pem")
 
-Feast's own form (`host:port,ssl=true,password=…`) is taken as it is. No message shows the address:
-it may hold a password.
+
+Feast's own form (`host:port,ssl=true,password=…`) is passed on unchanged. No error message shows
+the address, because it may hold a password.
 """
 
 import json
@@ -13,13 +14,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from base.errors import InputError
 
-#: Who asks gives up after so long: a request must not wait for a Redis that hangs.
+#: Give up after this many seconds, so that a request does not hang with Redis.
 TIMEOUTS: Final = {"socket_timeout": 2.0, "socket_connect_timeout": 2.0}
 _SCHEMES: Final = {"redis": {}, "rediss": {"ssl": True}}
 
 
 def connection_string(address: str) -> str:
-    """`host:port` with `name=value` pairs, timeouts among them. Raises InputError."""
+    """Return `host:port` with `name=value` pairs, including timeouts. Raises InputError."""
     options: dict[str, Any] = dict(TIMEOUTS)
     if "://" not in address:
         given = {part.partition("=")[0] for part in address.split(",") if "=" in part}
@@ -49,13 +50,16 @@ def connection_string(address: str) -> str:
 
 
 def _pairs(options: dict[str, Any]) -> list[str]:
-    """Feast splits at commas before it reads JSON, in which a comma may be written otherwise."""
+    """Options as `name=value`.
+
+    Feast splits at commas before reading JSON, so commas are escaped.
+    """
     values = {name: json.dumps(value).replace(",", "\\u002c") for name, value in options.items()}
     return [f"{name}={value}" for name, value in values.items()]
 
 
 def _value(text: str) -> Any:
-    """A number or a truth value of a query as what it is; anything else is text."""
+    """The value of a query option: a number, a truth value, or else a text."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -1,7 +1,7 @@
-"""Where this process puts what does not fit into memory, or is needed for a moment only.
+"""A temporary folder for each process, for data that does not fit into memory.
 
-A folder for each process, gone when it ends. One that is killed cannot remove its own, which may be
-tens of gigabytes: the next process that needs a folder does it.
+The folder is removed when its process ends. A killed process cannot remove its folder, which may
+hold tens of gigabytes, so the next process that needs a folder removes it.
 """
 
 import atexit
@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 
 PREFIX: Final = "rondo-scratch-"
 LOCK: Final = "lock"
-#: A folder this young may belong to a process that has yet to lock it.
+#: Folders younger than this are kept: their process may not have locked them yet.
 YOUNG_SECONDS: Final = 60.0
 
 
 @cache
 def scratch() -> Path:
-    """This process's folder, locked for as long as it lives."""
+    """Return this process's folder, which stays locked until the process ends."""
     base = Path(tempfile.gettempdir())
     remove_left(base)
     own = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
@@ -39,9 +39,9 @@ def scratch() -> Path:
 
 
 def remove_left(base: Path) -> None:
-    """Remove the folders in `base` of processes that are gone."""
+    """Remove the folders in `base` whose processes have ended."""
     for folder in base.glob(f"{PREFIX}*"):
-        # Another user's, or one that its owner is removing.
+        # The folder belongs to another user, or its owner is removing it now.
         with contextlib.suppress(OSError, Timeout):
             if folder.stat().st_mtime < time.time() - YOUNG_SECONDS:
                 with FileLock(folder / LOCK, timeout=0):

@@ -1,6 +1,6 @@
-"""Deployment settings, from the environment only (prefix `RONDO_`).
+"""Deployment settings, read only from environment variables (prefix `RONDO_`).
 
-Everything has an embedded default under `RONDO_HOME`, so a laptop needs none of them.
+Every setting has a default under `RONDO_HOME`, so a laptop needs none of them.
 """
 
 from functools import cached_property
@@ -32,16 +32,20 @@ class Settings(BaseSettings):
     """DVC remote to push data versions to; default a folder in `home`."""
 
     secret: SecretStr | None = None
-    """Signs request ids and keys the draws of slates; default a random one, in `home/secret`."""
+    """Signs request ids and seeds the random draws of slates.
+
+    Default: a random one in `home/secret`.
+    """
 
     repeat_minutes: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 30.0
-    """How long an unchanged question gets the slate that was shown first; 0: never again."""
+    """For this long, the same question gets the slate that was first shown for it. 0 turns this
+    off."""
 
     channel: str = "champion"
-    """The channel this service follows. Empty: only the release it was started with."""
+    """The channel this service follows. Empty: it keeps the release it was started with."""
 
     clock: Literal["system", "request"] = "system"
-    """`request` takes the time from the `x-rondo-time` header (µs): simulations only."""
+    """`request` takes the time from the `x-rondo-time` header (µs). Only for simulations."""
 
     log_level: str = "INFO"
 
@@ -63,17 +67,17 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The SQLAlchemy URL in force."""
+        """The SQLAlchemy URL to use: `database_url`, or the SQLite file in `home`."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.root / 'rondo.db'}"
 
     @property
     def releases(self) -> str:
-        """The folder or URL of releases in force."""
+        """The folder or URL of releases to use: `releases_url`, or a folder in `home`."""
         return self.releases_url or str(self.root / "releases")
 
     @property
     def remote(self) -> str:
-        """The DVC remote in force."""
+        """The DVC remote to use: `remote_url`, or a folder in `home`."""
         return self.remote_url or str(self.root / "remote")

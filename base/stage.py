@@ -1,8 +1,8 @@
-"""`python -m base.stage MODULE ARGUMENTS…`: run a pipeline stage as its flow's child.
+"""Run a pipeline stage as a child of its flow: `python -m base.stage MODULE ARGUMENTS…`.
 
-One run of a stage at a time, none without its flow, none for ever, and what it prints in a file of
-its own where a flow asks for one. All of that is settled before the stage's own imports, which take
-seconds: nothing heavy may be imported here.
+Makes sure that a stage runs only once at a time, ends when its flow ends or its time limit passes,
+and prints to a log file if the flow asks for one. Import nothing heavy here: all this has to work
+before the stage's own imports, which take seconds.
 """
 
 import ctypes
@@ -22,12 +22,13 @@ from base.errors import InputError
 LOCKS = Path(".dvc/tmp")
 LOCK_SECONDS = 30.0
 TIME_LIMIT_VARIABLE = "RONDO_STAGE_TIME_LIMIT"
-#: Folder for what stages print: `<stage>.log`. Unset: to the terminal.
+#: Folder of the log files of stages, `<stage>.log`. If unset, stages print to the terminal.
 LOGS_VARIABLE = "RONDO_STAGE_LOGS"
 
 
 def main() -> None:
-    """Run `MODULE` as `__main__` here, or in the warm process at `RONDO_STAGE_WARM` if it can."""
+    """Run `MODULE` as `__main__` in the warm process at `RONDO_STAGE_WARM` if it can, else in
+    this process."""
     module = sys.argv[1]
     del sys.argv[1]
     if LOGS_VARIABLE in os.environ:
@@ -43,7 +44,7 @@ def main() -> None:
 
 
 def run(module: str) -> None:
-    """Run `module` as `__main__` under its lock; input that cannot be used is one line, exit 1.
+    """Run `module` as `__main__` while holding its lock.
 
     Waits up to 30 s for a dying predecessor to give the lock back.
     """
@@ -62,7 +63,7 @@ def run(module: str) -> None:
 
 
 def log_file(folder: Path, stage: str) -> Path:
-    """Where a stage prints to when a flow runs it."""
+    """The file that a stage prints to when a flow runs it."""
     return folder / f"{stage}.log"
 
 
@@ -72,18 +73,19 @@ def time_limit() -> float:
 
 
 def follow_parent(time_limit: float = float("inf")) -> None:
-    """Exit this process when its parent does, or after `time_limit` seconds."""
+    """Exit this process when its parent exits, or after `time_limit` seconds."""
     parent = die_with_parent()
     threading.Thread(target=_watch, args=(parent, time_limit), daemon=True).start()
 
 
 def die_with_parent() -> int:
-    """Have the kernel end this process when its parent ends, where it can: its signal reaches us
-    also while a C extension holds the interpreter.
+    """Have the kernel, where it can, end this process when its parent ends.
 
-    Returns the parent's process id. Ends this process now if that one has ended already.
+    The kernel's signal works even while a C extension holds the interpreter. Returns the parent's
+    process id. Exits at once if the parent has ended already.
     """
-    # Ours alone: what a stage starts itself, such as one process a device, has the stage as parent.
+    # Remove the variable: the parent of a process that this stage starts (such as one per device)
+    # is this stage, not the flow.
     parent = int(os.environ.pop(warm.PARENT_VARIABLE, os.getppid()))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,8 +1,8 @@
-"""`python -m base.supervise PARENT_PID COMMAND…`: run a command that ends when its parent does.
+"""Run a command that ends when its parent does: `python -m base.supervise PARENT_PID COMMAND…`.
 
-A server that spawns workers of its own outlives a killed flow otherwise. The command gets a
-process group of its own; SIGTERM to this process, or the death of the parent, ends the group.
-Imports nothing heavy: it stays as long as what it watches.
+Without this, the worker processes of a server would outlive a killed flow. The command gets its own
+process group, which is ended when this process receives SIGTERM or the parent dies. Import nothing
+heavy here, since this process stays in memory as long as the command.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ GRACE_SECONDS = 10.0
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the command's exit status."""
+    """Run the command and return its exit status."""
     parent, command = int(arguments[0]), arguments[1:]
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _end_group(child: "subprocess.Popen[bytes]") -> None:
-    """SIGTERM to the whole group, then SIGKILL to what is left of it."""
+    """Send SIGTERM to the whole group, then SIGKILL to the processes that are left."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
