@@ -1,1 +1,2 @@
-"""Events in, features out: schema, ingestion, aggregates, the Feast repository, training tables."""
+"""From events to features: schema, ingestion, aggregates, the Feast repository and training
+tables."""

@@ -1,4 +1,7 @@
-"""The event log as DuckDB tables: one connection, one thread, so that outputs are byte-stable."""
+"""The event log as DuckDB tables.
+
+Uses one connection and one thread, so that outputs are byte-stable.
+"""
 
 import uuid
 from pathlib import Path
@@ -16,12 +19,15 @@ class LogError(InputError):
     """The input folder is not an event log; the message says what is missing."""
 
 
-#: What DuckDB may hold; what does not fit goes to a temporary folder.
+#: Memory limit of DuckDB. Larger data goes to a temporary folder.
 MEMORY: Final = "2GB"
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB: one thread, UTC, no downloads. Float sums depend on thread count."""
+    """An in-memory DuckDB in UTC, without downloads.
+
+    It has one thread, because float sums depend on the number of threads.
+    """
     spill = scratch() / uuid.uuid4().hex
     connection = duckdb.connect(
         ":memory:",
@@ -30,7 +36,7 @@ def connect() -> duckdb.DuckDBPyConnection:
             "autoinstall_known_extensions": False,
             "preserve_insertion_order": True,
             "memory_limit": MEMORY,
-            "temp_directory": str(spill),  # made when it is needed, removed when it is closed
+            "temp_directory": str(spill),  # created when needed, removed on close
         },
     )
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
@@ -40,10 +46,9 @@ def connect() -> duckdb.DuckDBPyConnection:
 def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
     """Tables `raw_events` and `raw_items` of the log in `folder`.
 
-    raw_events: columns of `schema.EVENT`, times as µs, one row per event_id (the first that was
-    received), plus `part`, the ingest range: `part-<first offset>`, in the order of ingestion.
-    raw_items: columns of `schema.ITEM` (every version), plus `part`.
-    Raises LogError where there are no events.
+    raw_events: columns of `schema.EVENT`, times in µs, one row per event_id (the first received),
+    and `part`, the ingest range: `part-<first offset>`, in the order of ingestion. raw_items:
+    columns of `schema.ITEM` (every version), and `part`. Raises LogError if there are no events.
     """
     if not any(folder.glob("events/dt=*/part-*.parquet")):
         raise LogError(
@@ -69,7 +74,7 @@ def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
 def _parts(
     connection: duckdb.DuckDBPyConnection, folder: Path, kind: str, schema: pa.Schema
 ) -> str:
-    """The rows of all parts, which may have been written before a column was added, or after."""
+    """SQL for the rows of all parts. A part written by an older version may lack newer columns."""
     connection.register(f"no_{kind}", schema.empty_table())
     rows = f"SELECT *, '' AS filename FROM no_{kind}"
     if any(folder.glob(f"{kind}/dt=*/part-*.parquet")):
@@ -83,7 +88,7 @@ def _parts(
 
 
 def write(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
-    """The rows of `query`, which must order them totally, as Parquet."""
+    """Write the rows of `query` as Parquet. The query must define a total order."""
     target = str(path).replace("'", "''")
     connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
 

@@ -1,4 +1,4 @@
-"""The Feast store, configured by settings instead of by a YAML file."""
+"""Open the Feast store, configured by settings instead of a YAML file."""
 
 import contextlib
 import sqlite3
@@ -17,8 +17,11 @@ ONLINE = "online.db"
 
 @dataclass(frozen=True)
 class OnlineEngine:
-    """What holds the online values. `config`: section `online_store` of a Feast configuration;
-    `file`: where they are in a file of this machine, that file; None for a server."""
+    """The engine that holds the online values.
+
+    config: section `online_store` of a Feast configuration; file: the file with the values, if they
+    are in a file of this machine, else None.
+    """
 
     config: dict[str, Any]
     file: Path | None = None
@@ -33,18 +36,18 @@ def embedded(root: Path) -> OnlineEngine:
 def open_store(
     root: Path, features: Path | None = None, engine: OnlineEngine | None = None
 ) -> FeatureStore:
-    """A store with everything registered over the Parquet files in `features`.
+    """A store with all definitions registered over the Parquet files in `features`.
 
-    root: folder of the registry (created); features: None keeps what is registered, or, where that
-    is nothing or another version's, registers views over files that do not exist yet; engine: None
-    is the one embedded in `root`. Registering again is harmless.
+    root: folder of the registry, created if missing; features: None keeps the registered files (if
+    none are registered, or those of another version, the views point at files that do not exist
+    yet); engine: default is the one embedded in `root`. It is safe to register again.
     """
     root.mkdir(parents=True, exist_ok=True)
     engine, registry = engine or embedded(root), root / "registry.db"
     with registry_lock(root):
         lost = engine.file is not None and registry.exists() and not engine.file.exists()
         if engine.file is not None:
-            # Readers of the service must not wait for the writer that materialises.
+            # WAL, so that readers in the service do not wait for the writer that materialises.
             with contextlib.closing(sqlite3.connect(engine.file)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
         store = FeatureStore(
@@ -61,14 +64,16 @@ def open_store(
         wanted = definitions(features or root)
         if features is not None or not _registered(store, wanted):
             store.apply(wanted.objects)
-        elif lost:  # its tables again, over what is registered
+        elif lost:  # create its tables again for the registered views
             store.apply([*store.list_entities(), *store.list_feature_views()])
     return store
 
 
 def _registered(store: FeatureStore, wanted: Definitions) -> bool:
-    """Does the registry name the features of these definitions? It does not before the first use,
-    nor after an upgrade that gave a model another feature."""
+    """Whether the registry holds the features of `wanted`.
+
+    It does not before the first use, or after an upgrade that added a feature to a model.
+    """
     known = {
         view.name: {field.name for field in view.features} for view in store.list_feature_views()
     }
@@ -79,5 +84,5 @@ def _registered(store: FeatureStore, wanted: Definitions) -> bool:
 
 
 def registry_lock(root: Path) -> FileLock:
-    """Held by whoever writes the registry file, which Feast replaces in place."""
+    """A lock for writing the registry file, which Feast replaces in place."""
     return FileLock(root / "registry.lock", timeout=60)

@@ -1,4 +1,5 @@
-"""How views of one user's history merge: what the log knew, what just happened, what was sent."""
+"""Merge views of one user's history: from the log, from the newest feedback and from the
+request."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,13 +7,13 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeVar
 
-#: An item by id, or by its place in a catalogue.
+#: An item id, or an index of a catalogue.
 Item = TypeVar("Item", str, int)
 
 
 @dataclass(frozen=True)
 class UserHistory:
-    """Positive events of a user, oldest first, and the items that the user hid.
+    """A user's positive events, oldest first, and the items that the user hid.
 
     items: item ids; event_types: `schema.EVENT_CODES`; timestamps: µs; hidden: item ids.
     """
@@ -30,10 +31,9 @@ class UserHistory:
 def newest(
     entries: Iterable[tuple[int, Item, int]], length: int, before: int | None = None
 ) -> list[tuple[int, Item, int]]:
-    """The newest `length` of some entries (timestamp, item, event type), each once, oldest first.
+    """The newest `length` distinct entries (timestamp, item, event type), oldest first.
 
-    before: entries of this moment (µs) and later ones are left out. Those of one moment stay in the
-    order in which they are given.
+    before: leave out entries at or after this moment (µs). Entries of one moment keep their order.
     """
     ordered = sorted(dict.fromkeys(entries), key=itemgetter(0))
     end = len(ordered) if before is None else bisect_left(ordered, before, key=itemgetter(0))
@@ -41,7 +41,7 @@ def newest(
 
 
 def merge(batch: UserHistory, live: UserHistory, length: int) -> UserHistory:
-    """Both views, each event once, the newest `length`; the hidden items of either."""
+    """Combine both views: each event once, the newest `length`; and all hidden items."""
     if not live.items and not live.hidden:
         return _last(batch, length)
     kept = newest([*batch.entries(), *live.entries()], length)

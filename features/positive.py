@@ -1,11 +1,11 @@
-"""Which events are positive: those that say a user wanted an item.
+"""Which events are positive, meaning that a user wanted an item.
 
-A positive event names an item and is of one of the types `schema.POSITIVE`; a rating is one from
-`min_rating` on, and without a value it counts as 0. Histories are made of positive events, and the
-organic ones are what training and judging predict.
+A positive event names an item and has one of the types `schema.POSITIVE`. A rating must also be at
+least `min_rating`; without a value it counts as 0. Histories consist of positive events. Training
+and judging predict the organic ones.
 
-The log is read by engines that share no language, so the rule is written twice: as SQL for
-databases, as a mask for Arrow tables. A test asserts that they agree.
+The log is read by engines without a common language, so the rule exists twice: as SQL for databases
+and as a mask for Arrow tables. A test asserts that they agree.
 """
 
 from typing import Final
@@ -19,8 +19,11 @@ _TYPES: Final = ", ".join(f"'{name}'" for name in POSITIVE)
 
 
 def positive_sql(min_rating: float | str) -> str:
-    """A condition in parentheses on the columns item_id, event_type and value, as DuckDB, SQLite,
-    PostgreSQL and MySQL read it; min_rating: a number, or the name of a parameter (`:name`)."""
+    """A SQL condition in parentheses on the columns item_id, event_type and value.
+
+    Works in DuckDB, SQLite, PostgreSQL and MySQL. min_rating: a number, or the name of a parameter
+    (`:name`).
+    """
     return (
         f"(item_id IS NOT NULL AND event_type IN ({_TYPES}) AND "
         f"(event_type <> '{EventType.RATING}' OR coalesce(value, 0) >= {min_rating}))"

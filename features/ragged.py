@@ -1,4 +1,4 @@
-"""Lists of unequal length as one flat array per field plus offsets."""
+"""Lists of unequal length, stored as one flat array per field, with offsets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Ragged:
 
     @staticmethod
     def empty(rows: int) -> "Ragged":
-        """So many rows without an entry."""
+        """`rows` rows without entries."""
         return Ragged(np.zeros(rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int32))
 
     @staticmethod
@@ -97,7 +97,7 @@ class Histories:
         )
 
     def last(self, count: int) -> "Histories":
-        """Only the newest `count` entries of each."""
+        """Keep the newest `count` entries of each history."""
         kept = np.minimum(self.lengths, count)
         index = spans(self.offsets[1:] - kept, kept)
         return Histories(
@@ -106,7 +106,7 @@ class Histories:
 
 
 def offsets_of(lengths: Sequence[int] | Int64s) -> Int64s:
-    """Offsets, int64 [n + 1], of rows of these lengths."""
+    """The offsets, int64 [n + 1], of rows with these lengths."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.add.accumulate(lengths, dtype=np.int64, out=offsets[1:])
     return offsets
@@ -119,6 +119,7 @@ def spans(starts: Int64s, lengths: Int64s) -> Int64s:
 
 
 def gather(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:
-    """Flat positions of `rows`, in that order, and the offsets of the selection."""
+    """Flat positions of the entries of `rows`, in that order, and the offsets of the selected
+    rows."""
     lengths = np.diff(offsets)[rows]
     return spans(offsets[:-1][rows], lengths), offsets_of(lengths)

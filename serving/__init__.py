@@ -1,1 +1,1 @@
-"""What answers a request: release, policy, feedback log, channels, the Bento service."""
+"""Answer requests: release, policy, feedback log, channels and the Bento service."""

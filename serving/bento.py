@@ -2,11 +2,12 @@
 
     python -m serving.bento                  # the current champion
     python -m serving.bento data/release     # a release folder
-    bentoml serve rondo:latest               # starts on that release, follows the channel if any
+    bentoml serve rondo:latest               # starts on that release, then follows the channel
 
-A Bento holds the service's code, the release, and the exact versions of the packages that the
-service needs: nothing that trains or orchestrates. It listens on this machine alone unless `--host`
-or BENTOML_HOST says otherwise, in a container too: see `docs/guides/settings.md`.
+
+A Bento holds the service's code, the release and exact versions of the packages that the service
+needs, but none that only train or orchestrate. It listens on this machine only, even in a
+container, unless `--host` or BENTOML_HOST says otherwise: see `docs/guides/settings.md`.
 """
 
 import re
@@ -27,7 +28,7 @@ from serving.database import connect
 from serving.release import Release, ReleaseError, fetch
 
 PACKAGES: Final = ("base", "features", "training", "serving")
-#: Drivers of the databases that a setting may ask for.
+#: Extras with the drivers of databases that a setting may name.
 EXTRAS: Final = ("postgres", "mysql")
 _CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
@@ -51,7 +52,7 @@ def build(release: Path, checkout: Path = _CHECKOUT) -> str:
 
 
 def stage(release: Path, checkout: Path, context: Path) -> None:
-    """Lay out what goes into the Bento: code, release, requirements, constraints."""
+    """Copy what goes into the Bento to one folder: code, release, requirements, constraints."""
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     for package in PACKAGES:
         shutil.copytree(checkout / package, context / package, ignore=ignore)
@@ -61,10 +62,10 @@ def stage(release: Path, checkout: Path, context: Path) -> None:
 
 
 def requirements(checkout: Path) -> list[str]:
-    """`name==version` of every package the service needs, directly or not, in order of name.
+    """`name==version` of every package the service needs, directly or indirectly, by name.
 
-    Which ones: read from `pyproject.toml` and the metadata of this environment; which version:
-    from `constraints.txt`, else the one installed here.
+    The packages come from `pyproject.toml` and the metadata of this environment. The versions come
+    from `constraints.txt`, or else from this environment.
     """
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     optional = project["optional-dependencies"]
@@ -83,7 +84,7 @@ def requirements(checkout: Path) -> list[str]:
         try:
             distribution = metadata.distribution(requirement.name)
         except metadata.PackageNotFoundError:
-            continue  # another platform's, or an extra that this environment leaves out
+            continue  # for another platform, or of an extra that is not installed here
         found[name] = pinned.get(name, distribution.version)
         for line in distribution.requires or ():
             needed = Requirement(line)

@@ -1,7 +1,7 @@
-"""The catalogue feed: versions of items, numbered in commit order; the latest version wins.
+"""The catalogue feed: versions of items, numbered in commit order. The latest version holds.
 
-`upsert` is what `/catalogue` and flows write with; `read` is what workers poll and what ingestion
-exports (a range of sequence numbers always gives the same rows).
+`/catalogue` and flows write with `upsert`. Workers poll with `read`, and ingestion exports with it;
+a range of sequence numbers always gives the same rows.
 """
 
 import json
@@ -17,7 +17,7 @@ from features.ingest.refusals import item_refusal
 from serving import tables
 from serving.database import advance_counter, lock_counter, reading, writing
 
-#: Refused items that an error names.
+#: How many refused items an error message names.
 MAX_TOLD = 10
 
 FEED = pa.schema([pa.field("sequence", pa.int64(), nullable=False), *schema.ITEM])
@@ -26,15 +26,15 @@ _CONTENT = [name for name in schema.ITEM.names if name != "received_at"]
 
 
 class RefusedItems(InputError):
-    """Versions that the log would set aside; the message names them with the reason."""
+    """Versions that the log would set aside. The message names the items and the reasons."""
 
 
 def upsert(engine: sa.Engine, items: Sequence[Mapping[str, Any]]) -> int:
-    """Append the versions that differ from the latest known one; returns how many did.
+    """Append the versions that differ from the latest known one, and return how many did.
 
-    Rows of `schema.ITEM`: times in µs, `categories` a list, absent keys null, `available`
-    true when absent. Sending the same version twice stores it once. Raises RefusedItems, and
-    stores nothing, where the log could not use one of them.
+    items: rows of `schema.ITEM`, times in µs, `categories` a list; absent keys are null, and an
+    absent `available` is true. Sending the same version twice stores it once. Raises RefusedItems,
+    and stores nothing, if the log could not use one of them.
     """
     refused = [(item, item_refusal(item, item["received_at"])) for item in items]
     told = [f"item '{item.get('item_id')}': {why}" for item, why in refused if why is not None]
@@ -58,7 +58,7 @@ def upsert(engine: sa.Engine, items: Sequence[Mapping[str, Any]]) -> int:
 
 
 def read(engine: sa.Engine, after_sequence: int, limit: int = 1_000_000) -> pa.Table:
-    """Versions after `after_sequence`, at most `limit`: columns of FEED, in order."""
+    """At most `limit` versions after `after_sequence`, in order, with the columns of FEED."""
     query = (
         sa.select(*_COLUMNS)
         .where(tables.items.c.sequence > after_sequence)
@@ -73,7 +73,7 @@ def read(engine: sa.Engine, after_sequence: int, limit: int = 1_000_000) -> pa.T
 
 
 def last_sequence(engine: sa.Engine) -> int:
-    """The number of the newest version; 0 in an empty feed."""
+    """The number of the newest version, or 0 in an empty feed."""
     query = sa.select(tables.counters.c.value).where(tables.counters.c.name == "items")
     with reading(engine) as connection:
         return int(connection.execute(query).scalar_one())

@@ -1,7 +1,7 @@
-"""Channels: named pointers to a release, moved by compare-and-swap.
+"""Channels: named pointers to a release, changed by compare-and-swap.
 
-`read(engine, "champion")` is what workers poll; `move` is promotion; `rollback` goes back to the
-champion before. Every move is kept in the history.
+Workers poll `read(engine, "champion")`. `move` promotes a release, and `rollback` returns to the
+previous champion. The history keeps every move.
 """
 
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from serving import tables
 from serving.database import reading, writing
 from serving.fences import Fence, check
 
-#: How the reason of a move backwards begins, so that it is told from a promotion.
+#: The start of the reason of a rollback, which distinguishes it from a promotion.
 ROLLED_BACK: Final = "rolled back"
 
 
 class ChannelMoved(RuntimeError):
-    """Somebody else moved the channel since it was read."""
+    """Another process moved the channel since it was read."""
 
 
 @dataclass(frozen=True)
 class Channel:
-    """Where a channel points; `generation` counts its moves from 1."""
+    """The release that a channel points to. `generation` counts its moves, from 1."""
 
     release: str
     generation: int
@@ -58,8 +58,8 @@ def move(
 ) -> Channel:
     """Point `name` at `release` if its generation is still `expected_generation` (0: never set).
 
-    `now` in µs. Raises ChannelMoved if it is not, Fenced if the writer lost its lease.
-    Moving to the release that it already points to changes nothing.
+    now: µs. Raises ChannelMoved if the generation differs, and Fenced if the writer has lost its
+    lease. Moving to the release that it already points to changes nothing.
     """
     with writing(engine) as connection:
         check(connection, fence)
@@ -113,8 +113,8 @@ def rollback(
 ) -> Channel:
     """Point `name` back at the release that was served before the current one was promoted.
 
-    Rolling back twice goes back two promotions. `reason`: why, for the history. Raises LookupError
-    if there is none.
+    Rolling back twice goes back two promotions. reason: text for the history. Raises LookupError if
+    there is no earlier release.
     """
     moves = history(engine, name)
     if not moves:
@@ -127,9 +127,9 @@ def rollback(
 
 
 def previous_release(moves: list[Move]) -> str | None:
-    """The release before the current one, as a stack of promotions: a rollback pops one.
+    """The release before the current one. A promotion pushes onto a stack, and a rollback pops.
 
-    `moves` newest first, as `history` gives them.
+    moves: newest first, as `history` returns them.
     """
     stack: list[str] = []
     for entry in reversed(moves):
@@ -141,14 +141,14 @@ def previous_release(moves: list[Move]) -> str | None:
 
 
 def past(engine: sa.Engine, name: str) -> set[str]:
-    """Every release that `name` ever pointed to."""
+    """All releases that `name` has pointed to."""
     return {entry.release for entry in history(engine, name)}
 
 
 def withdrawn(engine: sa.Engine, name: str) -> set[str]:
     """Releases that `name` was rolled back from and has not been moved to since.
 
-    They served and were found wanting: only a person should promote one again.
+    They served and were rejected, so only a person should promote one of them again.
     """
     found: set[str] = set()
     for entry in reversed(history(engine, name)):
@@ -171,7 +171,7 @@ def _write(connection: sa.Connection, name: str, current: Channel | None, moved:
         try:
             connection.execute(sa.insert(tables.channels), {"name": name, **values})
         except sa.exc.IntegrityError:
-            raise ChannelMoved(f"channel '{name}' was set by somebody else just now") from None
+            raise ChannelMoved(f"channel '{name}' was set by another process just now") from None
         return
     table = tables.channels
     swapped = connection.execute(
@@ -180,4 +180,4 @@ def _write(connection: sa.Connection, name: str, current: Channel | None, moved:
         .values(values)
     )
     if swapped.rowcount != 1:
-        raise ChannelMoved(f"channel '{name}' was moved by somebody else just now")
+        raise ChannelMoved(f"channel '{name}' was moved by another process just now")

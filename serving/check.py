@@ -1,8 +1,9 @@
-"""Load a release in this process and see whether it does what it did when it was made.
+"""Load a release in this process and check that it still gives the scores recorded when it was
+made.
 
-python -m serving.check data/release            # one line for people; exit status 1 if it fails
-python -m serving.check data/release --json     # numbers
-python -m serving.check -                       # the folder is the first line of its input
+    python -m serving.check data/release            # one line for people; exit status 1 if it fails
+    python -m serving.check data/release --json     # numbers
+    python -m serving.check -                       # reads the folder from its first line of input
 """
 
 import json
@@ -16,15 +17,15 @@ import torch
 from serving import golden
 from serving.release import Release, ReleaseError
 
-#: Scores are float32: what another CPU's rounding may change, and nothing more.
+#: Largest difference of float32 scores that rounding on another CPU may cause.
 TOLERANCE = 1e-4
 
 
 def check(folder: Path, rounds: int = 5) -> dict[str, float]:
-    """Numbers of a release: `golden_requests`, `golden_difference` (infinite where candidates
-    differ), `rank_p50_ms` (one request at a time), `megabytes`.
+    """Measure a release: `golden_requests`, `golden_difference` (infinite if candidates differ),
+    `rank_p50_ms` (one request at a time) and `megabytes`.
 
-    Raises ReleaseError if it does not verify or does not load.
+    Raises ReleaseError if the release does not verify or load.
     """
     torch.set_num_threads(1)  # as the service does
     release = Release.open(folder)
@@ -48,7 +49,7 @@ def check(folder: Path, rounds: int = 5) -> dict[str, float]:
 
 
 def passes(numbers: dict[str, float]) -> bool:
-    """Were there golden requests, and were they reproduced?"""
+    """Whether there were golden requests and they were reproduced."""
     return numbers["golden_requests"] > 0 and numbers["golden_difference"] <= TOLERANCE
 
 

@@ -1,15 +1,15 @@
-"""What a client wrote wrong is one line in the service's log: the client has the whole answer."""
+"""Log a client's mistake in one line. The client gets the full message in the answer."""
 
 import logging
 
 from pydantic import ValidationError
 
-#: Where BentoML tells of a request that failed, whoever's fault it was.
+#: The logger that BentoML uses for failed requests, including those that are the client's fault.
 _LOGGER = "bentoml._internal.server.http_app"
 
 
 def told_in_one_line(record: logging.LogRecord) -> bool:
-    """A filter that leaves the traceback out, which would quote what the client sent."""
+    """A log filter that drops the traceback, which would quote the client's data."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, ValidationError):
         record.exc_info = None
@@ -20,5 +20,5 @@ def told_in_one_line(record: logging.LogRecord) -> bool:
 
 
 def install() -> None:
-    """For this process; again is harmless."""
+    """Install the filter in this process. It is safe to do so again."""
     logging.getLogger(_LOGGER).addFilter(told_in_one_line)

@@ -1,7 +1,8 @@
-"""The context of a slate, as logged: enough to compute any release's propensity of it later.
+"""The logged context of a slate: enough to compute later with what propensity any release would
+show it.
 
-Compressed JSON with item ids, so that it can be read against any catalogue. Scores are float32 and
-survive the round trip to the last bit.
+Stored as compressed JSON with item ids, so that it can be read with any catalogue. Scores are
+float32 and are stored exactly.
 """
 
 import zlib
@@ -21,23 +22,23 @@ from features.requests.user_rows import UserRows
 from features.schema import ITEM_FEATURES, USER_FEATURES
 from serving.policy import PolicyParams, propensity
 
-#: Changes with the meaning of a field below and with the formula of the policy (2: by rank,
-#: docs/adr/0006); not for a field more, which programs of before leave out.
+#: Increased when the meaning of a field below or the formula of the policy changes (2: by rank,
+#: docs/adr/0006). Not increased for an additional field, which older programs ignore.
 VERSION = 2
 
 
 @dataclass(frozen=True)
 class Context:
-    """Everything the decision looked at.
+    """All inputs of a decision.
 
     timestamp: of the request, µs; user_features: None where unknown, named by user_feature_names;
     features_at: snapshot of the item features, µs; history_*: positive events, oldest first;
-    impressed and impressed_counts: of the last 7 days; hidden, exclude: item ids; candidates and
-    scores: what the ranker gave, eligible ones only; eligible: number of eligible items;
-    catalogue_items, catalogue_sequence: the catalogue version; repeats: the placement's rule;
-    sent: how many entries of the history came with the request;
-    seed: of `policy.uniforms` (None before draws were keyed by a secret); shown: how many of the
-    first slots an earlier request of the same draw had shown, whose propensities are in its log.
+    impressed, impressed_counts: of the last 7 days; hidden, exclude: item ids; candidates, scores:
+    output of the ranker, only eligible items; eligible: number of eligible items; catalogue_items,
+    catalogue_sequence: version of the catalogue; repeats: the placement's rule; sent: number of
+    history entries that came with the request; seed: of `policy.uniforms` (None in older contexts,
+    before draws were keyed by a secret); shown: how many of the first slots were already shown by
+    an earlier request of the same draw. The propensities of these slots are in that request's log.
     """
 
     user_id: str
@@ -68,9 +69,10 @@ class Context:
     def propensities(
         self, slate: Sequence[str], categories_of: Catalogue | None = None
     ) -> Float64s:
-        """Of each slot of `slate` (item ids) under the policy that showed it, float64 [k].
+        """The propensity of each slot of `slate` (item ids) under the policy that showed it,
+        float64 [k].
 
-        `categories_of` is needed if the policy had a diversity penalty.
+        categories_of: needed if the policy has a diversity penalty.
         """
         places = {item_id: i for i, item_id in enumerate(self.candidates)}
         for item_id in slate:
@@ -98,8 +100,10 @@ def encode(context: dict[str, Any]) -> bytes:
 
 
 def decode(data: bytes) -> Context:
-    """Without what only a later program knows of a request. Raises ValueError for a context of
-    another version."""
+    """Read a context. Fields of later programs are ignored.
+
+    Raises ValueError for a context of another VERSION.
+    """
     content = orjson.loads(zlib.decompress(data))
     version = content.pop("version", None)
     if version != VERSION:
@@ -114,10 +118,10 @@ def requests_of(
     item_features: Float32s,
     features_at: Int64s,
 ) -> Requests:
-    """Logged requests as arrays over `catalogue`, so that any release can be asked to rank them.
+    """Turn logged requests into arrays for `catalogue`, so that any release can rank them.
 
     item_features: float32 [snapshots, catalogue, ITEM_FEATURES]; features_at: int64 [snapshots],
-    µs, ascending. Items the catalogue does not know are left out.
+    µs, ascending. Items that the catalogue does not know are left out.
     """
     assert item_features.shape[1:] == (len(catalogue), len(ITEM_FEATURES))
     features = np.array([_user_features(c) for c in contexts], dtype=np.float32)

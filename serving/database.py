@@ -1,7 +1,8 @@
-"""The one database: SQLite by default, Postgres or MySQL by URL; every commit is durable.
+"""The database: SQLite by default, Postgres or MySQL by URL. Every commit is durable.
 
-Writers use `writing(engine)`, readers `reading(engine)`. On SQLite a write transaction takes the
-write lock when it begins (`BEGIN IMMEDIATE`): read-then-write in a deferred one fails under load.
+Use `writing(engine)` to write and `reading(engine)` to read. On SQLite, a write transaction takes
+the write lock at its beginning (`BEGIN IMMEDIATE`), because reading first and writing later would
+fail under load.
 """
 
 import sqlite3
@@ -25,9 +26,9 @@ _ADVANCE = sa.update(tables.counters).where(_counter).values(value=sa.bindparam(
 
 
 def connect(url: str) -> sa.Engine:
-    """An engine whose tables are those of this program; older ones are brought up first.
+    """An engine with the tables of this program. Older tables are upgraded first.
 
-    Raises `migrate.SchemaVersionError` where that cannot be, and as `open_engine` does.
+    Raises `migrate.SchemaVersionError` if they cannot be, and InputError as `open_engine` does.
     """
     engine = open_engine(url)
     try:
@@ -39,15 +40,18 @@ def connect(url: str) -> sa.Engine:
 
 
 def open_engine(url: str) -> sa.Engine:
-    """An engine, whatever its tables, not yet connected. Raises InputError for a URL that is none,
-    or of a database that Rondo does not know or has no driver for; it says no part of the URL."""
+    """An engine, not yet connected, with whatever tables there are.
+
+    Raises InputError for an invalid URL, for an unknown kind of database and for a missing driver.
+    The message shows no part of the URL.
+    """
     try:
         parsed = sa.make_url(url)
         dialect = parsed.get_backend_name()
     except (sa.exc.ArgumentError, ValueError):
         raise InputError(
-            "RONDO_DATABASE_URL is no URL of a database: postgresql+psycopg://user:password@host/"
-            "name, with % and what else is special in a password written as %25 and so on"
+            "RONDO_DATABASE_URL is not a database URL, such as postgresql+psycopg://user:password@host/"
+            "name. Write special characters in a password as %25 (for %) and so on"
         ) from None
     if dialect == "sqlite":
         if parsed.database and parsed.database != ":memory:":
@@ -57,7 +61,7 @@ def open_engine(url: str) -> sa.Engine:
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     if dialect not in ("postgresql", "mysql", "mariadb"):
-        raise InputError(f"'{dialect}' is no database Rondo knows: sqlite, postgresql or mysql")
+        raise InputError(f"'{dialect}' is not supported: use sqlite, postgresql or mysql")
     try:
         return sa.create_engine(
             parsed, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_recycle=1800
@@ -78,13 +82,14 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that only reads: on SQLite it waits for no writer."""
+    """A read-only transaction. On SQLite it does not wait for writers."""
     with engine.connect().execution_options(rondo_reads=True) as connection:
         yield connection
 
 
 def lock_counter(connection: sa.Connection, name: str) -> int:
-    """The last number given out by `name`, locked until this transaction ends."""
+    """The last number given out by counter `name`, which stays locked until this transaction
+    ends."""
     return int(connection.execute(_LOCK, {"counter": name}).scalar_one())
 
 
@@ -94,13 +99,15 @@ def advance_counter(connection: sa.Connection, name: str, value: int) -> None:
 
 
 def insert_missing(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
-    """Insert a row unless there is one of its primary key.
+    """Insert a row unless a row with the same primary key exists.
 
-    Transactions that do so at the same moment wait for each other, then see the first one's row.
+    Transactions that insert at the same time wait for each other, and the later ones see the first
+    one's row.
     """
     key = list(table.primary_key.columns)
     if connection.dialect.name in ("mysql", "mariadb"):
-        # Not IGNORE: it would lock the row for reading, and two who then update it are a deadlock.
+        # IGNORE would lock the row for reading, and two transactions that then update it would
+        # deadlock.
         same = {column.name: column for column in key}
         connection.execute(mysql.insert(table).values(row).on_duplicate_key_update(same))
         return
@@ -123,7 +130,10 @@ def _configure_sqlite(connection: Any, _: Any) -> None:
 
 
 def _use_wal(cursor: Any) -> None:
-    """SQLite does not wait for the busy timeout where several change the journal mode at once."""
+    """Switch SQLite to WAL.
+
+    Retries, as SQLite does not wait if several processes switch at the same time.
+    """
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:

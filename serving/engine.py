@@ -1,4 +1,4 @@
-"""The recommend pipeline: online features, ranking, policy, log, answer. Knows no HTTP."""
+"""The recommend pipeline: online features, ranking, policy, log, answer. Independent of HTTP."""
 
 import asyncio
 import logging
@@ -48,7 +48,7 @@ from training.eligible import allowed_items, without_excluded
 
 logger = logging.getLogger("rondo.engine")
 
-#: Looks at one question before giving up: each but the last lost to another worker's slate.
+#: Attempts to store a slate for one question. An attempt fails if another worker stored one first.
 ATTEMPTS: Final = 8
 
 
@@ -57,14 +57,14 @@ class Conflict(ValueError):
 
 
 class Unknown(LookupError):
-    """An item that is not in the catalogue."""
+    """An item is not in the catalogue."""
 
 
 class Engine:
-    """Answers requests with whatever `live()` holds at that moment.
+    """Answers requests with the current result of `live()`.
 
-    new_id: gives request ids to clients that bring none; repeat: how long an unchanged question
-    gets the slate that was shown first, µs.
+    new_id: makes request ids for clients that send none; repeat: for how long the same question
+    gets the slate shown first, µs.
     """
 
     def __init__(
@@ -88,11 +88,10 @@ class Engine:
         self._repeat = repeat
 
     async def recommend(self, asked: RecommendInput, now: int) -> RecommendOutput:
-        """Decide, log durably, then answer; `now` in µs. An unchanged question is answered from
-        the log (`serving.repeats`).
+        """Decide on a slate, log it durably, then answer. now: µs.
 
-        Raises Conflict for a request id that was used for another question, Overloaded when
-        the log cannot keep up.
+        A repeated question is answered from the log (`serving.repeats`). Raises Conflict for a
+        request id that was used for another question, and Overloaded if the log cannot keep up.
         """
         request_id = asked.request_id or self._new_id()
         for _ in range(ATTEMPTS):
@@ -107,12 +106,15 @@ class Engine:
             if written.new_request:
                 self._count(made.answer, asked.placement)
                 return made.answer
-            # the same question was being answered at the same moment: look again
-        raise Overloaded("this question is asked by too many at once")
+            # Another worker answered the same question at the same time: look again.
+        raise Overloaded("too many clients ask this question at the same time")
 
     def decide(self, live: Live, asked: RecommendInput, request_id: str, now: int) -> Decision:
-        """The slate and its rows. Depends on its arguments, the secret, the online store (on the
-        log where that is lost) and what the log has of the same draw alone."""
+        """Decide on a slate and its rows.
+
+        The result depends only on the arguments, the secret, the online store (the log, if the
+        store is lost) and the logged slates of the same draw.
+        """
         return self._decide(self._question(live, asked, now), request_id)
 
     def _question(self, live: Live, asked: RecommendInput, now: int) -> Question:
@@ -159,7 +161,7 @@ class Engine:
         return made
 
     async def feedback(self, sent: FeedbackInput, now: int) -> FeedbackOutput:
-        """Store outcomes durably; when this returns, the next answer reacts to them."""
+        """Store outcomes durably. Once this returns, the next answer takes them into account."""
         outcomes, rejected = feedback.check(sent.events, self._signer, now)
         written = await asyncio.wrap_future(self._writer.write_outcomes(now, outcomes, rejected))
         self._metrics.duplicates.inc(written.duplicates)
@@ -171,7 +173,7 @@ class Engine:
         )
 
     def similar(self, asked: SimilarInput) -> SimilarOutput:
-        """The nearest available items by cosine, of the transformer's items or of their text.
+        """The nearest available items by cosine, of the transformer's vectors or of text vectors.
 
         Raises Unknown for an item that is not in the catalogue.
         """
@@ -197,11 +199,11 @@ class Engine:
         )
 
     def history(self, user_id: str) -> HistoryOutput:
-        """What the online store holds of a user; where it is lost, what the log does."""
+        """A user's history from the online store, or from the log if the store is lost."""
         live = self._live()
         user, _ = self._user(live, user_id)
         ids, histories = live.catalogue.item_ids, user.histories
-        names = dict(enumerate(EventType))  # a later Rondo may have pushed kinds unknown here
+        names = dict(enumerate(EventType))  # a later version may have stored unknown types
         return HistoryOutput(
             user_id=user_id,
             events=[
@@ -215,8 +217,10 @@ class Engine:
         )
 
     def _user(self, live: Live, user_id: str) -> tuple[UserRows, bool]:
-        """A user's row, and whether the online store is lost: then the row holds what the log knows
-        of the user, and no features."""
+        """A user's row, and whether the online store is lost.
+
+        If it is, the row holds the log's history and no features.
+        """
         if not live.online_lost:
             try:
                 return self._online.read([user_id], live.catalogue, live.history_length), False

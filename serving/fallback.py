@@ -1,4 +1,4 @@
-"""Answers without a release: recency-popularity, and in an empty system the catalogue itself."""
+"""Answers without a release: by recency-popularity, or in an empty system the newest items."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from features.requests.requests import Requests
 from features.schema import ITEM_FEATURES, POPULARITY_DAYS
 
 WIDTH = 200
-#: In `fallback` of an answer: the user's features are unknown, the history is that of the log.
+#: A value of `fallback` in answers: user features are unknown, and the history comes from the log.
 NO_ONLINE_STORE = "no online store"
 _WINDOWS = [ITEM_FEATURES.index(f"item_events_{days}d") for days in POPULARITY_DAYS]
 
@@ -19,10 +19,10 @@ Source = Literal["recency-popular", "catalogue"]
 def rank(
     requests: Requests, eligible: Bools, created_at: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> tuple[Int32s, np.ndarray[tuple[int, int], np.dtype[np.float32]], Source]:
-    """Candidates int32 [1, C] and scores float32 [1, C] for one request, and what they rest on.
+    """Candidates int32 [1, C], scores float32 [1, C] and the source used, for one request.
 
-    Popular in the shortest window in which anything happened; where nothing is known at all, the
-    newest items first. eligible: bool [1, catalogue]; created_at: int64 [catalogue], µs.
+    Ranks by popularity in the shortest window that has any event; without events, the newest items
+    come first. eligible: bool [1, catalogue]; created_at: int64 [catalogue], µs.
     """
     source: Source = "recency-popular"
     values = requests.item_features[requests.snapshot[0]][:, _WINDOWS]

@@ -1,7 +1,8 @@
-"""From what a client sent to rows of the outbox: checked one by one, joined to the slots shown.
+"""Turn events sent by clients into rows of the outbox: check each one and join it to the slot
+shown.
 
-What the log would set aside is refused here, by the same rules and with the same words
-(`features.ingest.refusals`), before anybody is told that it was accepted.
+Events that the log would set aside are refused here by the same rules, with the same messages
+(`features.ingest.refusals`), so that nothing is accepted first and refused later.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from serving.feedback_log import Row, Slot
 from serving.models import FeedbackEvent
 from serving.signing import Signer
 
-#: What a client may say of an event, and how it is read; the rest of it is ours to know.
+#: The fields that a client may send, with their readers. The service sets all other fields itself.
 _SENT: Final[Mapping[str, Callable[[Any], Any]]] = (
     dict.fromkeys(("event_id", "user_id", "item_id", "placement"), identity)
     | dict.fromkeys(("event_type", "query", "request_id"), text)
@@ -27,7 +28,7 @@ _SENT: Final[Mapping[str, Callable[[Any], Any]]] = (
 
 @dataclass(frozen=True)
 class Rejection:
-    """An event that is kept as a dead letter."""
+    """An event that is stored as a dead letter."""
 
     event_id: str | None
     reason: str
@@ -45,11 +46,12 @@ class Rejection:
 def check(
     sent: Sequence[Any], signer: Signer, now: int
 ) -> tuple[list[dict[str, Any]], list[Rejection]]:
-    """Valid events as rows of the outbox (without position, propensity, release), and the rest.
+    """Split events into valid ones, as rows of the outbox (without position, propensity, release),
+    and rejections.
 
-    The signature of a `request_id` is taken off. `now`: when they were received, µs; an event
-    without a timestamp happened now, one from the near future too. Each event's time is read by
-    itself: s, ms or µs by magnitude, or ISO 8601.
+    The signature of a `request_id` is removed. now: time of receipt, µs; used for events without a
+    timestamp, or with one slightly in the future. Each event's time is read by itself: s, ms or µs
+    by size, or ISO 8601.
     """
     rows, rejected = [], []
     for payload in sent:
@@ -65,9 +67,9 @@ def check(
 def join(
     rows: Sequence[dict[str, Any]], shown: Mapping[str, Mapping[str, Slot]]
 ) -> tuple[list[dict[str, Any]], list[Rejection]]:
-    """Give each outcome the position, propensity and release of its slot; reject false claims.
+    """Give each outcome the position, propensity and release of its slot, and reject false claims.
 
-    shown: request id to item id to slot, as `FeedbackLog.slots_of`.
+    shown: request id to item id to slot, as from `FeedbackLog.slots_of`.
     """
     joined, rejected = [], []
     for row in rows:
@@ -137,7 +139,7 @@ def _row(payload: Any, signer: Signer, now: int) -> dict[str, Any]:
 
 
 def _time(payload: Mapping[str, Any], now: int) -> int | None:
-    """µs; None for what is no time."""
+    """The time in µs, or None if it is not a time."""
     sent = payload.get("timestamp")
     try:
         return now if sent is None else microseconds(sent)

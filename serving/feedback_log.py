@@ -1,8 +1,8 @@
 """The feedback log: requests with their slots, and the outbox of events that ingestion reads.
 
-Everything in one `append` commits together or not at all. Offsets have no gaps and follow commit
-order, so a reader that has seen offset n has seen everything up to n, and replaying a range gives
-the same rows.
+All rows of one `append` commit together or not at all. Offsets have no gaps and follow commit
+order. So a reader that has seen offset n has seen everything up to n, and reading a range again
+gives the same rows.
 """
 
 import json
@@ -23,17 +23,17 @@ from serving.database import advance_counter, lock_counter, reading, writing
 #: A row of a table: column name to value, times in µs. Events have the columns of `schema.EVENT`.
 Row = Mapping[str, Any]
 
-#: Event types that a user's live history is made of.
+#: Event types that make up a user's live history.
 REMEMBERED = (*schema.POSITIVE, *schema.HIDING)
 
 _T = TypeVar("_T")
 
-#: Ids in one SQL statement; every engine here takes at least this many parameters.
+#: Ids per SQL statement. All supported engines accept at least this many parameters.
 CHUNK = 5_000
 
 OUTBOX = pa.schema([pa.field("offset", pa.int64(), nullable=False), *schema.EVENT])
 
-# Statements are built once: building one costs as much as running it.
+# Build statements once: building one costs as much as running it.
 _IDS: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
 _events, _requests, _slots = tables.events.c, tables.requests.c, tables.slots.c
 _KNOWN_REQUESTS = sa.select(_requests.request_id).where(_requests.request_id.in_(_IDS))
@@ -69,8 +69,10 @@ _INSERT = {
 
 
 def _recent() -> sa.Select[Any]:
-    """The newest `length` positive events and all hides of users `ids`: what somebody asked never
-    to see again stays away."""
+    """The newest `length` positive events, and all hidden items, of users `ids`.
+
+    Hidden items have no limit, so that they never come back.
+    """
     place = sa.func.row_number().over(
         partition_by=(_events.user_id, _events.event_type.in_(schema.HIDING)),
         order_by=(_events.timestamp.desc(), _events.offset.desc()),
@@ -99,7 +101,7 @@ def _recent() -> sa.Select[Any]:
 
 
 _RECENT = _recent()
-# Not DISTINCT: to find each user once, SQLite would walk the whole index of users.
+# With DISTINCT, SQLite would walk the whole index of users.
 _USERS = (
     sa.select(_events.user_id)
     .where(_events.user_id > sa.bindparam("after"), _events.event_type.in_(REMEMBERED))
@@ -114,9 +116,9 @@ _USERS_AFTER = sa.select(_events.user_id).where(
 
 @dataclass(frozen=True)
 class Appended:
-    """What an `append` stored: event ids and request ids that are new; the rest was known.
+    """The new event ids and request ids that an `append` stored. All others were known.
 
-    `last_offset` is that of the last event in the log.
+    `last_offset` is the offset of the last event in the log.
     """
 
     events: frozenset[str]
@@ -126,11 +128,11 @@ class Appended:
 
 @dataclass(frozen=True)
 class Slate:
-    """A slate to log: a row of `requests`, its rows of `slots`, and an event for each slot that no
-    earlier request has shown.
+    """A slate to log: a row of `requests`, its rows of `slots`, and an event for each newly shown
+    slot.
 
-    follows: the request that was the newest of this state (and newer than `since`, µs) when the
-    slate was decided, None for none; it is stored only if that is still so.
+    follows: the newest request of this state (later than `since`, µs) at the time of the decision,
+    or None. The slate is stored only if it is still the newest.
     """
 
     request: Row
@@ -146,7 +148,7 @@ class Slate:
 
 @dataclass(frozen=True)
 class Slot:
-    """A slot that was shown, with what its outcomes inherit."""
+    """A slot that was shown, with the values that its outcomes inherit."""
 
     user_id: str
     placement: str
@@ -154,11 +156,11 @@ class Slot:
     propensity: float
     release: str | None
     request_id: str
-    """Whose impression it is: an earlier request's, where this one went on with its slate."""
+    """The request whose impression it is. An earlier request's, if this one continued its slate."""
 
 
 class FeedbackLog:
-    """Append, read and look up; every write is one durable transaction."""
+    """Append to the log, read it and look things up. Every write is one durable transaction."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
@@ -169,12 +171,12 @@ class FeedbackLog:
         events: Sequence[Row] = (),
         dead: Sequence[Row] = (),
     ) -> Appended:
-        """Store rows in one transaction; it has committed when this returns.
+        """Store rows in one transaction, which has committed when this returns.
 
-        slates: the first of each request id is stored whole; nothing is of one whose request id is
-        already there, for it was never shown; nor of one that does not follow the newest of its
-        state. events: `schema.EVENT` rows; an `event_id` that is
-        already there is left out. dead: `event_id`, `reason`, `payload` (any JSON), `received_at`.
+        slates: the first of each request id is stored, as a whole. A slate is skipped if its
+        request id is known, or if it does not follow the newest of its state; it was then never
+        shown. events: rows of `schema.EVENT`; known `event_id`s are skipped. dead: `event_id`,
+        `reason`, `payload` (any JSON), `received_at`.
         """
         with writing(self.engine) as connection:
             last = lock_counter(connection, "events")
@@ -202,7 +204,7 @@ class FeedbackLog:
         )
 
     def read(self, after_offset: int, limit: int) -> pa.Table:
-        """The next events after `after_offset`, at most `limit`: columns of OUTBOX, in order."""
+        """At most `limit` events after `after_offset`, in order, with the columns of OUTBOX."""
         query = (
             sa.select(*(_events[name] for name in OUTBOX.names))
             .where(tables.events.c.offset > after_offset)
@@ -216,13 +218,13 @@ class FeedbackLog:
         return pa.table(arrays, schema=OUTBOX)
 
     def last_offset(self) -> int:
-        """The offset of the newest event; 0 in an empty log."""
+        """The offset of the newest event, or 0 in an empty log."""
         query = sa.select(tables.counters.c.value).where(tables.counters.c.name == "events")
         with reading(self.engine) as connection:
             return int(connection.execute(query).scalar_one())
 
     def dead_letters(self, limit: int = 1000) -> list[dict[str, Any]]:
-        """The newest dead letters, newest first; `payload` decoded."""
+        """The newest dead letters, newest first, with `payload` decoded."""
         table = tables.dead_letters
         query = sa.select(table).order_by(table.c.number.desc()).limit(limit)
         with reading(self.engine) as connection:
@@ -230,7 +232,7 @@ class FeedbackLog:
         return [dict(row) | {"payload": json.loads(row["payload"])} for row in rows]
 
     def dead_reasons(self, newest: int = 100_000) -> dict[str, int]:
-        """Reasons of the `newest` dead letters, with how many have each."""
+        """Number of dead letters by reason, among the `newest` ones."""
         table = tables.dead_letters
         recent = sa.select(table.c.reason).order_by(table.c.number.desc()).limit(newest).subquery()
         with reading(self.engine) as connection:
@@ -246,15 +248,17 @@ class FeedbackLog:
             return dict(row), [dict(slot) for slot in slots]
 
     def newest(self, state: str, since: int) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
-        """The request of a state whose draw began last, and after `since`, µs; of one draw the
-        longest. As `request`."""
+        """The longest request of a state's newest draw that began after `since`, µs.
+
+        Returns the same as `request`.
+        """
         with reading(self.engine) as connection:
             found = connection.execute(_NEWEST, {"state": state, "since": since})
             request_id = found.scalar_one_or_none()
         return None if request_id is None else self.request(request_id)
 
     def newest_requests(self, before: int, limit: int) -> list[dict[str, Any]]:
-        """The last `limit` logged requests earlier than `before` (µs), newest first."""
+        """The last `limit` logged requests before `before` (µs), newest first."""
         table = tables.requests
         query = (
             sa.select(table)
@@ -266,7 +270,7 @@ class FeedbackLog:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def slots_of(self, request_ids: Sequence[str]) -> dict[str, dict[str, Slot]]:
-        """Request id to item id to slot, for the requests that are known."""
+        """Slots by request id and item id, for those requests that are known."""
         found: dict[str, dict[str, Slot]] = {}
         with reading(self.engine) as connection:
             for chunk in _chunks(request_ids):
@@ -277,10 +281,10 @@ class FeedbackLog:
     def recent(
         self, user_ids: Sequence[str], length: int, min_rating: float = 0.0
     ) -> dict[str, UserHistory]:
-        """What the log knows of users: their newest `length` positive events, and hidden items.
+        """Users' newest `length` positive events and hidden items, from the log.
 
-        A rating below `min_rating` is not positive. Every user asked for is a key. This is what the
-        live view of the online store holds.
+        A rating below `min_rating` is not positive. Every user asked for is a key. The live view of
+        the online store holds the same.
         """
         found: dict[str, list[tuple[str, str, int]]] = {user_id: [] for user_id in user_ids}
         with reading(self.engine) as connection:
@@ -293,13 +297,13 @@ class FeedbackLog:
         return {user_id: _history(rows) for user_id, rows in found.items()}
 
     def users(self, after: str, limit: int) -> list[str]:
-        """The next users after `after` of whom a history is remembered, at most `limit`."""
+        """The next `limit` users after `after` who have a history."""
         with reading(self.engine) as connection:
             found = connection.execute(_USERS, {"after": after, "limit": limit}).scalars()
             return [str(user_id) for user_id in found]
 
     def users_after(self, offset: int) -> set[str]:
-        """Whose history the events after `offset` have changed."""
+        """The users whose history changed by events after `offset`."""
         with reading(self.engine) as connection:
             return set(connection.execute(_USERS_AFTER, {"after": offset}).scalars())
 
@@ -328,7 +332,7 @@ def _chunks(values: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _first_of(rows: Sequence[_T], key: Callable[[_T], str], known: set[str]) -> list[_T]:
-    """Rows whose key is new, the first of each key."""
+    """The first row of each key that is not in `known`."""
     fresh: dict[str, _T] = {}
     for row in rows:
         if key(row) not in known:
@@ -337,7 +341,7 @@ def _first_of(rows: Sequence[_T], key: Callable[[_T], str], known: set[str]) -> 
 
 
 def _following(connection: sa.Connection, slates: Sequence[Slate]) -> list[Slate]:
-    """Those that follow the newest of their state; of those that follow the same one, the first."""
+    """The slates that follow the newest of their state. If several do, only the first of them."""
     newest: dict[str, str | None] = {}
     kept = []
     for slate in slates:

@@ -1,7 +1,7 @@
-"""Fencing: a write is refused when its writer's lease has passed to somebody else.
+"""Fencing: refuse a write if the writer's lease has passed to another holder.
 
-Kleppmann, "How to do distributed locking" (2016): the number grows with every holder, and the
-store that is written to compares it inside the writing transaction.
+Kleppmann, "How to do distributed locking" (2016): each holder gets a larger number, and the store
+compares it inside the writing transaction.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from serving.database import reading
 
 
 class Fenced(RuntimeError):
-    """The lease this writer held has passed to another holder: stop, it has taken over."""
+    """Another holder has taken over the lease of this writer, which must stop."""
 
 
 @dataclass(frozen=True)
 class Fence:
-    """Proof of a lease: its name and the number that its holder was given."""
+    """Proof of a lease: its name and the number given to its holder."""
 
     lease: str
     number: int
 
 
 def confirm(engine: sa.Engine, fence: Fence | None) -> None:
-    """Raise Fenced if the lease has passed on. For work outside the database: just before it."""
+    """Raise Fenced if the lease has passed on. Call this just before work outside the database."""
     with reading(engine) as connection:
         check(connection, fence)
 
@@ -33,7 +33,7 @@ def confirm(engine: sa.Engine, fence: Fence | None) -> None:
 def check(connection: sa.Connection, fence: Fence | None) -> None:
     """Raise Fenced unless `fence` is the newest of its lease. None (a person) always passes.
 
-    The lease row stays locked until the transaction ends, so nobody can take over in between.
+    The lease row stays locked until the transaction ends, so that nobody can take over in between.
     """
     if fence is None:
         return

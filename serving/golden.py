@@ -1,6 +1,7 @@
-"""Golden requests: a few real ones with the scores that the trained parts gave, kept in a release.
+"""Golden requests: a few real requests, stored in a release with the scores that its models gave.
 
-A fresh process that loads the release must reproduce them: what was gated is what is served.
+A process that loads the release must reproduce the scores. This proves that the service serves what
+the gate judged.
 """
 
 import json
@@ -24,7 +25,7 @@ _SCORES: Final = "golden.json"
 
 @dataclass(frozen=True)
 class Golden:
-    """Requests, and for each its candidates (item ids) and their scores, best first."""
+    """Requests, each with its candidates (item ids) and their scores, best first."""
 
     requests: Requests
     candidates: list[list[str]]
@@ -32,8 +33,11 @@ class Golden:
 
 
 def choose(requests: Requests) -> Requests:
-    """At most COUNT evenly spaced requests of one snapshot of item features, which is kept with
-    them: the one that most requests have read, the newest of equals."""
+    """At most COUNT evenly spaced requests that read the same snapshot of item features.
+
+    The snapshot is stored with them. It is the one that most requests read, or the newest of
+    several.
+    """
     read = np.bincount(requests.snapshot, minlength=1)
     snapshot = len(read) - 1 - int(read[::-1].argmax())
     rows = np.flatnonzero(requests.snapshot == snapshot)
@@ -48,7 +52,7 @@ def choose(requests: Requests) -> Requests:
 
 
 def write(folder: Path, recommender: Recommender, requests: Requests) -> None:
-    """Rank `requests` and keep them with the outcome as golden.safetensors and golden.json."""
+    """Rank `requests`, and store them with the result as golden.safetensors and golden.json."""
     arrays = {
         "timestamps": requests.timestamps,
         "history_offsets": requests.histories.offsets,
@@ -99,7 +103,7 @@ def read(folder: Path) -> Golden:
 
 
 def outcome(recommender: Recommender, ranked: Ranked) -> tuple[list[list[str]], list[list[float]]]:
-    """Candidates by id and their scores, best first; ties by index."""
+    """Candidates (item ids) and their scores, best first. Ties are ordered by index."""
     ids = recommender.catalogue.item_ids
     candidates, scores = [], []
     for row_items, row_scores in zip(ranked.candidates, ranked.scores, strict=True):
@@ -111,7 +115,7 @@ def outcome(recommender: Recommender, ranked: Ranked) -> tuple[list[list[str]], 
 
 
 def difference(golden: Golden, recommender: Recommender, ranked: Ranked) -> float:
-    """Largest absolute difference of a score; infinite where the candidates differ."""
+    """Largest absolute difference of a score; infinite if the candidates differ."""
     candidates, scores = outcome(recommender, ranked)
     worst = 0.0
     for ids, values, known_ids, known in zip(
@@ -126,6 +130,6 @@ def difference(golden: Golden, recommender: Recommender, ranked: Ranked) -> floa
 
 
 def one(requests: Requests, row: int) -> Requests:
-    """A single request, as the service makes them."""
+    """One request by itself, as in the service."""
     rows: Int64s = np.array([row], dtype=np.int64)
     return requests.select(rows)

@@ -1,8 +1,9 @@
-"""What a worker serves at this moment, and how it follows the world.
+"""The state that a worker serves now, and how it is kept up to date.
 
-`Live` is one immutable bundle that fits together: release, catalogue, item features. A `Follower`
-thread polls the channel, the catalogue feed and the online store, builds the next bundle off the
-request path and swaps one reference: no request ever waits or fails for a new release.
+`Live` is an immutable set of release, catalogue and item features that fit together. A `Follower`
+thread polls the channel, the catalogue feed and the online store, builds the next `Live` in the
+background and then replaces one reference. So no request waits for a new release or fails because
+of it.
 """
 
 import logging
@@ -34,7 +35,7 @@ from training.recommender import Recommender
 logger = logging.getLogger("rondo.live")
 
 POLL_SECONDS: Final = 0.5
-#: How long to wait with a release that could not be fetched or loaded before trying again.
+#: Wait this long before retrying a release that could not be fetched or loaded.
 RETRY_SECONDS: Final = 15.0
 
 
@@ -42,10 +43,11 @@ RETRY_SECONDS: Final = 15.0
 class Live:
     """One consistent state.
 
-    items: rows of `schema.ITEM` in index order, one per item; sequence: the catalogue feed up to
-    there is in; item_features: float32 [catalogue, ITEM_FEATURES] of the snapshot features_at, µs
-    (0: none); channel: where the release came from, None for one without channel; online_lost: the
-    online store is away, or empty though it was filled, and `rondo rebuild-online` is due.
+    items: rows of `schema.ITEM` in index order, one per item; sequence: the last version of the
+    catalogue feed that is included; item_features: float32 [catalogue, ITEM_FEATURES] of the
+    snapshot features_at, µs (0: none); channel: where the release came from, or None; online_lost:
+    the online store cannot be reached, or is empty although it was filled, and `rondo
+    rebuild-online` should be run.
     """
 
     items: pa.Table
@@ -72,7 +74,7 @@ class Live:
 
 
 def empty() -> Live:
-    """Before anything is known."""
+    """The state before anything is known."""
     items = schema.ITEM.empty_table()
     features = np.zeros((0, len(schema.ITEM_FEATURES)), dtype=np.float32)
     return Live(items, Catalogue.from_table(items), 0, features, 0)
@@ -81,9 +83,9 @@ def empty() -> Live:
 class Follower:
     """Keeps `live` up to date.
 
-    fetch: release id to verified local folder; bundled: the release to start on, if any; channel:
-    the name to follow, empty to stay on the bundled release; recovered: called when the online
-    store that was lost is there again.
+    fetch: returns the verified local folder of a release id; bundled: the release to start with, if
+    any; channel: the channel to follow, or empty to keep the bundled release; recovered: called
+    when a lost online store is back.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class Follower:
             self._thread.join()
 
     def poll(self) -> None:
-        """Look once; on any failure keep serving what is served."""
+        """Check for news once. On any failure, keep the present state."""
         for step in (self._follow_channel, self._follow_catalogue, self._follow_features):
             try:
                 step()
@@ -174,7 +176,7 @@ class Follower:
             raise
         if snapshot not in (0, self.live.features_at):
             self.live = with_features(self.live, self._online)
-        # Whatever was promoted was materialised, too.
+        # Every promoted release was materialised, so the store must have been filled.
         filled = self.live.features_at > 0 or self.live.channel is not None
         self._note_online(lost=snapshot == 0 and filled)
 
@@ -183,19 +185,19 @@ class Follower:
             return
         if lost:
             logger.error(
-                "the online store is away or empty: serving the item features in memory and the "
-                "histories of the log; when it is back: rondo rebuild-online"
+                "the online store is away or empty: serving item features from memory and "
+                "histories from the log; when it is back, run rondo rebuild-online"
             )
         else:
-            logger.info("the online store is there again")
+            logger.info("the online store is back")
             self._recovered()
         self.live = replace(self.live, online_lost=lost)
 
 
 def with_release(live: Live, release: Release, channel: Channel | None) -> Live:
-    """Another release, over its own items; the feed has to be read again from the start.
+    """The state with another release and the release's own items. The feed must be read again.
 
-    Raises ReleaseError when it does not load.
+    Raises ReleaseError if the release does not load.
     """
     catalogue = Catalogue.from_table(release.items)
     return replace(
@@ -216,8 +218,10 @@ def with_release(live: Live, release: Release, channel: Channel | None) -> Live:
 
 
 def with_feed(live: Live, news: pa.Table) -> Live:
-    """The catalogue with newer versions (`catalogue_feed.FEED` rows); new items are appended in
-    the order of their first version, so every index stays what it was."""
+    """The state with newer versions of items (rows of `catalogue_feed.FEED`).
+
+    New items are appended in the order of their first version, so existing indices stay valid.
+    """
     if news.num_rows == 0:
         return live
     rows = {row["item_id"]: row for row in live.items.to_pylist()}
@@ -241,22 +245,22 @@ def with_feed(live: Live, news: pa.Table) -> Live:
 
 
 def with_features(live: Live, online: OnlineStore) -> Live:
-    """The item features that the online store holds now; those in memory where it holds none."""
+    """The state with the online store's item features, or unchanged if the store has none."""
     try:
         snapshot = online.snapshot()
         if snapshot == 0:
             return live
         features = online.read_items(live.catalogue)
     except Exception:
-        logger.exception("the online store is away; the item features stay")
+        logger.exception("the online store is away; item features stay as they are")
         return live
     return replace(live, item_features=features, features_at=snapshot)
 
 
 def warm_up(live: Live) -> None:
-    """Rank once for nobody, so that no request pays for what is computed on first use.
+    """Rank one empty request, so that real requests do not pay for initialisation.
 
-    Raises whatever the release raises: one that cannot rank must not be swapped in.
+    Raises any error of the release, since a release that cannot rank must not be served.
     """
     if live.recommender is None or not len(live.catalogue):
         return

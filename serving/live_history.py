@@ -1,8 +1,8 @@
-"""Live histories: what the online store is told after each commit, so that the next answer reacts.
+"""Update live histories in the online store after each commit, so that the next answer uses them.
 
-Several processes push for one user, and their pushes may pass each other on the way. So a push is
-followed by a look at the log: while somebody committed more for these users, push again. Whoever
-pushes last has then seen everything, and the store is not left behind the log.
+Several processes push histories for the same user, and pushes may overtake each other. So after a
+push, look at the log and push again if another process has committed events of these users. The
+last push then contains everything, and the store does not stay behind the log.
 """
 
 import threading
@@ -12,7 +12,7 @@ from itertools import count
 from features.online import OnlineStore
 from serving.feedback_log import FeedbackLog
 
-#: Users in one write to the store.
+#: Users per write to the store.
 GROUP = 1_000
 
 
@@ -24,9 +24,10 @@ def push(
     min_rating: float,
     now: int,
 ) -> None:
-    """Replace the live history of users by what the log holds: see `FeedbackLog.recent`.
+    """Replace the live history of users by that in the log (see `FeedbackLog.recent`).
 
-    now: µs; each attempt is a little later, for Feast's Redis store takes only a later row.
+    now: µs. Each retry uses a slightly later time, because Feast's Redis store ignores rows that
+    are not newer.
     """
     behind = set(user_ids)
     for moment in count(now):
@@ -38,8 +39,11 @@ def push(
 
 
 class Pusher:
-    """Pushes after each commit. A user whose push failed is pushed with the next one, or when the
-    store is there again: the log has what was missed."""
+    """Pushes histories after each commit.
+
+    If a push fails, its users are pushed again with the next one, or when the store is back. The
+    log has all events meanwhile.
+    """
 
     def __init__(self, log: FeedbackLog, online: OnlineStore) -> None:
         self._log, self._online = log, online
@@ -47,7 +51,7 @@ class Pusher:
         self._lock = threading.Lock()
 
     def push(self, user_ids: Iterable[str], length: int, min_rating: float, now: int) -> None:
-        """Of these users and of those that were missed. Raises what the store raises."""
+        """Push these users and those whose last push failed. Raises the errors of the store."""
         with self._lock:
             self._missed.update(user_ids)
             waiting = sorted(self._missed)

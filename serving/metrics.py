@@ -1,4 +1,4 @@
-"""Prometheus metrics of a worker, beside those that BentoML keeps itself."""
+"""Prometheus metrics of a worker, in addition to those of BentoML."""
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
@@ -6,7 +6,7 @@ _SECONDS = (0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02, 0.05, 0.1, 0.
 
 
 class Metrics:
-    """Counters and histograms; one instance per registry."""
+    """Counters and histograms. One instance per registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.recommends = Counter(
@@ -32,7 +32,7 @@ class Metrics:
         )
         self.failures = Counter(
             "rondo_failures",
-            "Things that went wrong and were worked around",
+            "Failures that were worked around",
             ["what"],
             registry=registry,
         )

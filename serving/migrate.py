@@ -1,10 +1,10 @@
-"""Bringing a database to the tables of this program, by Alembic.
+"""Upgrade a database to the tables of this program, by Alembic.
 
-Every start looks; where the tables are older, one process brings them up while the others wait.
-Revisions are numbered and only add, so that programs of the release before go on beside the new
-one, and one that finds a later revision than its own works as before. A change that they could not
-live with raises `tables.SCHEMA_VERSION`, and then they refuse. How to add a column or a table:
-`serving/migrations/README.md`.
+Every start checks the tables. If they are older, one process upgrades them while the others wait.
+Revisions are numbered and only add things. So programs of the previous release keep working beside
+the new one, and a program that finds a later revision than its own works as before. A change that
+older programs cannot work with increases `tables.SCHEMA_VERSION`, and they then refuse to start.
+`serving/migrations/README.md` says how to add a column or a table.
 """
 
 import logging
@@ -19,9 +19,9 @@ import sqlalchemy as sa
 from serving import tables
 
 SCRIPTS: Final = Path(__file__).with_name("migrations")
-#: How long a start waits, on MySQL and MariaDB, for another one that changes the tables.
+#: On MySQL and MariaDB, how long a start waits for another one that changes the tables.
 LOCK_SECONDS: Final = 600
-#: PostgreSQL's advisory locks are numbers; this one is "rondo" in ASCII.
+#: PostgreSQL identifies advisory locks by numbers. This one is "rondo" in ASCII.
 _LOCK: Final = int.from_bytes(b"rondo")
 _REVISION = sa.table("alembic_version", sa.column("version_num", sa.String))
 
@@ -29,7 +29,7 @@ logger = logging.getLogger("rondo.database")
 
 
 class SchemaVersionError(RuntimeError):
-    """The database's tables are not, and could not be made, those of this program."""
+    """The database has other tables than this program needs, and they could not be upgraded."""
 
 
 @cache
@@ -39,10 +39,11 @@ def head() -> str:
 
 
 def upgrade(engine: sa.Engine) -> tuple[str | None, str]:
-    """Bring the tables to `head()`, or leave later ones as they are; the revision before and now.
+    """Upgrade the tables to `head()`, or leave later ones as they are. Returns the revision before
+    and after.
 
-    Safe at the same time in several processes, and after one that was killed at it. Raises
-    SchemaVersionError where the tables are of another major version or cannot be changed.
+    Several processes may do this at the same time, and an interrupted upgrade is completed. Raises
+    SchemaVersionError if the tables have another SCHEMA_VERSION or cannot be changed.
     """
     found = _at_rest(engine)
     if found is not None:
@@ -58,16 +59,16 @@ def upgrade(engine: sa.Engine) -> tuple[str | None, str]:
 
 
 def revision(connection: sa.Connection) -> str | None:
-    """The revision of a database; None where Alembic was never at work or did not finish.
+    """The revision of a database, or None if Alembic has not completed a revision yet.
 
-    Raises SchemaVersionError for one that is no number, which Rondo never wrote.
+    Raises SchemaVersionError if the revision is not a number, so not from Rondo.
     """
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.execute(sa.select(_REVISION)).scalar_one_or_none()
     if found is not None and not (len(found) == 4 and found.isdecimal()):
         raise SchemaVersionError(
-            f"{shown(connection.engine)} is at revision '{found}', which is none of Rondo's: give "
+            f"{shown(connection.engine)} is at revision '{found}', which is not Rondo's: give "
             "Rondo a database of its own"
         )
     return found
@@ -75,11 +76,11 @@ def revision(connection: sa.Connection) -> str | None:
 
 @contextmanager
 def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction in which nobody else changes the tables.
+    """A transaction during which no other process changes the tables.
 
-    SQLite: it takes the write lock as it begins. MySQL and MariaDB commit each change of a table
-    by itself, so the lock is the connection's; it is held until the last commit, after which who
-    waits sees everything.
+    SQLite: takes the write lock at its beginning. MySQL and MariaDB commit each change of a table
+    by itself, so the lock belongs to the connection. It is held until the last commit, so that
+    waiting processes then see everything.
     """
     if engine.dialect.name in ("mysql", "mariadb"):
         with engine.connect() as connection, _named_lock(connection), connection.begin():
@@ -93,15 +94,15 @@ def alone(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def _named_lock(connection: sa.Connection) -> Iterator[None]:
-    """MySQL's and MariaDB's lock for whoever changes the tables of this database."""
-    # Names of locks are the server's, and have at most 64 characters.
+    """The lock in MySQL and MariaDB for changing the tables of this database."""
+    # Lock names are shared by the whole server, and have at most 64 characters.
     name = sa.func.concat("rondo-", sa.func.md5(sa.func.database()))
     with connection.begin():
         taken = connection.scalar(sa.select(sa.func.get_lock(name, LOCK_SECONDS)))
     if taken != 1:
         raise SchemaVersionError(
             f"another process has been changing the tables of {shown(connection.engine)} for "
-            f"{LOCK_SECONDS} s: look what it does, then start again"
+            f"{LOCK_SECONDS} s: find out why, then start again"
         )
     try:
         yield
@@ -111,7 +112,7 @@ def _named_lock(connection: sa.Connection) -> Iterator[None]:
 
 
 def shown(engine: sa.Engine) -> str:
-    """Where a database is, without user, password and options."""
+    """The address of a database without user, password and options."""
     url = engine.url
     return sa.URL.create(
         url.drivername, host=url.host, port=url.port, database=url.database
@@ -119,14 +120,14 @@ def shown(engine: sa.Engine) -> str:
 
 
 def _at_rest(engine: sa.Engine) -> str | None:
-    """The revision of a database that needs nothing; None if it may."""
+    """The revision of a database that needs no upgrade, or None if it may need one."""
     try:
         with engine.connect().execution_options(rondo_reads=True) as connection:
             found = revision(connection)
             _refuse_another_version(connection)
             return found if found and found >= head() and _complete(connection) else None
     except sa.exc.DBAPIError:
-        return None  # MariaDB tells nothing of tables that are being changed: wait for who does it
+        return None  # MariaDB hides tables that are being changed: wait
 
 
 def _run(connection: sa.Connection, before: str | None) -> None:
@@ -163,7 +164,10 @@ def _complete(connection: sa.Connection) -> bool:
 
 
 def _fill(connection: sa.Connection) -> None:
-    """The rows that every database has. Programs of before Alembic look for the version."""
+    """Insert the rows that every database has.
+
+    Older programs without Alembic look for the version.
+    """
     known = set(connection.execute(sa.select(tables.counters.c.name)).scalars())
     missing = [{"name": name, "value": 0} for name in tables.COUNTERS if name not in known]
     if missing:

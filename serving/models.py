@@ -1,4 +1,4 @@
-"""The HTTP types: what each endpoint takes and answers, with limits."""
+"""The types of the HTTP interface: what each endpoint takes and returns, with limits."""
 
 from typing import Annotated, Any, Final
 
@@ -26,7 +26,7 @@ MAX_CATEGORIES: Final = 1_000
 
 
 def _id(value: Any) -> Any:
-    """A number is its digits; blanks around a text are none: as ingestion reads ids."""
+    """Read an id as ingestion does: a number becomes its digits, and a blank text becomes None."""
     readable = isinstance(value, str | int | float) and not isinstance(value, bool)
     return identity(value) or "" if readable else value
 
@@ -45,20 +45,20 @@ def _known(value: Any) -> Any:
 Id = Annotated[
     str, BeforeValidator(_id), Field(min_length=1, max_length=ID_LENGTH), AfterValidator(_allowed)
 ]
-#: How ids of impressions begin; a client's event must not take one.
+#: The prefix of event ids of impressions. Events of clients must not use it.
 IMPRESSION: Final = "impression:"
 Words = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=r"^[^\x00]*$")]
 Text = Annotated[Words | None, BeforeValidator(text)]
 Microseconds = Annotated[int, Field(ge=0, le=LAST_MOMENT)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-#: How a time may be written by a client (`features.ingest.times`).
+#: How a client may write a time (see `features.ingest.times`).
 TIME_SCHEMA: Final = {
     "anyOf": [{"type": "number"}, {"type": "string"}],
-    "description": "s, ms, µs or ns since 1970, by magnitude, or ISO 8601 (UTC without a zone)",
+    "description": "s, ms, µs or ns since 1970, by size, or ISO 8601 (UTC without a zone)",
 }
-#: A time that a client wrote, as µs.
+#: A time sent by a client, as µs.
 Moment = Annotated[Microseconds, BeforeValidator(microseconds), WithJsonSchema(TIME_SCHEMA)]
-#: When something came into the world, which may be long ago.
+#: The creation time of an item, which may be long ago.
 Creation = Annotated[
     Annotated[int, Field(ge=FIRST_MOMENT, le=LAST_MOMENT), BeforeValidator(microseconds)] | None,
     BeforeValidator(_known),
@@ -67,13 +67,13 @@ Creation = Annotated[
 
 
 class Input(BaseModel):
-    """A request body: an unknown key is an error that names it."""
+    """A request body. An unknown key is an error that names it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class HistoryEntry(Input):
-    """Something the user just did, not yet sent as feedback."""
+    """An event that the user just caused and that was not sent as feedback yet."""
 
     item_id: Id
     event_type: EventType = EventType.VIEW
@@ -81,7 +81,7 @@ class HistoryEntry(Input):
 
 
 class RecommendInput(Input):
-    """Ask for a slate."""
+    """A request for a slate."""
 
     user_id: Id
     placement: Id = "home"
@@ -93,7 +93,7 @@ class RecommendInput(Input):
     request_id: Annotated[str, Field(max_length=100)] | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_:-]+$",
-        description="Idempotency key: once logged, it gives the same slate again",
+        description="Idempotency key: the same key gives the same slate again",
     )
 
 
@@ -108,16 +108,16 @@ class Item(BaseModel):
 
 
 class RecommendOutput(BaseModel):
-    """A slate and what served it."""
+    """A slate, and what served it."""
 
     request_id: str = Field(description="Signed; send it with the outcomes of this slate")
     release: str | None
     generation: int | None
     source: str
-    fallback: str | None = Field(description="Why something smaller answered; null normally")
+    fallback: str | None = Field(description="Why a simpler method answered; normally null")
     repeat: bool = Field(
         default=False,
-        description="The slate of an earlier request, which `request_id` names; not logged again",
+        description="Whether this is the slate of an earlier request, named by `request_id`",
     )
     items: list[Item]
 
@@ -125,8 +125,8 @@ class RecommendOutput(BaseModel):
 class FeedbackEvent(BaseModel):
     """One outcome. Position, propensity and release come from our log, never from the client.
 
-    `serving.feedback` reads times and judges by the log's own rules before; here is what the
-    service asks for beyond them.
+    `serving.feedback` has already read times and checked the log's rules. These are the additional
+    rules of the service.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -146,19 +146,20 @@ class FeedbackEvent(BaseModel):
         if self.event_type is EventType.IMPRESSION:
             raise ValueError("impressions are logged by the service, not sent")
         if self.event_id.startswith(IMPRESSION):
-            raise ValueError(f"an event_id that begins with '{IMPRESSION}' is the service's own")
+            raise ValueError(f"event ids that begin with '{IMPRESSION}' are reserved")
         return self
 
 
 def _event_schema() -> dict[str, Any]:
-    """Of FeedbackEvent, self-contained: references do not survive inside another schema."""
+    """The schema of FeedbackEvent without references, which would not work inside another
+    schema."""
     schema = FeedbackEvent.model_json_schema()
     schema["properties"]["event_type"] = schema.pop("$defs")["EventType"]
     return schema
 
 
 class FeedbackInput(Input):
-    """Outcomes. Each is checked on its own: a bad one is set aside, the others are stored."""
+    """A batch of outcomes. Each is checked by itself: invalid ones are set aside, others stored."""
 
     events: list[Any] = Field(
         max_length=MAX_BATCH,
@@ -167,14 +168,14 @@ class FeedbackInput(Input):
 
 
 class Rejected(BaseModel):
-    """An event that was set aside, and why."""
+    """An event that was set aside, with the reason."""
 
     event_id: str | None
     reason: str
 
 
 class FeedbackOutput(BaseModel):
-    """Everything counted here is durable: stored, already there, or kept as a dead letter."""
+    """Counts of events. All of them are durable: stored, already there, or kept as dead letters."""
 
     accepted: int
     duplicates: int
@@ -182,7 +183,7 @@ class FeedbackOutput(BaseModel):
 
 
 class CatalogueItem(Input):
-    """A version of an item: the whole of it, not a change."""
+    """A complete version of an item, not just a change."""
 
     item_id: Id
     title: Text = None
@@ -205,13 +206,13 @@ class CatalogueInput(Input):
 
 
 class CatalogueOutput(BaseModel):
-    """How many versions differed from the last one known."""
+    """The number of versions that differed from the last known one."""
 
     changed: int
 
 
 class SimilarInput(Input):
-    """Ask for the items nearest to one."""
+    """A request for the items nearest to one item."""
 
     item_id: Id
     k: int = Field(10, ge=1, le=MAX_SLATE)
@@ -223,7 +224,7 @@ class SimilarItem(BaseModel):
 
 
 class SimilarOutput(BaseModel):
-    """Nearest first."""
+    """The nearest items, nearest first."""
 
     release: str | None
     source: str
@@ -231,13 +232,13 @@ class SimilarOutput(BaseModel):
 
 
 class HistoryInput(Input):
-    """Ask what the service knows that a user did."""
+    """A request for a user's history as the service knows it."""
 
     user_id: Id
 
 
 class HistoryEvent(BaseModel):
-    """Something that a user did."""
+    """An event of a user."""
 
     item_id: str
     event_type: EventType
@@ -257,7 +258,7 @@ class StatusInput(Input):
 
 
 class StatusOutput(BaseModel):
-    """What is served right now by this worker."""
+    """What this worker serves now."""
 
     release: str | None
     generation: int | None
@@ -267,6 +268,6 @@ class StatusOutput(BaseModel):
 
 
 class Problem(BaseModel):
-    """Every answer that is not 2xx."""
+    """The body of every answer that is not 2xx."""
 
     error: str

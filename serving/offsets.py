@@ -1,4 +1,4 @@
-"""How far a consumer has read the outbox or the catalogue feed."""
+"""How far each consumer has read the outbox or the catalogue feed."""
 
 from collections.abc import Mapping
 
@@ -10,12 +10,12 @@ from serving.fences import Fence, check
 
 
 def read(engine: sa.Engine, consumer: str) -> int:
-    """The last offset that `consumer` has finished with; 0 before the first."""
+    """The last offset that `consumer` has processed, or 0."""
     return find(engine, consumer) or 0
 
 
 def find(engine: sa.Engine, consumer: str) -> int | None:
-    """The same; None if nothing was ever noted."""
+    """The last offset that `consumer` has processed, or None if it has never stored one."""
     query = sa.select(tables.offsets.c.offset).where(tables.offsets.c.consumer == consumer)
     with reading(engine) as connection:
         found: int | None = connection.execute(query).scalar_one_or_none()
@@ -23,7 +23,7 @@ def find(engine: sa.Engine, consumer: str) -> int | None:
 
 
 def advance(engine: sa.Engine, marks: Mapping[str, int], fence: Fence | None = None) -> None:
-    """Note that each consumer of `marks` is done with everything up to its offset; all or none.
+    """Store that each consumer in `marks` has processed everything up to its offset: all or none.
 
     An offset never goes back. Raises Fenced for a lost lease.
     """

@@ -1,8 +1,8 @@
-"""A worker ends with its supervisor.
+"""End a worker when its supervisor ends.
 
-BentoML starts workers in sessions of their own. One whose supervisor was killed (by the kernel for
-want of memory, or by an init system that ends the main process only) would go on answering with its
-release of that day, and keep the port from the next start.
+BentoML starts workers in their own sessions. If the supervisor is killed (by the kernel when memory
+runs out, or by an init system that ends only the main process), a worker would continue to answer
+with its old release, and would block the port for the next start.
 """
 
 import logging
@@ -14,15 +14,16 @@ import time
 logger = logging.getLogger("rondo.orphan")
 
 PERIOD_SECONDS = 0.5
-#: For the requests that are being answered.
+#: Time for requests that are being answered.
 GRACE_SECONDS = 10.0
 
 
 def end_with_parent() -> None:
-    """From now on, watch for the death of this process's parent and then end this process.
+    """Watch this process's parent, and end this process after the parent has died.
 
-    Ends as on SIGTERM, so that what is waiting is committed; at the latest after GRACE_SECONDS.
-    Polls, which works on every system and whichever thread of the parent started this process.
+    Ends like on SIGTERM, so that waiting writes are committed, and at the latest after
+    GRACE_SECONDS. Watches by polling, which works on every system and no matter which thread of the
+    parent started this process.
     """
     arguments = (os.getppid(), PERIOD_SECONDS, GRACE_SECONDS)
     threading.Thread(target=_watch, args=arguments, name="rondo-orphan", daemon=True).start()
@@ -31,7 +32,7 @@ def end_with_parent() -> None:
 def _watch(parent: int, period: float, grace: float) -> None:
     while os.getppid() == parent:
         time.sleep(period)
-    logger.error("the supervisor (process %d) is gone: this worker ends, too", parent)
+    logger.error("the supervisor (process %d) is gone: this worker ends as well", parent)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(grace)
     os._exit(1)

@@ -1,7 +1,9 @@
-r"""Stage `package`: everything a service needs, as one immutable folder with a manifest of hashes.
+r"""Stage `package`: everything that the service needs, in one immutable folder with a manifest of
+hashes.
 
-Reads data/split, data/features, data/transformer, data/candidates, data/trees, data/evaluation;
-writes data/release (see `serving.release`). The same inputs give the same bytes, hence the same id.
+Reads data/split, data/features, data/transformer, data/candidates, data/trees and data/evaluation.
+Writes data/release (see `serving.release`). The same inputs give the same bytes, and so the same
+id.
 
     python -m serving.package data/split data/features data/transformer data/candidates \
         data/trees data/evaluation data/release

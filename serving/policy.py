@@ -1,4 +1,4 @@
-"""The policy: how scores become a slate, with the exact propensity of every slot.
+"""The policy: turns scores into a slate, with the exact propensity of every slot.
 
 Slots are drawn one after the other without replacement (Plackett-Luce, mixed with uniform
 exploration). Given the items above it, an item takes the next slot with probability
@@ -6,9 +6,9 @@ exploration). Given the items above it, an item takes the next slot with probabi
     p(i | prefix) = (1 - epsilon) * softmax(-log(rank) / tau - penalty(i, prefix)) over candidates
                     + epsilon / |eligible|                 over the whole eligible catalogue
 
-where both sets leave out the prefix and a candidate's rank is by score, 1 the best: its weight is
-rank^(-1/tau). Scores of a ranker mean nothing beyond their order, so nothing else of them counts
-(docs/adr/0006). Pure numpy; one request or thousands; the same numbers either way, to the last bit.
+Both sets leave out the prefix. A candidate's rank is by score (1 is best), so its weight is
+rank^(-1/tau). Only the order of a ranker's scores has a meaning, so nothing else of them is used
+(docs/adr/0006). Uses only numpy. One request or thousands give the same numbers, to the last bit.
 """
 
 import hashlib
@@ -26,7 +26,8 @@ from features.items.multi_hot import dots
 
 #: The largest share whose product with any total is still below that total after rounding.
 _ALMOST_ONE: Final = 1.0 - 2.0**-52
-#: Below this, what is left is weighed anew relative to its own best, before it underflows.
+#: If the remaining weight falls below this, it is computed anew relative to its largest, before it
+#: underflows.
 _FAINT: Final = 1e-100
 
 
@@ -35,34 +36,39 @@ class PolicyParams:
     """Section `policy` of `params.yaml`."""
 
     temperature: Annotated[Float, Field(gt=0)] = 0.5
-    """tau: a candidate's weight is its rank to the power of -1/tau; above 0."""
+    """tau: a candidate's weight is its rank to the power of -1/tau. Above 0."""
     epsilon: Annotated[Float, Field(ge=0, le=1)] = 0.05
     """Share of uniform exploration over the eligible catalogue, in [0, 1]."""
     diversity: Annotated[Float, Field(ge=0)] = 0.0
-    """Penalty (in logits) on a candidate per earlier slot with the very same categories; partial
-    overlap counts by cosine."""
+    """Penalty (in logits) on a candidate for each earlier slot with the same categories.
+
+    Partial overlap counts by cosine.
+    """
 
     @staticmethod
     def written(values: Mapping[str, Any]) -> "PolicyParams":
-        """As a release or a logged context holds them; those from before draws were keyed by a
-        secret (docs/adr/0018) name a `seed`, which no propensity depends on."""
+        """From a release or a logged context.
+
+        Older ones, from before draws were keyed by a secret (docs/adr/0018), have a `seed`, which
+        affects no propensity and is ignored.
+        """
         return build(PolicyParams, "policy", {k: v for k, v in values.items() if k != "seed"})
 
 
 @dataclass(frozen=True)
 class Slates:
-    """What was drawn: items int32 [n, k], -1 where nothing was left; propensities float64 [n, k],
-    of each slot given the slots above it, 0 where nothing was left."""
+    """The slates drawn. items: int32 [n, k], -1 where no item was left; propensities: float64
+    [n, k], of each slot given the slots above it, 0 where no item was left."""
 
     items: Int32s
     propensities: Float64s
 
 
 def uniforms(seed: str, k: int) -> Float64s:
-    """k uniform numbers in [0, 1) that belong to a seed: float64 [k].
+    """k uniform numbers in [0, 1) for a seed: float64 [k].
 
-    Counter-based (Philox, Salmon et al. 2011), so that no interleaving of requests can change
-    them. The first numbers do not depend on k. The service's seeds come from `signing.Seeds`.
+    Counter-based (Philox, Salmon et al. 2011), so they do not depend on the order of requests. The
+    first numbers do not depend on k. The service's seeds come from `signing.Signer.seed`.
     """
     digest = hashlib.blake2b(seed.encode(), digest_size=16).digest()
     generator = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
@@ -89,9 +95,10 @@ def draw(
 
     scores: float32 [n, C], -inf where padded; candidates: int32 [n, C], -1 where padded, distinct
     within a request; eligible: bool [n, catalogue]; uniforms: float64 [n, k]; categories:
-    multi-hot, sparse [catalogue, categories], needed when `params.diversity` is above 0. Candidates
-    that are not eligible or have no finite score are never exploited. shown: int32 [n, s], eligible
-    items that take the first s slots; the rest is drawn given them, with the numbers from s on.
+    multi-hot, sparse [catalogue, categories], needed if `params.diversity` is above 0; shown: int32
+    [n, s], eligible items that take the first s slots. The other slots are drawn given these, with
+    the uniform numbers from s on. Candidates that are not eligible or have no finite score can only
+    be drawn by exploration, if eligible.
     """
     if eligible.shape[1] == 0:
         nothing = np.full((len(candidates), k), -1, dtype=np.int32)
@@ -113,7 +120,7 @@ def draw(
         u, exploit = uniforms[:, slot], walk.exploit
         exploits = u < exploit
         inside = np.where(exploits, u / np.where(exploit > 0, exploit, 1.0), 0.0)
-        # the first column whose running total passes the draw has weight, so it is alive
+        # the first column whose running total exceeds the draw has a weight, so it is alive
         passed = np.minimum(inside, _ALMOST_ONE) * walk.totals
         column = np.minimum((walk.running <= passed[:, None]).sum(axis=1), walk.width - 1)
         chosen = np.where(exploits, candidates[rows, column], -1)
@@ -135,12 +142,12 @@ def propensity(
     params: PolicyParams,
     categories: sparse.csr_matrix | None = None,
 ) -> Float64s:
-    """The propensity of each slot of given slates, float64 [n, k]; 0 where a slot is empty (-1).
+    """The propensity of each slot of the given slates, float64 [n, k], 0 for empty slots (-1).
 
-    scores, candidates: as in `draw`, holding eligible candidates only (`candidates` of -1 or a
-    score of -inf are left out); eligible_count: int64 [n], number of eligible items; slates: int32
-    [n, k] of eligible items. From the context that was logged this gives the logged value exactly;
-    from another release's scores, the propensity that release would have had.
+    scores, candidates: as in `draw`, only eligible candidates (those of -1 or with a score of -inf
+    are left out); eligible_count: int64 [n], number of eligible items; slates: int32 [n, k] of
+    eligible items. With the logged context, this gives exactly the logged value. With another
+    release's scores, it gives the propensity that this release would have had.
     """
     walk = _Walk(scores, candidates, candidates >= 0, eligible_count, params, categories)
     slots = [walk.take(slates[:, slot]) for slot in range(slates.shape[1])]
@@ -148,10 +155,10 @@ def propensity(
 
 
 class _Walk:
-    """n slates being filled from the top, one slot at a time.
+    """n slates that are filled slot by slot from the top.
 
-    Of the next slot: running, float64 [n, C], the softmax weights summed from the left; totals,
-    float64 [n]; exploit, float64 [n], 1 - epsilon or 0 where no candidate is left.
+    For the next slot: running, float64 [n, C], cumulative softmax weights; totals, float64 [n];
+    exploit, float64 [n], 1 - epsilon, or 0 if no candidate is left.
     """
 
     def __init__(
@@ -178,7 +185,7 @@ class _Walk:
         self._sum()
 
     def _weigh(self, rows: Int64s) -> None:
-        """Softmax weights of `rows`, relative to their best candidate."""
+        """Compute the softmax weights of `rows`, relative to their best candidate."""
         top = self.logits[rows].max(axis=1, initial=-np.inf)
         shift = np.where(np.isfinite(top), top, 0.0)
         self.weights[rows] = np.exp(self.logits[rows] - shift[:, None])
@@ -190,7 +197,7 @@ class _Walk:
         self.exploit = np.where(self.totals > 0, 1.0 - self.params.epsilon, 0.0)
 
     def take(self, chosen: Int32s) -> Float64s:
-        """Put `chosen`, int32 [n], into the next slot: its propensity, float64 [n]."""
+        """Put `chosen`, int32 [n], into the next slot and return its propensity, float64 [n]."""
         taken = chosen >= 0
         hit = (self.candidates == chosen[:, None]) & taken[:, None]
         own = np.where(hit, self.weights, 0.0).sum(axis=1)
@@ -213,8 +220,11 @@ class _Walk:
 
 
 def _log_ranks(scores: Float32s, alive: Bools) -> Float64s:
-    """Logarithm of each candidate's rank by score within its request, 1 the best; equal scores in
-    the order of the columns, which is logged. float64 [n, C]; what is not alive comes last."""
+    """Logarithm of each candidate's rank by score within its request (1 is best): float64 [n, C].
+
+    Equal scores rank in the order of the columns, which is logged. Candidates that are not alive
+    come last.
+    """
     order = np.argsort(np.where(alive, -scores, np.inf), axis=1, kind="stable")
     ranks = np.empty(scores.shape)
     np.put_along_axis(ranks, order, np.arange(1.0, scores.shape[1] + 1.0)[None], axis=1)
@@ -222,8 +232,10 @@ def _log_ranks(scores: Float32s, alive: Bools) -> Float64s:
 
 
 def _cosine(categories: sparse.csr_matrix, items: Int32s, others: Int32s) -> Float64s:
-    """Cosine of the categories of `items` [n, C] with those of one other each, [n]: float64
-    [n, C], 0 where one has none."""
+    """Cosine of the categories of `items` [n, C] with those of one other item per request, [n].
+
+    Returns float64 [n, C], 0 if one of the two has no categories.
+    """
     common = dots(categories, items, categories[others].toarray())
     counts = np.diff(categories.indptr).astype(np.float64)
     return common / np.sqrt(np.maximum(counts[items] * counts[others][:, None], 1.0))

@@ -5,9 +5,10 @@
     release = fetch(id, settings.releases, settings.root / "cache" / "releases")
     recommender = release.load(catalogue)
 
+
 Layout: manifest.json, transformer/, sources/, trees/, items.parquet, policy.json, lineage.json,
-golden.json. The id is the SHA-256 of manifest.json in lowercase hex; verdict and evidence are kept
-elsewhere (`serving.verdicts`), so that what was gated is what is served.
+golden.json. The id is the SHA-256 of manifest.json in lowercase hex. Verdict and evidence are
+stored elsewhere (`serving.verdicts`), so that a verdict does not change the files it was given for.
 """
 
 import hashlib
@@ -39,7 +40,7 @@ __all__ = ["Release", "ReleaseError", "fetch", "publish", "release_id", "seal", 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 2
 IDENTITY: Final = re.compile(r"[0-9a-f]{64}")
-#: What a release may hold: weights, tables and text. Never anything that runs when it is read.
+#: Allowed files: weights, tables and text. Nothing that could run code when it is read.
 SUFFIXES: Final = (".json", ".safetensors", ".parquet", ".txt")
 
 
@@ -76,8 +77,10 @@ class Release:
         )
 
     def catalogue(self) -> Catalogue:
-        """Its items with what they were before, which is what its golden requests saw. The service
-        starts from `items`, as they are now."""
+        """The release's items with their earlier states, as its golden requests saw them.
+
+        The service starts from `items`, which has only the newest states.
+        """
         table = pq.read_table(self.path / "items.parquet")
         items = self.items
         for name in PASTS:
@@ -86,14 +89,14 @@ class Release:
         return Catalogue.from_table(items)
 
     def load(self, catalogue: Catalogue) -> Recommender:
-        """The models over `catalogue`, which must begin with the items of this release."""
+        """Load the models for `catalogue`, which must begin with the items of this release."""
         return Recommender.load(self.path, catalogue)
 
 
 def seal(folder: Path) -> str:
     """Write the manifest of `folder`'s files and return the release id.
 
-    Raises ReleaseError for a file of a kind that a release must not hold.
+    Raises ReleaseError for a file type that a release must not hold.
     """
     files = {}
     for path in _files(folder):
@@ -112,14 +115,15 @@ def release_id(folder: Path) -> str:
     """SHA-256 of the manifest, lowercase hex. Raises ReleaseError if there is none."""
     manifest = folder / MANIFEST
     if not manifest.is_file():
-        raise ReleaseError(f"{folder} is no release: it has no {MANIFEST}")
+        raise ReleaseError(f"{folder} is not a release: it has no {MANIFEST}")
     return _hash(manifest)
 
 
 def verify(folder: Path, expected: str | None = None) -> str:
-    """The id of a release whose files are all there, unchanged, and no others; ReleaseError if not.
+    """Check that a release's files are complete and unchanged, and that there are no others.
+    Returns its id.
 
-    expected: the id it must have.
+    expected: the id that it must have. Raises ReleaseError if a check fails.
     """
     identity = release_id(folder)
     if expected is not None and identity != expected:
@@ -143,10 +147,10 @@ def verify(folder: Path, expected: str | None = None) -> str:
 
 
 def publish(folder: Path, releases_url: str) -> str:
-    """Copy a release to `<releases_url>/<id>` and return its id. A second time changes nothing.
+    """Copy a release to `<releases_url>/<id>` and return its id. Doing so again changes nothing.
 
-    On a local folder it appears whole or not at all; on an object store the manifest is written
-    last, and without it there is no release.
+    In a local folder the release appears as a whole. In an object store the manifest is written
+    last, and without a manifest there is no release.
     """
     identity = verify(folder)
     with release_store.opened(releases_url) as (filesystem, root):
@@ -164,9 +168,9 @@ def publish(folder: Path, releases_url: str) -> str:
 
 
 def fetch(identity: str, releases_url: str, cache: Path) -> Release:
-    """A verified local copy of a release; from `cache` where it is already there.
+    """A verified local copy of a release, from `cache` if it is there.
 
-    Raises ReleaseError if the store does not hold it or holds something else under its name.
+    Raises ReleaseError if the store does not hold it, or holds other content under its name.
     """
     local = cache / identity
     with release_store.opened(releases_url) as (filesystem, root):
@@ -186,21 +190,22 @@ def fetch(identity: str, releases_url: str, cache: Path) -> Release:
 
 
 def stored(releases_url: str) -> list[str]:
-    """Ids of the releases that a store holds, in no order."""
+    """Ids of the releases in a store, in any order."""
     with release_store.opened(releases_url) as (filesystem, root):
         return [n for n in _names(filesystem, root) if filesystem.exists(f"{root}/{n}/{MANIFEST}")]
 
 
 def begun(releases_url: str) -> list[str]:
-    """As `stored`, and those of which an interrupted upload or removal has left some files."""
+    """Like `stored`, plus releases of which an interrupted upload or removal left some files."""
     with release_store.opened(releases_url) as (filesystem, root):
         return _names(filesystem, root)
 
 
 def remove(identity: str, releases_url: str) -> None:
-    """Delete a release from a store; its manifest first, so that a half-deleted one is none.
+    """Delete a release from a store.
 
-    What an interrupted upload or removal has left goes, too.
+    The manifest is deleted first, so that a partly deleted release does not count as one. Files
+    left by an interrupted upload or removal are deleted too.
     """
     with release_store.opened(releases_url) as (filesystem, root):
         target = f"{root}/{identity}"
@@ -211,7 +216,7 @@ def remove(identity: str, releases_url: str) -> None:
 
 
 def _names(filesystem: Any, root: str) -> list[str]:
-    try:  # whether a bucket `exists` is "no" to s3fs wherever it cannot tell
+    try:  # s3fs's `exists` says no on any error
         entries = filesystem.ls(root, False)
     except FileNotFoundError:
         return []
@@ -221,7 +226,10 @@ def _names(filesystem: Any, root: str) -> list[str]:
 
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """A temporary sibling of `target` that takes its name when the block succeeds."""
+    """Yield a temporary folder beside `target`.
+
+    It is renamed to `target` when the block succeeds.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}-{os.getpid()}-{secrets.token_hex(4)}")
     temporary.mkdir()

@@ -1,4 +1,4 @@
-"""Release gates: plain numbers about a packaged release, measured in a fresh process."""
+"""Numbers for the release gates, measured on a packaged release in a fresh process."""
 
 import json
 import subprocess
@@ -12,9 +12,11 @@ _CHECKOUT: Final = Path(__file__).resolve().parent.parent
 
 
 class FreshProcess:
-    """A process that loads a release from nothing, for `with`: it ends with the block.
+    """A process that loads a release from scratch. Use it in a `with` block: it ends with the
+    block.
 
-    It takes seconds to import what serves. `start` has it do so ahead, before there is a release.
+    It takes seconds to import the serving code. Call `start` early to let it import before there is
+    a release.
     """
 
     def __init__(self) -> None:
@@ -34,9 +36,10 @@ class FreshProcess:
             self._process.communicate()
 
     def start(self) -> None:
-        """Begin to import; a second time changes nothing."""
+        """Start the process and its imports. A second call changes nothing."""
         if self._process is None:
-            # Its error output is that of a release that does not load: the gate says that itself.
+            # Errors of a release that does not load are dropped, because the gate reports the
+            # failure itself.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "serving.check", "-", "--json"],
                 cwd=_CHECKOUT,
@@ -47,11 +50,10 @@ class FreshProcess:
             )
 
     def measure(self, folder: Path, timeout: float = 120.0) -> dict[str, float]:
-        """The numbers of `serving.check.check`; none of a release that does not load: missing
-        evidence means hold.
+        """The numbers of `serving.check.check`, or none if the release does not load.
 
-        It can be called once. A release cannot hold a pickle (`release.SUFFIXES`), or it would not
-        verify.
+        The gate holds if numbers are missing. Can be called once. There is no check for pickles: a
+        release that holds one does not verify (`release.SUFFIXES`).
         """
         self.start()
         assert self._process is not None

@@ -1,8 +1,8 @@
-"""Where releases are kept: a folder, or an object store by its fsspec URL (`s3://bucket/releases`).
+"""The store of releases: a folder, or an object store by its fsspec URL (`s3://bucket/releases`).
 
-Credentials and endpoints of an object store come from its own variables (for S3 those of any AWS
-tool: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL), never from
-the URL.
+Credentials and endpoints of an object store come from the store's own environment variables, never
+from the URL. For S3 these are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION and
+AWS_ENDPOINT_URL, as for any AWS tool.
 """
 
 import re
@@ -17,22 +17,22 @@ from training.recommender import ReleaseError
 
 
 class StoreError(ReleaseError):
-    """The store of releases does not answer as it should; one line, without anything secret."""
+    """The store of releases failed. The message is one line without secrets."""
 
 
 @contextmanager
 def opened(url: str) -> Iterator[tuple[Any, str]]:
-    """The filesystem of `url` and the path in it, without a slash at its end.
+    """The filesystem of `url`, and the path in it without a final slash.
 
-    Whatever the store answers wrongly in the block is a StoreError. Nothing that it lists is
-    remembered: other processes publish and delete.
+    Errors of the store in the block become StoreError. Listings are not cached, because other
+    processes publish and delete.
     """
     try:
         filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         yield filesystem, root.rstrip("/")
     except ReleaseError:
         raise
-    except Exception as error:  # each kind of store has its own
+    except Exception as error:  # each kind of store raises its own errors
         raise StoreError(f"releases at {shown(url)}: {reason(error)}") from error
 
 
@@ -45,7 +45,7 @@ def shown(url: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What the store said, in one line, and where to look."""
+    """The store's message in one line, with advice where to look."""
     said = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
     if isinstance(error, PermissionError):
         return f"access is denied ({said}): check its credentials (AWS_ACCESS_KEY_ID, …)"

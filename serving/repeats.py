@@ -1,10 +1,10 @@
-"""Re-rolling ends: an unchanged question gets the slate that was shown first (docs/adr/0018).
+"""Answer a repeated question with the slate shown first, so that users cannot draw again
+(docs/adr/0018).
 
-Unchanged is the state: user, placement, history (with what was hidden), exclusions, release and
-generation.
-`request_id` and `k` are no part of it: within the window every request of one state belongs to one
-draw, of which a shorter slate shows the beginning and a longer one goes on. The log knows the draws
-of all workers, so one look by index is what a repeat costs.
+A question is the same if its state is: user, placement, history (with hidden items), exclusions,
+release and generation. `request_id` and `k` are not part of the state. Within the time window, all
+requests of one state belong to one draw: a shorter slate shows its beginning, and a longer one
+continues it. The log holds the draws of all workers, so a repeat costs one look-up by index.
 """
 
 import hashlib
@@ -37,8 +37,8 @@ class Shown:
 class Roll:
     """The draw that a request belongs to.
 
-    since: a draw that began at or before this, µs, is over; shown: what the log has of it, None
-    for a draw that begins.
+    since: a draw that began at or before this time (µs) is over; shown: the logged slate, or None
+    for a new draw.
     """
 
     state: str
@@ -47,31 +47,31 @@ class Roll:
 
     @property
     def slots(self) -> Sequence[Row]:
-        """What was shown of it so far."""
+        """The slots that were shown so far."""
         return () if self.shown is None else self.shown.slots
 
     @property
     def seed(self) -> str | None:
-        """Of its uniform numbers, where it has begun."""
+        """The seed of the draw's uniform numbers, or None for a new draw."""
         return None if self.shown is None else context.decode(self.shown.request["context"]).seed
 
     def items(self, live: Live) -> Int32s:
-        """`slots` by index of the catalogue, int32 [slots]."""
+        """The items of `slots`, by catalogue index, int32 [slots]."""
         return np.array([live.catalogue.index[s["item_id"]] for s in self.slots], dtype=np.int32)
 
     def answer(self, k: int, eligible: int) -> Shown | None:
-        """`shown`, if that is all there is for a slate of `k` with `eligible` items to choose
-        from; else None."""
+        """`shown`, if it suffices for a slate of `k` slots with `eligible` items to choose from;
+        else None."""
         return self.shown if len(self.slots) >= min(k, eligible) else None
 
 
 def state_of(live: Live, placement: str, requests: Requests, allowed: Bools, lost: bool) -> str:
-    """Digest of what one request (`requests` holds one row) asks, but for how much of it; allowed:
-    bool [catalogue], what may be shown but for its exclusions; lost: without the online store,
-    whose return is another state.
+    """Digest of what one request (`requests` holds one row) asks, apart from the length of the
+    slate.
 
-    The order of exclusions and of hides makes no difference, nor does one that is named twice, or
-    an excluded item that could not be shown anyway.
+    allowed: bool [catalogue], items that may be shown if exclusions are ignored; lost: whether the
+    online store is lost, which is a state of its own. The order of exclusions and hidden items does
+    not matter, nor do repetitions or excluded items that could not be shown anyway.
     """
     ids, histories = live.catalogue.item_ids, requests.histories
     content = orjson.dumps(
@@ -100,10 +100,10 @@ def _left_out(live: Live, requests: Requests, allowed: Bools) -> set[str]:
 
 
 def find(log: FeedbackLog, live: Live, state: str, eligible: Bools, since: int) -> Roll:
-    """The draw of `state` under way; eligible: bool [catalogue].
+    """The current draw of `state`. eligible: bool [catalogue].
 
-    A slate with an item that may no longer be shown (withdrawn from the catalogue) is over: what
-    follows is a state of its own.
+    A draw whose slate holds an item that may no longer be shown (such as one withdrawn from the
+    catalogue) is over, and the next one is a state of its own.
     """
     while (found := log.newest(state, since)) is not None:
         shown = Shown(*found)

@@ -1,8 +1,8 @@
 """The HTTP service: `bentoml serve serving.service:Rondo`.
 
-Wiring only. Settings come from the environment (`base.settings`, prefix RONDO_). Interactive
-documentation at `/`, OpenAPI at `/docs.json`, metrics at `/metrics`, health at `/livez` and
-`/readyz`.
+This module only connects the parts. Settings come from the environment (`base.settings`, prefix
+RONDO_). Interactive documentation is at `/`, OpenAPI at `/docs.json`, metrics at `/metrics`, health
+at `/livez` and `/readyz`.
 """
 
 import gc
@@ -50,21 +50,21 @@ from serving.writer import Overloaded, Writer
 logger = logging.getLogger("rondo.service")
 
 CLOCK_HEADER = "x-rondo-time"
-#: The client may come back later.
+#: Errors after which the client may try again later.
 UNAVAILABLE = (Overloaded, OperationalError)
-#: A Bento carries the release it starts on here, beside the packages.
+#: A Bento holds its first release here, beside the packages.
 BUNDLED = Path(__file__).resolve().parent.parent / "release"
 
 
 class ClockError(ValueError):
-    """`RONDO_CLOCK=request` and no usable time in the header."""
+    """`RONDO_CLOCK=request` is set, and the header has no usable time."""
 
 
 @bentoml.service(
     name="rondo",
     workers=1,
-    # Whoever reaches the service may read any history: other machines only where `--host` (or
-    # BENTOML_HOST) says so.
+    # Anyone who can reach the service may read any user's history. So other machines can reach it
+    # only if `--host` (or BENTOML_HOST) allows it.
     http={"host": "127.0.0.1"},
     traffic={"timeout": 30},
     logging={"access": {"enabled": False}},
@@ -75,13 +75,13 @@ class ClockError(ValueError):
     ],
 )
 class Rondo:
-    """Recommendations that react to the last click; every slot logged with its propensity."""
+    """Recommendations that react to the last click. Every slot is logged with its propensity."""
 
     def __init__(self) -> None:
         import torch
 
         torch.set_num_threads(1)
-        if bentoml.server_context.service_type is not None:  # else inside somebody's own process
+        if bentoml.server_context.service_type is not None:  # else not in a worker
             orphan.end_with_parent()
         client_errors.install()
         self.settings = Settings()
@@ -117,7 +117,7 @@ class Rondo:
 
     @bentoml.on_shutdown
     def close(self) -> None:
-        """Commit what is waiting; everything acknowledged is already safe."""
+        """Commit waiting writes. Everything acknowledged has been committed already."""
         self.follower.close()
         self.writer.close()
         self.database.dispose()
@@ -136,7 +136,7 @@ class Rondo:
 
     @bentoml.api(output_spec=FeedbackOutput)
     async def feedback(self, sent: FeedbackInput, /, ctx: bentoml.Context) -> Any:
-        """Outcomes, idempotent by `event_id`; 2xx means durable."""
+        """Store outcomes, idempotent by `event_id`. A 2xx answer means that they are durable."""
         try:
             return _answer(ctx, await self.engine.feedback(sent, self._now(ctx)))
         except ClockError as problem:
@@ -146,7 +146,7 @@ class Rondo:
 
     @bentoml.api(output_spec=CatalogueOutput)
     def catalogue(self, sent: CatalogueInput, /, ctx: bentoml.Context) -> Any:
-        """New items and new versions of items; shown within about a second."""
+        """Add new items and new versions of items. They are shown within about a second."""
         try:
             now = self._now(ctx)
             rows = [item.model_dump() | {"received_at": now} for item in sent.items]
@@ -166,7 +166,7 @@ class Rondo:
 
     @bentoml.api(output_spec=HistoryOutput)
     async def history(self, asked: HistoryInput, /, ctx: bentoml.Context) -> Any:
-        """What the service knows that a user did."""
+        """The user's history as the service knows it."""
         try:
             return _answer(ctx, self.engine.history(asked.user_id))
         except UNAVAILABLE as problem:
@@ -174,7 +174,7 @@ class Rondo:
 
     @bentoml.api(output_spec=StatusOutput)
     async def status(self, _: StatusInput, /, ctx: bentoml.Context) -> Any:
-        """What this worker serves right now."""
+        """What this worker serves now."""
         live = self.follower.live
         status = StatusOutput(
             release=live.release_id,
@@ -213,7 +213,7 @@ def _answer(ctx: bentoml.Context, answer: BaseModel) -> Response:
 
 
 def _unavailable(ctx: bentoml.Context, problem: Exception) -> Response:
-    if isinstance(problem, OperationalError):  # its own text has statement and values
+    if isinstance(problem, OperationalError):  # its text contains the statement and values
         logger.error("the database is not available: %s", problem.orig)
         problem = Overloaded("the database is not available")
     return _problem(ctx, HTTPStatus.SERVICE_UNAVAILABLE, problem)

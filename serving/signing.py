@@ -1,8 +1,8 @@
-"""What the service does with its secret: sign request ids, and seed the draws of slates.
+"""The uses of the service's secret: sign request ids, and seed the draws of slates.
 
-Feedback can only claim slates that were really shown, and nobody can choose or foresee what a
-request id draws (docs/adr/0018). itsdangerous signs; ids that an earlier version signed are
-accepted too, for people act on what they were shown before an upgrade.
+So feedback can only refer to slates that were really shown, and nobody can choose or predict what a
+request id draws (docs/adr/0018). itsdangerous makes the signatures. Those of an earlier version are
+still accepted, because users act on slates shown before an upgrade.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ import itsdangerous
 from base.errors import InputError
 from base.settings import Settings
 
-#: What the secret is used for: each use has a key of its own.
+#: The purpose of this use of the secret. Each use has its own key.
 _REQUESTS = b"rondo/requests/2"
 _DRAWS = b"rondo/draws/1"
-#: Hex digits of the signatures of before.
+#: Hex digits of signatures made by an earlier version.
 _FORMER_SIGNATURE = 24
 
 
@@ -42,7 +42,7 @@ class Signer:
         return self._ids.sign(request_id).decode()
 
     def verify(self, signed: str) -> str | None:
-        """The request id of a signed one; None if we did not sign it."""
+        """The request id in a signed one, or None if the signature is not ours."""
         try:
             request_id = self._ids.unsign(signed.encode("utf-8", "replace")).decode()
         except itsdangerous.BadSignature:
@@ -50,12 +50,16 @@ class Signer:
         return request_id or None
 
     def seed(self, user_id: str, request_id: str, state: str) -> str:
-        """Of a draw's uniform numbers: HMAC-SHA-256 in hex. It tells nothing of any other."""
+        """The seed of a draw's uniform numbers: HMAC-SHA-256 in hex.
+
+        It reveals nothing of other seeds.
+        """
         message = json.dumps([user_id, request_id, state]).encode()
         return hmac.new(self._draws, message, hashlib.sha256).hexdigest()
 
     def _verify_former(self, signed: str) -> str:
-        """The request id of one that was signed before itsdangerous; empty if it was not."""
+        """The request id in one signed by an earlier version (without itsdangerous), or an empty
+        text."""
         request_id, _, signature = signed.rpartition(".")
         digest = hmac.new(self._key, request_id.encode("utf-8", "replace"), hashlib.sha256)
         expected = digest.hexdigest()[:_FORMER_SIGNATURE].encode()
@@ -64,7 +68,8 @@ class Signer:
 
 
 def signer(settings: Settings) -> Signer:
-    """With the key of `RONDO_SECRET`, else with a random one kept in `RONDO_HOME/secret`."""
+    """A signer with the key in `RONDO_SECRET`, or else a random key stored in
+    `RONDO_HOME/secret`."""
     if settings.secret is not None:
         return Signer(settings.secret.get_secret_value().encode())
     return Signer(_kept_key(settings.root / "secret"))
@@ -78,6 +83,6 @@ def _kept_key(path: Path) -> bytes:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
         with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)  # the first process wins, whole
+            os.link(temporary, path)  # the first process's secret is used by all
         temporary.unlink()
     return path.read_bytes().strip()

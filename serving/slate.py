@@ -27,7 +27,7 @@ EXPLORATION = "exploration"
 
 @dataclass(frozen=True)
 class Decision:
-    """A slate that was decided but not yet logged: rows of the tables, and the answer."""
+    """A slate that was decided but not logged yet: rows of the tables, and the answer."""
 
     slate: Slate
     answer: RecommendOutput
@@ -35,8 +35,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Ranking:
-    """What the policy drew from: candidates int32 [1, C], scores float32 [1, C], found_by uint8
-    [1, C] (bits of `SOURCES`), and what made them."""
+    """What the policy drew from.
+
+    candidates: int32 [1, C]; scores: float32 [1, C]; found_by: uint8 [1, C] (bits of `SOURCES`);
+    and what made them.
+    """
 
     candidates: Int32s
     scores: Float32s
@@ -47,8 +50,11 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Question:
-    """One request as it was understood: requests holds one row; eligible: bool [1, catalogue];
-    repeats: the placement's rule; lost: without the online store; roll: the draw it belongs to."""
+    """One request with everything known about it.
+
+    requests: holds one row; eligible: bool [1, catalogue]; repeats: the placement's rule; lost:
+    whether the online store is lost; roll: the draw that the request belongs to.
+    """
 
     live: Live
     asked: RecommendInput
@@ -61,7 +67,7 @@ class Question:
 
     @property
     def answer(self) -> Shown | None:
-        """The slate of an earlier request of the draw, where that has all that is asked for."""
+        """The slate of an earlier request of the draw, if it is long enough, else None."""
         return self.roll.answer(self.asked.k, int(self.eligible.sum()))
 
 
@@ -73,9 +79,9 @@ def decision(
     seed: str,
     signer: Signer,
 ) -> Decision:
-    """Rows and answer of one drawn slate; slots that nothing was left for are dropped.
+    """The rows and the answer of one drawn slate. Empty slots are dropped.
 
-    The first slots stay as the log has them of an earlier request of the same draw.
+    The first slots are kept as an earlier request of the same draw logged them.
     """
     live, asked, now, roll = question.live, question.asked, question.now, question.roll
     kept = slates.items[0] >= 0
@@ -159,7 +165,7 @@ def decision(
 
 
 def logged_answer(shown: Shown, k: int, repeat: bool, signer: Signer) -> RecommendOutput:
-    """The first `k` slots of a logged slate, as they were answered."""
+    """The first `k` slots of a logged slate, answered as before."""
     request = shown.request
     return RecommendOutput(
         request_id=signer.sign(shown.request_id),
@@ -183,7 +189,7 @@ def _logged_item(slot: Row) -> Item:
 
 
 def merged_history(stored: Histories, sent: list[HistoryEntry], live: Live, now: int) -> Histories:
-    """Stored and sent entries strictly before `now`, as `features.merge.newest` keeps them."""
+    """Stored and sent entries strictly before `now`, merged by `features.merge.newest`."""
     index = live.catalogue.index
     times, items, types = stored.timestamps, stored.items, stored.event_types
     known = zip(times.tolist(), items.tolist(), types.tolist(), strict=True)
@@ -196,13 +202,13 @@ def merged_history(stored: Histories, sent: list[HistoryEntry], live: Live, now:
 
 
 def digest(asked: RecommendInput) -> str:
-    """Of everything in the question but the request id."""
+    """A digest of everything in the question except the request id."""
     content = asked.model_dump_json(exclude={"request_id"})
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _reasons(bits: int, source: str) -> list[str]:
-    """Names of the sources that found an item; what ranked it where there was no retrieval."""
+    """Names of the sources that found an item, or of what ranked it if there was no retrieval."""
     return [s.name for i, s in enumerate(SOURCES) if bits >> i & 1] or [source]
 
 

@@ -1,8 +1,9 @@
-"""The tables of the feedback log and the operations database: SQLAlchemy Core, three dialects.
+"""The tables of the feedback log and the operations database, in SQLAlchemy Core for three
+dialects.
 
-All times are integers, UTC microseconds. Numbers called `offset` or `sequence` come from a row of
-`counters` that the writing transaction locks, so they have no gaps and follow commit order.
-A change here needs a revision: see `serving/migrations/README.md`.
+All times are integers, UTC microseconds. Columns named `offset` or `sequence` are numbered by a row
+of `counters` that the writing transaction locks, so they have no gaps and follow commit order. A
+change here needs a revision: see `serving/migrations/README.md`.
 """
 
 from typing import Any, Final
@@ -12,8 +13,8 @@ from sqlalchemy.dialects import mysql
 
 from features.ingest.refusals import LONGEST_ID
 
-#: Raised only by a change that programs of before cannot live with: they refuse a database of a
-#: higher one. Every other change is a revision alone (`serving/migrations/README.md`).
+#: Increase this only for a change that older programs cannot work with: they refuse a database with
+#: a higher version. For any other change a revision is enough (`serving/migrations/README.md`).
 SCHEMA_VERSION: Final = 1
 
 #: Rows of `counters` that every database has.
@@ -21,7 +22,7 @@ COUNTERS: Final = ("events", "items")
 
 ID_LENGTH: Final = LONGEST_ID
 
-# MySQL: ids are case-sensitive, and a BLOB or TEXT without a size holds 64 kB only.
+# MySQL: make ids case-sensitive; a BLOB or TEXT without a size holds only 64 kB.
 OPTIONS: Final[dict[str, Any]] = {
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
@@ -52,8 +53,8 @@ counters: Final = sa.Table(
     **OPTIONS,
 )
 
-#: One row per slate shown, with the context (see `serving.context`) that lets any release's
-#: propensity of it be computed later. state, drawn_at, size: what a repeat is found by (see
+#: One row per slate shown, with the context (see `serving.context`) from which any release's
+#: propensity can be computed later. A repeat is found by state, drawn_at and size (see
 #: `serving.repeats`).
 requests: Final = sa.Table(
     "requests",
@@ -76,7 +77,7 @@ requests: Final = sa.Table(
     **OPTIONS,
 )
 
-#: origin: the request whose impression this slot is, where an earlier one showed it; else null.
+#: origin: the earlier request whose impression this slot is; null for a new impression.
 slots: Final = sa.Table(
     "slots",
     METADATA,
@@ -124,7 +125,7 @@ dead_letters: Final = sa.Table(
     **OPTIONS,
 )
 
-#: How far each consumer of the outbox or the catalogue feed has come.
+#: How far each consumer has read the outbox or the catalogue feed.
 offsets: Final = sa.Table(
     "offsets",
     METADATA,
@@ -133,7 +134,7 @@ offsets: Final = sa.Table(
     **OPTIONS,
 )
 
-#: The catalogue feed: versions of items (`schema.ITEM`) in commit order; the latest wins.
+#: The catalogue feed: versions of items (`schema.ITEM`) in commit order. The latest holds.
 items: Final = sa.Table(
     "items",
     METADATA,

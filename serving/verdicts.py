@@ -1,6 +1,6 @@
-"""The record of a release: where it lies, what it came from, its verdict and evidence.
+"""The record of a release: where it is stored, what it was made from, its verdict and evidence.
 
-Kept by release id beside the release, never inside the hashed folder.
+Stored by release id beside the release, never inside the hashed folder.
 """
 
 import json
@@ -16,10 +16,10 @@ from serving.fences import Fence, check
 
 @dataclass(frozen=True)
 class Record:
-    """A release as the operations database knows it.
+    """A release in the operations database.
 
-    `created_at` in µs; `decision` promote, hold or reject, None before the gate; `verdict` and
-    `evidence` as stored, None before the gate.
+    `created_at`: µs; `decision`: promote, hold or reject, None before the gate; `verdict`,
+    `evidence`: as stored, None before the gate.
     """
 
     release: str
@@ -40,7 +40,7 @@ def register(
     now: int,
     fence: Fence | None = None,
 ) -> None:
-    """Note that `release` was published to `path`. A second time changes nothing. `now` in µs."""
+    """Record that `release` was published to `path`. Doing so again changes nothing. now: µs."""
     with writing(engine) as connection:
         check(connection, fence)
         row = {"release": release, "created_at": now, "path": path, "lineage": _dump(lineage)}
@@ -57,7 +57,7 @@ def record(
 ) -> None:
     """Store the verdict and evidence of a registered release, replacing earlier ones.
 
-    Raises LookupError for a release that was never registered, Fenced for a lost lease.
+    Raises LookupError for a release that was never registered, and Fenced for a lost lease.
     """
     with writing(engine) as connection:
         check(connection, fence)
@@ -78,7 +78,10 @@ def read(engine: sa.Engine, release: str) -> Record | None:
 
 
 def identities(engine: sa.Engine) -> list[str]:
-    """Every release, newest first, by id alone: evidence is long, and there is ever more of it."""
+    """Ids of all releases, newest first.
+
+    Only ids, because evidence is long and grows with every release.
+    """
     table = tables.releases
     query = sa.select(table.c.release).order_by(table.c.created_at.desc(), table.c.release)
     with reading(engine) as connection:

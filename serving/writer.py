@@ -1,7 +1,7 @@
-"""The one writer of a process: many waiting writes, one durable commit.
+"""The only writer of a process. Many waiting writes share one durable commit.
 
-A write is answered only after its commit. While a commit runs, the next group gathers, so the cost
-of the disk's sync is shared under load and nobody waits when there is none.
+A write is answered only after its commit. While a commit runs, the next writes gather. So under
+load they share the cost of the disk's sync, and without load nobody waits.
 """
 
 import logging
@@ -25,14 +25,14 @@ MAX_GROUP: Final = 256
 
 
 class Overloaded(RuntimeError):
-    """The queue is full or the database is away: the client should come back later."""
+    """The queue is full or the database cannot be reached. The client should try again later."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What became of one write. The impressions of a slate count as neither.
+    """The result of one write. Impressions of a slate are not counted.
 
-    new_request: its slate was stored; False for a repeat, of which nothing was.
+    new_request: whether its slate was stored; False for a repeat, of which nothing is stored.
     """
 
     accepted: int
@@ -53,8 +53,8 @@ class _Write:
 class Writer:
     """A thread with a bounded queue.
 
-    committed: called with the outcomes that a group stored, after the commit and before any of
-    its writes is answered; a failure there is logged, the events are safe in the log.
+    committed: called with the outcomes that a group stored, after the commit and before its writes
+    are answered. If it fails, the failure is logged; the events are safe in the log.
     """
 
     def __init__(
@@ -73,20 +73,20 @@ class Writer:
         self._thread.start()
 
     def write_slate(self, now: int, slate: Slate) -> "Future[Written]":
-        """Log a slate with its impressions. Raises Overloaded when the queue is full."""
+        """Log a slate with its impressions. Raises Overloaded if the queue is full."""
         return self._put(_Write(now, slate, [], []))
 
     def write_outcomes(
         self, now: int, outcomes: Sequence[dict[str, Any]], rejected: list[Rejection]
     ) -> "Future[Written]":
-        """Store checked outcomes (joined to their slots here) and dead letters.
+        """Join checked outcomes to their slots, and store them with the dead letters.
 
-        `now` in µs. Raises Overloaded when the queue is full.
+        now: µs. Raises Overloaded if the queue is full.
         """
         return self._put(_Write(now, None, outcomes, rejected))
 
     def close(self) -> None:
-        """Finish what is waiting, then stop."""
+        """Finish waiting writes, then stop."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
@@ -95,7 +95,7 @@ class Writer:
     def _put(self, write: _Write) -> "Future[Written]":
         if self._closed:
             raise Overloaded("the service is stopping")
-        write.future.set_running_or_notify_cancel()  # a client that gives up stops no writer
+        write.future.set_running_or_notify_cancel()  # a client must not stop it
         try:
             self._queue.put_nowait(write)
         except queue.Full:
@@ -126,14 +126,14 @@ class Writer:
     def _commit(self, group: list[_Write]) -> None:
         try:
             written = self._store(group)
-        except sa.exc.OperationalError:  # nothing was stored, and trying one by one would not help
+        except sa.exc.OperationalError:  # nothing was stored; retrying one by one would not help
             logger.exception("the database did not take %d writes", len(group))
             self._metrics.failures.labels("database").inc()
             for write in group:
                 write.future.set_exception(Overloaded("the database is not available"))
             return
         except Exception as failure:
-            if len(group) > 1:  # one bad write must not fail its neighbours
+            if len(group) > 1:  # one bad write must not fail the others of its group
                 for write in group:
                     self._commit([write])
                 return

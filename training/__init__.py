@@ -1,1 +1,1 @@
-"""Models and their judgement: transformer, candidate sources, trees, metrics, gate."""
+"""Models and how they are judged: transformer, candidate sources, trees, metrics and gate."""

@@ -1,7 +1,7 @@
-"""Intervals by resampling users.
+"""Confidence intervals by resampling users.
 
-Efron and Tibshirani, "An introduction to the bootstrap" (1993), percentile intervals. Users, not
-queries, are resampled: the queries of one user are not independent.
+Percentile intervals (Efron and Tibshirani, "An introduction to the bootstrap", 1993). Users are
+resampled, not queries, because queries of one user are not independent.
 """
 
 import math
@@ -20,7 +20,7 @@ PerUser = Float64s
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its bounds; NaN where there is nothing to estimate from."""
+    """An estimate with its lower and upper bound. All are NaN if there are no data."""
 
     mean: Number
     low: Number
@@ -28,20 +28,20 @@ class Interval:
 
     @property
     def known(self) -> bool:
-        """Are all three finite?"""
+        """Whether estimate and bounds are all finite."""
         return all(math.isfinite(value) for value in (self.mean, self.low, self.high))
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
 
     def plain(self) -> dict[str, Any]:
-        """For JSON: null where unknown."""
+        """A dictionary for JSON, with null where unknown."""
         plain: dict[str, Any] = _JSON.dump_python(self, mode="json")
         return plain
 
     @staticmethod
     def of(plain: Mapping[str, float | None]) -> "Interval":
-        """What `plain` gave."""
+        """Make an interval from the output of `plain`."""
         return _JSON.validate_python(plain)
 
 
@@ -62,7 +62,7 @@ def interval(
     samples: int = 2000,
     confidence: float = 0.95,
 ) -> Interval:
-    """Of the user-averaged mean of `values` [queries]; two-sided at `confidence`.
+    """Interval of the user-averaged mean of `values` [queries], two-sided at `confidence`.
 
     Fewer than two users give `UNKNOWN`; a NaN among the values makes the result NaN.
     """
@@ -89,7 +89,8 @@ def paired_interval(
     seed: int,
     confidence: float = 0.95,
 ) -> Interval:
-    """Of the user-averaged difference a − b of two systems on the same queries [queries]."""
+    """Interval of the user-averaged difference a − b of two systems on the same queries
+    [queries]."""
     if a.shape != b.shape:
         raise ValueError(f"paired values differ in shape: {a.shape} and {b.shape}")
     return interval(a - b, users, seed, confidence=confidence)

@@ -1,8 +1,8 @@
-r"""Stage `candidates`: the sources brought together, and what the trees learn from.
+r"""Stage `candidates`: combine the fitted sources, and make the training data of the trees.
 
-Reads data/split, data/features, data/transformer, data/sources; writes data/candidates: `sources/`
-(fitted on events before the rank window only) and `rank.parquet`, one row per candidate of each
-rank-window query.
+Reads data/split, data/features, data/transformer and data/sources. Writes data/candidates:
+`sources/` (fitted only on events before the rank window) and `rank.parquet`, with one row per
+candidate of each query of the rank window.
 
     python -m training.candidates data/split data/features data/transformer data/sources \
         data/candidates
@@ -40,17 +40,20 @@ class CandidateParams:
     """Candidates taken from each source."""
 
     recent: Int = 30
-    """Entries of the history that neighbours and content look at."""
+    """Newest entries of a history that the sources neighbours and content use."""
 
     half_life: Float = 5.0
-    """Entries after which the weight of a history entry halves."""
+    """The weight of a history entry halves after this many newer entries."""
 
 
 def gather(
     split: Path, features: Path, transformer: Path, sources: Path, params: CandidateParams
 ) -> Sources:
-    """The fitted sources, from the folders of the stages that fitted them; without a transformer
-    where there is none. Those that have nothing to learn are made here."""
+    """Load the fitted sources from the folders of the stages that fitted them.
+
+    The transformer is left out if it is absent. Sources that have nothing to learn are created
+    here.
+    """
     log = Log(split, features)
     until = log.windows().fit_end
     trained = log.events(until).known_items
@@ -74,10 +77,10 @@ def gather(
 
 
 def candidate_table(recommender: Recommender, organic: Queries, slates: Queries) -> pa.Table:
-    """Rows of `rank.parquet`: query, kind, item, label, position, timestamp, then FEATURES.
+    """The rows of `rank.parquet`: query, kind, item, label, position, timestamp, then FEATURES.
 
-    Groups whose target was not retrieved are left out. Position is 0 for organic groups and the
-    place in the slate, from 1, for slates.
+    Groups whose target was not retrieved are left out. Position is 0 for organic groups, and the
+    place in the slate (from 1) for slates.
     """
     tables = []
     if len(organic):
@@ -92,7 +95,7 @@ def candidate_table(recommender: Recommender, organic: Queries, slates: Queries)
 
 
 def _padded(slates: Queries) -> tuple[Int32s, Int32s]:
-    """Shown items and their positions from 1, int32 [n, longest slate], -1 pad."""
+    """Shown items and their positions (from 1), int32 [n, longest slate], padded with -1."""
     lengths = slates.shown.lengths
     shown = np.full((len(slates), int(lengths.max(initial=0))), -1, dtype=np.int32)
     column = np.arange(shown.shape[1])
@@ -137,7 +140,7 @@ def _rows(
 
 
 def main(split: Path, features: Path, transformer: Path, sources: Path, out: Path) -> None:
-    """Bring the sources together, rank the rank window, write both."""
+    """Combine the sources, retrieve candidates for the rank window, and write both."""
     params = load(CandidateParams, "candidates")
     organic = load_queries(split, features, "rank", "organic")
     slates = load_queries(split, features, "rank", "slate")

@@ -1,4 +1,4 @@
-"""The challenger beside the champion and the releases before it, on the same queries."""
+"""Compare the challenger with the champion and past releases on the same queries."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ def compare(
     confidence: float,
     earlier: Sequence[Evidence] = (),
 ) -> Evidence:
-    """Evidence with the champion beside the challenger, both judged on the same queries.
+    """Add to the evidence the comparison with the champion, judged on the same queries.
 
-    user_ids: object [n], of each query; slices: bool [n] each; fair: bool [n], the queries that
-    are compared (`outside`); new_share: see Champion; release, cutoff, fingerprint: the
-    champion's; earlier: evidence of earlier challengers: those that met this champion with this
-    code and these params are pooled (docs/adr/0008).
+    user_ids: object [n], one per query; slices: bool [n] each; fair: bool [n], the queries to
+    compare on (see `outside`); new_share: see Champion; release, cutoff, fingerprint: of the
+    champion; earlier: evidence of earlier challengers. Those compared with this champion, with the
+    same code and params, are pooled (docs/adr/0008).
     """
     metric = evidence.metric
     difference = challenger.minus(champion, metric, seed, fair, confidence)
@@ -76,9 +76,11 @@ def compare_past(
     seed: int,
     confidence: float,
 ) -> Evidence:
-    """With the challenger minus each past release on the queries `fair`, bool [n]; a release that
-    could not be re-scored (None) stays unknown and the gate holds. An empty mapping says that there
-    is no past release."""
+    """Add the challenger minus each past release, on the queries `fair`, bool [n].
+
+    A release that could not be re-scored (None) stays unknown, and the gate then holds. An empty
+    mapping means that there is no past release.
+    """
     metric = evidence.metric
     differences = {
         release: UNKNOWN
@@ -94,10 +96,10 @@ def compare_past(
 
 
 def outside(timestamps: Int64s, windows: Sequence[Windows]) -> Bools:
-    """Which moments, int64 [n], µs, lie in the judge window of none of `windows`: bool [n].
+    """Which moments (int64 [n], µs) lie outside all judge windows of `windows`: bool [n].
 
-    A release was promoted because it did well in its own judge window, so there it looks better
-    than it is, and whoever is compared with it there looks worse.
+    A release was promoted because it did well in its own judge window. There it looks better than
+    it is, so a comparison within that window would be unfair to the challenger.
     """
     fair = np.ones(len(timestamps), dtype=np.bool_)
     for own in windows:
@@ -113,7 +115,7 @@ def compare_slices(
     seed: int,
     confidence: float,
 ) -> dict[str, Slice]:
-    """`Slice` by name; UNKNOWN differences where a slice has fewer than two users."""
+    """A `Slice` for each name. A slice with fewer than two users gets an UNKNOWN difference."""
     return {
         name: Slice(
             users=len(np.unique(served.users[rows])),
@@ -127,7 +129,10 @@ def compare_slices(
 
 
 def pooled_interval(pool: Sequence[Mapping[str, float]], seed: int, confidence: float) -> Interval:
-    """Of the mean difference over all (user, window) pairs, users resampled with all they have."""
+    """Interval of the mean difference over all (user, window) pairs.
+
+    Users are resampled together with all their windows.
+    """
     values = np.array([value for window in pool for value in window.values()], dtype=np.float64)
     names = [user for window in pool for user in window]
     users = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)[1]
@@ -143,11 +148,11 @@ def _by_user(differences: Float64s, user_ids: Objects) -> dict[str, float]:
 
 
 def distinct_items(lists: Int32s) -> float:
-    """How many different items the lists hold together."""
+    """The number of different items in the lists."""
     return float(len(np.unique(lists[lists >= 0])))
 
 
 def share_of(chosen: Bools, lists: Int32s) -> float:
-    """Share of the filled places of `lists` that hold items of `chosen`, bool [catalogue]."""
+    """The share of filled places in `lists` that hold items of `chosen`, bool [catalogue]."""
     shown = lists[lists >= 0]
     return float(chosen[shown].mean()) if len(shown) else 0.0

@@ -1,5 +1,7 @@
-"""What may be shown at all. It is asked before retrieval, so that every source fills up with its
-next best items."""
+"""Which items may be shown.
+
+This is checked before retrieval, so that each source can fill its places with other items.
+"""
 
 import numpy as np
 
@@ -9,13 +11,16 @@ from features.requests.requests import Requests
 
 
 def eligible_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> Bools:
-    """bool [n, catalogue]: what may be shown (`allowed_items`) and is not excluded."""
+    """bool [n, catalogue]: items that may be shown (`allowed_items`) and are not excluded."""
     return without_excluded(allowed_items(catalogue, requests, repeats), requests)
 
 
 def allowed_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> Bools:
-    """bool [n, catalogue]: available and created as known at each request, not hidden and, without
-    `repeats`, not seen. The only place that says what may not be shown to anybody who asks."""
+    """bool [n, catalogue]: available and created as known at each request, not hidden by the user
+    and, unless `repeats`, not seen.
+
+    This is the only place that decides what may not be shown.
+    """
     allowed = catalogue.eligible(requests.timestamps)
     allowed[requests.hidden.rows, requests.hidden.items] = False
     if not repeats:
@@ -24,7 +29,7 @@ def allowed_items(catalogue: Catalogue, requests: Requests, repeats: bool) -> Bo
 
 
 def without_excluded(allowed: Bools, requests: Requests) -> Bools:
-    """`allowed`, bool [n, catalogue], but for what each request excludes."""
+    """`allowed`, bool [n, catalogue], without the items that each request excludes."""
     excluded = requests.excluded
     if excluded is None or not len(excluded.items):
         return allowed
@@ -34,5 +39,5 @@ def without_excluded(allowed: Bools, requests: Requests) -> Bools:
 
 
 def masked(scores: Scores, eligible: Bools) -> Scores:
-    """The scores with -inf where an item may not be shown."""
+    """The scores, with -inf for items that may not be shown."""
     return np.where(eligible, scores, np.float32(-np.inf))

@@ -1,6 +1,6 @@
-r"""Stage `evaluate`: the challenger on the judge window, beside everything simpler.
+r"""Stage `evaluate`: judge the challenger and all simpler systems on the judge window.
 
-Reads data/split, data/features, data/transformer, data/candidates, data/trees; writes
+Reads data/split, data/features, data/transformer, data/candidates and data/trees. Writes
 data/evaluation (`evidence.json`) and metrics.
 
     python -m training.evaluate data/split data/features data/transformer data/candidates \
@@ -33,7 +33,7 @@ from training.slices import slices
 
 
 def judge_all(recommender: Recommender, queries: Queries, k: int) -> dict[str, Judged]:
-    """`served` and, for comparison, each source that is `judged`, on the same queries."""
+    """Judge `served` and, for comparison, each source with `judged`, on the same queries."""
     ranked = recommender.rank(queries.requests)
     judged = {"served": judge_scores(queries, ranked.scores, k, ranked.candidates)}
     for source in recommender.sources.parts:
@@ -53,7 +53,7 @@ def gather_evidence(
     data: dict[str, float],
     params: EvaluateParams,
 ) -> Evidence:
-    """The challenger's part of the evidence; the champion's is added by the flow."""
+    """The evidence on the challenger. The flow adds the comparison with the champion."""
     metric = f"ndcg@{params.k}"
     served = judged["served"]
     parts = slices(queries, new_items)
@@ -86,8 +86,10 @@ def gather_evidence(
 
 
 def list_numbers(lists: Int32s, catalogue: Catalogue) -> dict[str, float]:
-    """What `limits.LISTS` measures of lists, int32 [n, k], and how many different items they hold;
-    empty where there is no list."""
+    """What `limits.LISTS` measures on lists, int32 [n, k], and their number of different items.
+
+    Empty if there are no lists.
+    """
     if not len(lists):
         return {}
     numbers = {limit.name: measure(lists, catalogue) for limit, measure in limits.LISTS}
@@ -95,7 +97,7 @@ def list_numbers(lists: Int32s, catalogue: Catalogue) -> dict[str, float]:
 
 
 def data_checks(split: Path) -> dict[str, float]:
-    """How many positive events the log holds. What came in lately, the retrain flow adds."""
+    """The number of positive events in the log. The retrain flow adds checks of recent data."""
     return {"events": float(pq.read_metadata(split / "events.parquet").num_rows)}
 
 
@@ -105,7 +107,8 @@ def summary(
     catalogue: Catalogue,
     counts: Float64s,
 ) -> dict[str, object]:
-    """The metrics file: means by system, paired differences, and what lists look like."""
+    """The content of the metrics file: means by system, paired differences, and properties of
+    the lists."""
     return {
         "users": evidence.users,
         "queries": evidence.queries,

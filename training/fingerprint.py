@@ -1,8 +1,8 @@
-"""Which code and params made a release: equal fingerprints mean a refresh on newer data.
+"""Compute which code and params made a release. Equal fingerprints mean a refresh on newer data.
 
-The code is what the stages of `dvc.yaml` run up to `evaluate`, found by their imports, with what
-ingests and the policy that draws. A fingerprint of an earlier scheme equals none of these, so its
-release counts as made by other code: the stricter rule of the gate holds once.
+The code is that of the stages of `dvc.yaml` up to `trees`, found by their imports, of ingestion and
+of the policy that draws slates. Fingerprints of earlier schemes never match. A release with such a
+fingerprint counts as made by other code, so the stricter rule of the gate applies once.
 """
 
 import json
@@ -15,13 +15,14 @@ import yaml
 from base import code
 
 PIPELINE: Final = "dvc.yaml"
-#: What runs after these only tells of a release or packs it.
+#: Later stages only evaluate or package a release.
 LAST_STAGE: Final = "trees"
 FEATURE_STAGE: Final = "features"
-#: Beside the stages: what decides which rows are kept, and which slate is drawn from the scores.
+#: Other code that counts: it decides which rows are kept, and which slate is drawn from the scores.
 BESIDE: Final = ("features.ingest", "serving.policy")
 BESIDE_SECTIONS: Final = frozenset({"ingest", "policy"})
-#: Keys of `split` that say which moments are trained and judged on, not what a feature is.
+#: Keys of `split` that choose the moments to train and judge on. They do not change what a feature
+#: is.
 WINDOWS: Final = (
     "rank_days",
     "judge_days",
@@ -34,25 +35,26 @@ WINDOWS: Final = (
 
 
 def fingerprint(params: dict[str, Any], root: Path = code.SOURCE) -> str:
-    """SHA-256 of what decides the slates of a release: its code below `root`, its `params`."""
+    """SHA-256 of everything that decides the slates of a release: the code below `root` and
+    `params`."""
     return _digest(root, code_files(root), {name: params.get(name) for name in sections(root)})
 
 
 def feature_fingerprint(params: dict[str, Any], root: Path = code.SOURCE) -> str:
-    """The same of what decides a value that the online store holds."""
+    """SHA-256 of the code and params that decide the values in the online store."""
     files = code.deciding(map(stage_module, stages_before(root, FEATURE_STAGE).values()), root)
     split = params.get("split") or {}
     return _digest(root, files, {key: split[key] for key in split if key not in WINDOWS})
 
 
 def code_files(root: Path = code.SOURCE) -> list[str]:
-    """Paths below `root` of the code that a fingerprint is of."""
+    """Paths below `root` of the code that a fingerprint covers."""
     modules = [stage_module(stage) for stage in stages_before(root, LAST_STAGE).values()]
     return code.deciding([*modules, *BESIDE], root)
 
 
 def sections(root: Path = code.SOURCE) -> list[str]:
-    """Names of the sections of `params.yaml` that a fingerprint is of."""
+    """Names of the sections of `params.yaml` that a fingerprint covers."""
     stages = stages_before(root, LAST_STAGE)
     return sorted({name for s in stages.values() for name in s.get("params", [])} | BESIDE_SECTIONS)
 
@@ -64,14 +66,16 @@ def pipeline(root: Path = code.SOURCE) -> dict[str, dict[str, Any]]:
 
 
 def stage_module(stage: dict[str, Any]) -> str:
-    """The module that a stage runs: `exec python -m base.stage MODULE …`."""
+    """The module that a stage runs, from its command `exec python -m base.stage MODULE …`."""
     words: list[str] = stage["cmd"].split()
     return words[words.index("base.stage") + 1]
 
 
 def stages_before(root: Path, last: str) -> dict[str, dict[str, Any]]:
-    """Stage `last` and all whose outputs it needs, in the order of `dvc.yaml`, without what makes
-    `${input}`."""
+    """Stage `last` and all stages whose outputs it needs, in the order of `dvc.yaml`.
+
+    The stage that makes `${input}` is left out.
+    """
     stages = pipeline(root)
     makers = {out: name for name, stage in stages.items() for out in stage.get("outs", [])}
     found: set[str] = set()

@@ -1,12 +1,12 @@
 """Stage `fit`: train the transformer on the fit window.
 
-Reads `events.parquet`, `fit_items.parquet`, `windows.json` and `rules.json` of the split; writes
-`model.safetensors` and `config.json`, and the metrics of the window's own tail.
+Reads `events.parquet`, `fit_items.parquet`, `windows.json` and `rules.json` of the split. Writes
+`model.safetensors`, `config.json`, and metrics on the newest part (tail) of the window.
 
     python -m training.fit data/split data/transformer data/metrics/fit.json
 
-One process on the CPU by default; `RONDO_TRAIN_DEVICES=2 RONDO_TRAIN_STRATEGY=ddp` for two, and so
-on (`training/transformer/config.py`). A killed run resumes from its last epoch.
+Uses one process on the CPU by default. Set `RONDO_TRAIN_DEVICES=2 RONDO_TRAIN_STRATEGY=ddp` for
+two; see `training/transformer/config.py` for more. A killed run resumes from its last epoch.
 """
 
 import json
@@ -49,7 +49,7 @@ INPUTS = ("events.parquet", "fit_items.parquet", "windows.json", "rules.json")
 
 
 def read_tokens(split: Path, repeats: bool) -> tuple[Tokens, Bools]:
-    """The events known in the fit window, and bool [events] of the organic ones."""
+    """The events known in the fit window, and which of them are organic, bool [events]."""
     end = Windows.read(split / "windows.json").fit_end
     events = pq.read_table(
         split / "events.parquet",
@@ -67,7 +67,7 @@ def evaluate(
     tail: Tail,
     allowed: Rows[Bools],
 ) -> dict[str, float]:
-    """Metrics on the tail of the model in `folder`, as it will be served."""
+    """Metrics on the tail, computed with the model in `folder` as it will be served."""
     scorer = Scorer.load(folder)
     attached = scorer.attach(catalogue)
     states, items = attached.encode(tail.histories, tail.timestamps), attached.items.T
@@ -93,7 +93,7 @@ def fit(
 ) -> None:
     """Train on `split`, write the model to the folder `out` and the metrics to a JSON file.
 
-    Raises FitError where the data cannot train a model; nothing is written then.
+    Raises FitError, and writes nothing, if the data cannot train a model.
     """
     began = time.perf_counter()
     repeats = Rules.read(split / "rules.json").repeats
@@ -120,7 +120,7 @@ def fit(
     }
     metrics_path.parent.mkdir(parents=True, exist_ok=True)
     curves = {"epoch_loss": fitted.losses, "epoch_ndcg@10": fitted.ndcg}
-    # With what computed it: a retrain may find this fit done, under other settings than its own.
+    # Record the options: a later retrain may reuse this fit although its own options differ.
     computed = {"options": options.model_dump(mode="json", exclude={"logger"})}
     content = {**metrics, **counts, **curves, "recipe": fitted.recipe.derived, **computed}
     metrics_path.write_text(json.dumps(content, indent=2) + "\n")
@@ -134,7 +134,7 @@ def fit(
 
 def main() -> None:
     if os.environ.get("LOCAL_RANK", "0") != "0":
-        # One process a device: Lightning runs this module again, without the launcher of stages.
+        # With one process per device, Lightning starts this module again without `base.stage`.
         follow_parent()
     split, out, metrics_path = (Path(argument) for argument in sys.argv[1:4])
     logging.basicConfig(format="%(message)s", stream=sys.stdout)

@@ -1,4 +1,4 @@
-"""One judge for every system: lists and what users chose in, metrics by query out."""
+"""Judge any system in the same way: from lists and what users chose to metrics by query."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from training.metrics.novelty import novelty
 from training.metrics.precision import precision
 from training.metrics.recall import recall
 
-#: Scores of queries times items that are in memory at a time: 32 MB of them, and their copies.
+#: Scores (queries × items) held in memory at a time: 32 MB, plus copies.
 CHUNK_SCORES: Final = 2**23
 
 ACCURACY = {
@@ -42,15 +42,15 @@ class EvaluateParams:
     """Length of the judged lists."""
 
     seed: Int = 1
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     confidence: Float = 0.9
-    """Two-sided level of the intervals on differences: the gate looks at one bound at a time."""
+    """Two-sided level of the intervals of differences. The gate uses one bound at a time."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """How one system did on a set of queries.
+    """The results of one system on a set of queries.
 
     users: int64 [n]; lists: int32 [n, k]; metrics: name (`ndcg@10`, …) to float64 [n].
     """
@@ -60,7 +60,7 @@ class Judged:
     metrics: dict[str, Float64s]
 
     def interval(self, metric: str, seed: int, rows: Bools | None = None) -> Interval:
-        """Of the user-averaged `metric`, over `rows` (bool [n]; all if None)."""
+        """Interval of the user-averaged `metric` over `rows` (bool [n]; all if None)."""
         chosen = slice(None) if rows is None else rows
         return interval(self.metrics[metric][chosen], self.users[chosen], seed)
 
@@ -72,7 +72,7 @@ class Judged:
         rows: Bools | None = None,
         confidence: float = 0.95,
     ) -> Interval:
-        """Of the paired, user-averaged difference to `other`, judged on the same queries."""
+        """Interval of the user-averaged difference to `other`, paired on the same queries."""
         if not np.array_equal(self.users, other.users):
             raise ValueError("the two systems were not judged on the same queries")
         chosen = slice(None) if rows is None else rows
@@ -93,14 +93,14 @@ def judge(queries: Queries, lists: Lists) -> Judged:
 
 
 def judge_scores(queries: Queries, scores: Scores, k: int, items: Lists | None = None) -> Judged:
-    """Judge scores [n, m] (see `top_lists`), ties counted against the model."""
+    """Judge scores [n, m] (see `top_lists`). Ties count against the model."""
     return judge(queries, top_lists(against_ties(scores, queries.targets, items), k, items))
 
 
 def judge_by(
     queries: Queries, score: Callable[[Requests], Scores], k: int, catalogue_size: int
 ) -> Judged:
-    """`judge_scores` of what `score` gives, [n, catalogue], CHUNK_SCORES of them at a time."""
+    """Judge the scores [n, catalogue] that `score` returns, about CHUNK_SCORES at a time."""
     size = max(1, CHUNK_SCORES // max(catalogue_size, 1))
     parts = [
         queries.select(np.arange(first, min(first + size, len(queries))))
@@ -111,7 +111,7 @@ def judge_by(
 
 
 def beyond_accuracy(lists: Lists, catalogue: Catalogue, counts: Float64s) -> dict[str, float]:
-    """coverage, novelty and diversity of a system's lists; `counts`: past events by item."""
+    """Coverage, novelty and diversity of a system's lists. counts: past events by item."""
     k = lists.shape[1]
     return {
         f"coverage@{k}": coverage(lists, len(catalogue)),

@@ -1,9 +1,9 @@
-"""A readable linear model of choice: where the trees start from.
+"""A small linear model of choice, which the trees start from.
 
-Conditional logit (McFadden, 1974): within a request, P(item) ∝ exp(w · x). It has a handful of
-weights, pulled towards the transformer's own probabilities, so that a rank window of a few hundred
-requests, far too little for trees alone, still leaves the order at least as good as the
-transformer's. The trees then correct it.
+Conditional logit (McFadden, 1974): within a request, P(item) ∝ exp(w · x). It has few weights, and
+they are pulled towards the transformer's own probabilities. So even a rank window of a few hundred
+requests, far too few for trees alone, gives an order about as good as the transformer's. The trees
+then correct it.
 """
 
 import json
@@ -19,7 +19,7 @@ from training.sources.all import SOURCES
 
 FILE: Final = "prior.json"
 
-#: The inputs; the first, the transformer's, starts at weight 1, the others at 0.
+#: The inputs. The transformer's, which is the first, starts with weight 1, all others with 0.
 INPUTS: Final = (
     *(
         f"{source.name}_{'log_probability' if source.logits else 'z'}"
@@ -38,7 +38,7 @@ _LIMIT: Final = 5.0
 
 @dataclass(frozen=True)
 class Prior:
-    """score = Σ weight · clip((x − mean) / scale); a missing input counts as its mean."""
+    """score = Σ weight · clip((x − mean) / scale). A missing input counts as its mean."""
 
     inputs: tuple[str, ...]
     mean: tuple[float, ...]
@@ -50,10 +50,11 @@ class Prior:
         return np.asarray(self.standardise(features) @ np.array(self.weight), dtype=np.float64)
 
     def standardise(self, features: Float32s) -> Float64s:
-        """float64 [rows, inputs]."""
+        """The inputs as they are weighed: float64 [rows, inputs]."""
         values = features[:, [FEATURES.index(name) for name in self.inputs]].astype(np.float64)
         centred = np.nan_to_num((values - np.array(self.mean)) / np.array(self.scale))
-        # The log probability is in units of the score; the others are kept from running off.
+        # The first input, a log probability, has the unit of the score. The others are clipped, so
+        # that outliers do not dominate.
         centred[:, 1:] = np.clip(centred[:, 1:], -_LIMIT, _LIMIT)
         return np.asarray(centred, dtype=np.float64)
 

@@ -1,5 +1,7 @@
-"""Fitting the linear prior; apart from `prior.py`, so that the service does not import scipy's
-optimisers."""
+"""Fit the linear prior.
+
+Separate from `prior.py`, so that the service does not import scipy's optimisers.
+"""
 
 import numpy as np
 from scipy.optimize import minimize
@@ -15,10 +17,11 @@ def fit_prior(
     sizes: Int64s,
     reg: float,
 ) -> Prior:
-    """Maximum likelihood with an L2 pull of strength `reg` towards the transformer alone.
+    """Maximum likelihood, with an L2 penalty of strength `reg` on deviations from the transformer's
+    order.
 
-    features: float32 [rows, len(FEATURES)]; label: int8 [rows], 1 for what was chosen; sizes:
-    int64 [groups], rows of each group, in order. A group's chosen items share its weight of 1.
+    features: float32 [rows, len(FEATURES)]; label: int8 [rows], 1 for chosen items; sizes: int64
+    [groups], rows per group, in order. Each group has a weight of 1, shared by its chosen items.
     """
     columns = [FEATURES.index(name) for name in INPUTS]
     values = np.where(np.isfinite(features[:, columns]), features[:, columns], np.nan)

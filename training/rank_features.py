@@ -1,8 +1,8 @@
-"""What the trees see of a candidate. One function for training, judging and serving.
+"""The features of a candidate for the trees. One function for training, judging and serving.
 
-No feature says how stale the model is. "Has no trained id" means an item of hours in the rank
-window but of days when judged or served, so trees that learn from it fail later; `item_unseen` (no
-event in 30 days, as last materialised) means the same at all times.
+No feature may depend on how old the model is. "Has no trained id" would mean an item hours old in
+the rank window, but days old when judged or served, so trees that learn from it fail later.
+`item_unseen` (no event in 30 days, at the last materialisation) always means the same.
 """
 
 from typing import Final
@@ -44,7 +44,7 @@ _CONTEXT: Final = (
 FEATURES: Final = (*_STANDINGS, *ITEM_FEATURES, *USER_FEATURES, *_CONTEXT)
 
 
-#: Features of which a higher value never lowers a candidate.
+#: Features whose higher values may never lower a candidate.
 RISING: Final = frozenset(
     f"{source.name}_{kind}"
     for source in _SCORED
@@ -60,11 +60,11 @@ def rank_features(
     eligible: Bools,
     candidates: Int32s,
 ) -> Float32s:
-    """float32 [n, C, len(FEATURES)]; NaN where unknown; rows of padding hold values of no meaning.
+    """float32 [n, C, len(FEATURES)], NaN where unknown. Rows of padding hold arbitrary values.
 
-    near: float32 sparse [catalogue, catalogue], the neighbours of each item, where known;
-    scores: of each source present, [n, catalogue]; eligible: bool [n, catalogue], the items that
-    ranks and z-scores are taken over; candidates: int32 [n, C], -1 pad.
+    near: float32 sparse [catalogue, catalogue], the neighbours of each item, if known; scores: [n,
+    catalogue] of each source present; eligible: bool [n, catalogue], the items over which ranks and
+    z-scores are computed; candidates: int32 [n, C], padded with -1.
     """
     requests = asked.requests
     items = np.maximum(candidates, 0)
@@ -94,7 +94,8 @@ def rank_features(
 
 
 def _standing(scores: Scores, eligible: Bools, items: Int32s) -> Float32s:
-    """score, rank (0 is best; equals share the better rank), z-score: float32 [n, C, 3]."""
+    """Score, rank (0 is best; equal scores share the better rank) and z-score: float32 [n, C,
+    3]."""
     chosen = np.take_along_axis(scores, items, axis=1)
     count = np.maximum(eligible.sum(axis=1), 1)
     kept = np.where(eligible, scores, np.float32(0))
@@ -111,7 +112,7 @@ def _standing(scores: Scores, eligible: Bools, items: Int32s) -> Float32s:
 
 
 def _log_sum(scores: Scores, eligible: Bools) -> Float32s:
-    """log of the sum of exp over eligible items, float32 [n]; 0 where none is eligible."""
+    """log of the sum of exp over eligible items, float32 [n]; 0 if no item is eligible."""
     allowed = np.where(eligible, scores, np.float32(-np.inf))
     best = np.where(eligible.any(axis=1), allowed.max(axis=1, initial=-np.inf), np.float32(0))
     total = np.exp(allowed - best[:, None]).sum(axis=1)
@@ -121,7 +122,8 @@ def _log_sum(scores: Scores, eligible: Bools) -> Float32s:
 def _item_context(
     state: State, requests: Requests, activity: Float32s, items: Int32s
 ) -> dict[str, Float32s]:
-    """Features of the item's age and activity, and of what the user was shown: [n, C] each."""
+    """Features of an item's age and activity, and of earlier impressions to the user: [n, C]
+    each."""
     created = np.take_along_axis(state.created_at, items, axis=1)
     day = activity[:, :, ITEM_FEATURES.index("item_events_1d")]
     week = activity[:, :, ITEM_FEATURES.index("item_events_7d")]
@@ -140,7 +142,8 @@ def _item_context(
 
 
 def _price_context(asked: Asked, items: Int32s) -> dict[str, Float32s]:
-    """Prices as known at the request, alone and beside the user's own: [n, C] each."""
+    """Prices as known at the request, alone and compared with the user's usual price: [n, C]
+    each."""
     state, requests, recent = asked.state, asked.requests, asked.recent
     price = np.take_along_axis(state.price, items, axis=1)
     user_mean = requests.user_features[:, USER_FEATURES.index("user_mean_price_30d")]
@@ -157,20 +160,22 @@ def _price_context(asked: Asked, items: Int32s) -> dict[str, Float32s]:
 
 
 def _log(price: Float32s) -> Float32s:
-    """NaN where unknown or not positive."""
+    """The logarithm; NaN where unknown or not positive."""
     return np.log(np.where(price > 0, price, np.nan)).astype(np.float32)
 
 
 def _history_context(
     asked: Asked, near: sparse.csr_matrix | None, items: Int32s
 ) -> dict[str, Float32s]:
-    """Features of the item beside the user's history: [n, C] each; NaN without a history."""
+    """Features that compare the item with the user's history: [n, C] each; NaN without a
+    history."""
     requests, tables, seen = asked.requests, asked.tables, asked.seen
     histories, size = requests.histories, len(tables.catalogue)
     lengths = histories.lengths
     empty = (lengths == 0)[:, None]
     newest = np.maximum(histories.offsets[1:] - 1, 0)
-    # Without a history there is no last item; any row will do, for it is made NaN below.
+    # Without a history there is no last item. Any row will do, because the result is replaced by
+    # NaN below.
     last = np.where(empty[:, 0], 0, histories.items[newest] if len(histories.items) else 0)
     linked: Float32s = np.full(items.shape, np.nan, dtype=np.float32)
     if near is not None:
@@ -179,7 +184,7 @@ def _history_context(
     contents, last_content = seen.of(rows[:, None], items), seen.of(rows, last)
 
     def affinity(categories: sparse.csr_matrix) -> Float32s:
-        """Of the candidates' categories with those of each request, [n, categories]."""
+        """How well the candidates' categories match those of each request, [n, categories]."""
         return np.where(empty, np.nan, dots(tables.categories, contents, categories.toarray()))
 
     liked = seen.weights(recent_items(histories, None, 50.0, size)) @ tables.categories

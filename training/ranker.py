@@ -1,4 +1,4 @@
-"""The linear prior and the LightGBM trees that correct it, as saved in a release."""
+"""The linear prior and the LightGBM trees that correct it, as stored in a release."""
 
 import json
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ class Ranker:
 
     @staticmethod
     def load(folder: Path) -> "Ranker":
-        """Raises ReleaseError when the trees want a feature that this code does not compute."""
+        """Load prior and trees.
+
+        Raises ReleaseError if the trees use a feature that this code lacks.
+        """
         names = tuple(json.loads((folder / FEATURES_FILE).read_text()))
         prior = Prior.load(folder)
         unknown = [name for name in (*names, *prior.inputs) if name not in FEATURES]
@@ -44,7 +47,7 @@ class Ranker:
         (folder / FEATURES_FILE).write_text(json.dumps(self.features, indent=2) + "\n")
 
     def columns(self, features: Float32s) -> Float32s:
-        """Of features [rows, len(FEATURES)], the columns these trees use, in their order."""
+        """The columns of `features` [rows, len(FEATURES)] that these trees use, in their order."""
         if self.features == FEATURES:
             return features
         return features[:, [FEATURES.index(name) for name in self.features]]

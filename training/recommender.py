@@ -1,7 +1,7 @@
 """Retrieve and rank: one code path for training candidates, judging, serving and valuation.
 
-A smaller system still answers: without a transformer the trees rank what the other sources find;
-without trees the transformer's order stands, and without either recency-popularity.
+Missing parts are replaced: without a transformer, the trees rank what the other sources find.
+Without trees, candidates keep the transformer's order. Without both, recency-popularity decides.
 """
 
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ _CHUNK_CELLS = 1_000_000
 class Ranked:
     """Ranked candidates of n requests.
 
-    candidates: int32 [n, C], -1 pad; scores: float32 [n, C], -inf pad;
-    features: float32 [n, C, len(FEATURES)]; sources: uint8 [n, C], bits of `sources.all.SOURCES`.
+    candidates: int32 [n, C], padded with -1; scores: float32 [n, C], padded with -inf; features:
+    float32 [n, C, len(FEATURES)]; sources: uint8 [n, C], bits of `sources.all.SOURCES`.
     """
 
     candidates: Int32s
@@ -62,9 +62,9 @@ class Recommender:
 
     @staticmethod
     def load(folder: Path, catalogue: Catalogue) -> "Recommender":
-        """From a release folder: `sources/`, and `transformer/`, `trees/` where they exist.
+        """Load a release folder: `sources/`, and `transformer/` and `trees/` if present.
 
-        Raises ReleaseError when the release does not fit the catalogue.
+        Raises ReleaseError if the release does not fit the catalogue.
         """
         return Recommender.assemble(
             catalogue, folder / "sources", folder / "transformer", folder / "trees"
@@ -74,7 +74,7 @@ class Recommender:
     def assemble(
         catalogue: Catalogue, sources: Path, transformer: Path | None, trees: Path | None
     ) -> "Recommender":
-        """From the folders of its parts; a part that is None or absent is left out."""
+        """Load the parts from separate folders. A part that is None or absent is left out."""
         parts = Sources.load(sources, transformer)
         parts.check(catalogue)
         has_trees = trees is not None and trees.exists()
@@ -83,9 +83,9 @@ class Recommender:
         )
 
     def with_catalogue(self, catalogue: Catalogue) -> "Recommender":
-        """The same models over a newer catalogue.
+        """The same models with a newer catalogue.
 
-        Raises ReleaseError unless the present catalogue is a prefix of it.
+        Raises ReleaseError unless the newer catalogue begins with the present one.
         """
         known = self.catalogue.item_ids
         if not begins_with(catalogue.item_ids, len(known), digest(known)):
@@ -94,59 +94,61 @@ class Recommender:
 
     @property
     def order(self) -> str:
-        """What decides the order of the candidates: `trees`, else the first source that says
-        something about every item."""
+        """What orders the candidates: `trees`, else the first source that has something to say
+        about every item."""
         if self.ranker is not None:
             return "trees"
         return next(part.name for part in self.sources.parts if not part.silent_at_zero)
 
     @cached_property
     def attached(self) -> dict[str, Attached]:
-        """The sources over this catalogue, by name."""
+        """The sources attached to this catalogue, by name."""
         return {part.name: part.attach(self.catalogue) for part in self.sources.parts}
 
     @property
     def transformer(self) -> AttachedScorer | None:
-        """The transformer over this catalogue."""
+        """The transformer attached to this catalogue, or None."""
         attached = self.attached.get(TransformerSource.name)
         return attached.scorer if isinstance(attached, AttachedTransformer) else None
 
     @cached_property
     def tables(self) -> ItemTables:
-        """The catalogue as sources and features need it."""
+        """The catalogue in the form that sources and features need."""
         return ItemTables(self.catalogue)
 
     @property
     def new_items(self) -> Bools:
-        """bool [catalogue]: items that nobody had chosen yet at training."""
+        """bool [catalogue]: items that nobody had chosen before training."""
         neighbours = self.sources.get(Neighbours)
         if neighbours is None:
             raise ReleaseError("this release does not say which items were chosen before")
         return neighbours.new_items(len(self.catalogue))
 
     def eligible(self, requests: Requests, repeats: bool = False) -> Bools:
-        """bool [n, catalogue]: what may be shown; see `eligible.eligible_items`."""
+        """bool [n, catalogue]: items that may be shown; see `eligible.eligible_items`."""
         return eligible_items(self.catalogue, requests, repeats)
 
     def asked(self, requests: Requests) -> Asked:
-        """The requests as the sources look at them."""
+        """The requests in the form that the sources use."""
         settings = self.sources.settings
         return Asked(requests, self.tables, settings.recent, settings.half_life)
 
     def source_scores(self, asked: Asked) -> dict[str, Scores]:
-        """Every source's score of every item, float32 [n, catalogue] each, nothing masked."""
+        """The scores of every source for every item, float32 [n, catalogue] each, not masked."""
         return {name: source.scores(asked) for name, source in self.attached.items()}
 
     def scores_of(self, name: str, requests: Requests, repeats: bool = False) -> Scores:
-        """Of one source, float32 [n, catalogue], -inf where an item may not be shown. Raises
-        ReleaseError where the release does not have it."""
+        """The scores of one source, float32 [n, catalogue], -inf for items that may not be shown.
+
+        Raises ReleaseError if the release does not have the source.
+        """
         if name not in self.attached:
             raise ReleaseError(f"this release has no {name}")
         scores = self.attached[name].scores(self.asked(requests))
         return masked(scores, self.eligible(requests, repeats))
 
     def rank(self, requests: Requests, repeats: bool = False, threads: int = 1) -> Ranked:
-        """Retrieve candidates for each request and score them; `repeats`: the placement's rule."""
+        """Retrieve candidates for each request and score them. repeats: the placement's rule."""
         parts = [self._rank(chunk, repeats, threads) for chunk in self._chunks(requests)]
         width = max((part.candidates.shape[1] for part in parts), default=0)
         if not parts:
@@ -160,7 +162,7 @@ class Recommender:
         )
 
     def describe(self, requests: Requests, candidates: Int32s, repeats: bool = False) -> Float32s:
-        """Features of given candidates, int32 [n, C] with -1 pad: float32 [n, C, F]."""
+        """Features of the given candidates (int32 [n, C], padded with -1): float32 [n, C, F]."""
         shape = (*candidates.shape, len(FEATURES))
         features = np.full(shape, np.nan, dtype=np.float32)
         start = 0

@@ -1,4 +1,4 @@
-"""Candidates: the best of each source, united. What may not be shown is never among them."""
+"""Candidates: the union of the best items of each source, without items that may not be shown."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,19 @@ from training.sources.all import SOURCES
 
 @dataclass(frozen=True)
 class Candidates:
-    """items: int32 [n, C], -1 pad, by index; sources: uint8 [n, C], bits of `SOURCES`: of the
-    source at place `s` it is `1 << s`."""
+    """The candidates of n requests.
+
+    items: int32 [n, C], index, padded with -1; sources: uint8 [n, C], one bit for each source that
+    found the item: `1 << s` for position `s` in `SOURCES`.
+    """
 
     items: Int32s
     sources: npt.NDArray[np.uint8]
 
 
 def unite(scores: dict[str, Scores], eligible: Bools, per_source: int) -> Candidates:
-    """The `per_source` best eligible items of every source in `scores`, float32 [n, catalogue]."""
+    """Take the `per_source` best eligible items of every source in `scores`, float32 [n,
+    catalogue]."""
     n, size = eligible.shape
     bits = np.zeros((n, size), dtype=np.uint8)
     for place, source in enumerate(SOURCES):
@@ -43,8 +47,10 @@ def unite(scores: dict[str, Scores], eligible: Bools, per_source: int) -> Candid
 
 
 def _best(scores: Scores, count: int) -> Bools:
-    """The `count` highest of each row, fewer than it has. Of equals the first, so that an item
-    which comes later displaces none."""
+    """Mark the `count` highest scores of each row; `count` is smaller than the row.
+
+    Among equal scores the first items are taken, so that adding items at the end changes nothing.
+    """
     least = np.partition(scores, -count, axis=1)[:, -count, None]
     best = scores > least
     wanted = count - best.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Groups of queries that a mean can hide."""
+"""Groups of queries, to see what an overall mean can hide."""
 
 from typing import Final
 
@@ -8,16 +8,17 @@ from base.arrays import Bools
 from features.requests.requests import Queries
 
 NEW_USER: Final = 5
-"""Fewer past events than this make a new user."""
+"""A user with fewer past events than this is new."""
 
 LONG_HISTORY: Final = 50
-"""At least this many past events make a long history."""
+"""A history with at least this many past events is long."""
 
 
 def slices(queries: Queries, new_items: Bools) -> dict[str, Bools]:
-    """bool [n] by name; new_items: bool [catalogue], nobody had chosen it at training.
+    """bool [n] for each slice by name. Slice `new_items` holds the queries with a new item among
+    the targets.
 
-    The slice `new_items` holds the queries with such a target.
+    new_items: bool [catalogue], items that nobody had chosen before training.
     """
     lengths = queries.requests.histories.lengths
     is_new = np.zeros(len(queries), dtype=np.bool_)

@@ -1,15 +1,16 @@
-"""Stage `trees`: LightGBM LambdaRank over the rank window's candidates.
+"""Stage `trees`: LightGBM LambdaRank on the candidates of the rank window.
 
-Reads data/candidates; writes data/trees (`model.txt`, `features.json`, `prior.json`) and metrics.
+Reads data/candidates. Writes data/trees (`model.txt`, `features.json`, `prior.json`) and metrics.
 
     python -m training.trees data/candidates data/trees data/metrics/trees.json
 
-Burges, "From RankNet to LambdaRank to LambdaMART" (2010). Slates are groups of their own; the
-place of an item in its slate goes into LightGBM's `position` field, which learns a bias for each
-place and removes it (Hu et al., "Unbiased LambdaMART", 2019). Organic groups share place 0.
+Burges, "From RankNet to LambdaRank to LambdaMART" (2010). Each slate is a group of its own. An
+item's place in its slate goes into LightGBM's `position` field, which learns a bias for each place
+and removes it (Hu et al., "Unbiased LambdaMART", 2019). Organic groups all have place 0.
 
-The trees start from a linear prior (`training/prior.py`): with few groups they alone fall behind
-the transformer, from there they rarely do. Sources' scores may only raise a candidate (monotone).
+The trees start from a linear prior (`training/prior.py`). With few groups, trees alone are worse
+than the transformer; with the prior they rarely are. Sources' scores may only raise a candidate
+(monotone).
 """
 
 import json
@@ -36,22 +37,22 @@ class TreeParams:
     """Section `trees`."""
 
     seed: Int = 1
-    """Of feature and row sampling."""
+    """Seed of the sampling of features and rows."""
 
     num_leaves: Int = 7
-    """Leaves of a tree: few, the rank window is short."""
+    """Leaves per tree. Few, because the rank window is short."""
 
     min_data_in_leaf: Int = 300
-    """Candidates in a leaf at least."""
+    """Minimum number of candidates in a leaf."""
 
     learning_rate: Float = 0.03
     """Shrinkage of each tree."""
 
     max_trees: Int = 150
-    """Trees at most; the tail of the window stops earlier."""
+    """Largest number of trees. The tail of the window usually stops training earlier."""
 
     patience: Int = 20
-    """Trees without a better tail before stopping."""
+    """Training stops after this many trees without a better result on the tail."""
 
     reg: Float = 30.0
     """L2 penalty on leaf values."""
@@ -60,22 +61,27 @@ class TreeParams:
     """Share of the features that each tree may use."""
 
     prior_reg: Float = 30.0
-    """Pull of the linear prior towards the transformer alone, in groups' worth of evidence."""
+    """Pull of the linear prior towards the transformer alone, measured in groups of evidence."""
 
     tail: Float = 0.2
-    """Share of the organic groups, the newest, that decides when to stop."""
+    """Share of the organic groups, taken from the newest, that decides when to stop."""
 
     slate_weight: Float = 0.1
-    """Weight of a slate's candidates beside an organic group's; 0 leaves slates out."""
+    """Weight of a slate's candidates relative to an organic group's. 0 leaves slates out."""
 
     threads: Int = 1
-    """Fixed, so that sums have one order; the data is small, and two threads that share a busy
-    machine wait for each other."""
+    """Fixed, so that sums have one order.
+
+    The data is small, and on a busy machine two threads would wait for each other.
+    """
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Candidates in groups: features [rows, F], label, position, weight [rows], sizes [groups]."""
+    """Candidates in groups.
+
+    features: [rows, F]; label, position, weight: [rows]; sizes: [groups].
+    """
 
     features: Float32s
     label: Int8s
@@ -84,7 +90,7 @@ class Groups:
     sizes: Int64s
 
     def dataset(self, prior: Prior, reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-        """As LightGBM takes it, starting from the prior's scores."""
+        """As a LightGBM dataset that starts from the prior's scores."""
         return lightgbm.Dataset(
             self.features,
             label=self.label,
@@ -99,7 +105,7 @@ class Groups:
 
 
 def groups(table: pa.Table, rows: Bools, params: TreeParams) -> Groups:
-    """Of rows of `rank.parquet`."""
+    """The groups in rows of `rank.parquet`."""
     chosen = table.filter(pa.array(rows))
     slate = _is_slate(chosen)
     key = chosen["query"].to_numpy().astype(np.int64) * 2 + slate
@@ -117,9 +123,10 @@ def groups(table: pa.Table, rows: Bools, params: TreeParams) -> Groups:
 
 
 def fit(table: pa.Table, params: TreeParams) -> tuple[Ranker, dict[str, float]]:
-    """Prior, trees and their metrics. The tail decides how many trees; then all data is used.
+    """Fit prior and trees, and return them with metrics.
 
-    Raises ValueError when there is no organic group to learn from.
+    The tail decides the number of trees; then all data is used. Raises ValueError if there is no
+    organic group to learn from.
     """
     slate = _is_slate(table)
     if slate.all():
@@ -148,7 +155,7 @@ def _count_trees(
     usable: Bools,
     params: TreeParams,
 ) -> tuple[int, dict[str, float]]:
-    """How many trees serve the tail best, learned from what came before it."""
+    """The number of trees that is best for the tail, when trained on the data before it."""
     prior = _prior(groups(table, early & ~slate, params), params)
     data = groups(table, early & usable, params).dataset(prior)
     tail = groups(table, ~early & ~slate, params).dataset(prior, data)
@@ -198,7 +205,7 @@ def _settings(params: TreeParams) -> dict[str, object]:
 
 
 def main(candidates: Path, out: Path, metrics_path: Path) -> None:
-    """Fit, save, report."""
+    """Fit, save and report."""
     params = load(TreeParams, "trees")
     ranker, metrics = fit(pq.read_table(candidates / "rank.parquet"), params)
     with replace_folder(out) as folder:

@@ -1,13 +1,14 @@
 """`make tune`: search for better values of a section of `params.yaml`, on validation data only.
 
-Reads `data/split` (section `fit`) or `data/candidates` (section `trees`) and the ranges in section
-`tune`; writes the best values back to `params.yaml`, and `reports/tune.json` and `tune.html`.
+Reads `data/split` (section `fit`) or `data/candidates` (section `trees`), and the ranges in section
+`tune`. Writes the best values back to `params.yaml`, and reports to `reports/tune.json` and
+`tune.html`.
 
     make tune TRIALS=20 JOBS=2
     python -m training.tune --section fit --trials 4 --sampler random --dry-run
 
-A study lives in `RONDO_HOME/tune`. Running it again goes on; a trial that was killed is repeated
-from its last epoch.
+A study is stored in `RONDO_HOME/tune`. Running the command again continues it; a killed trial
+resumes from its last epoch.
 """
 
 import argparse
@@ -42,8 +43,8 @@ def tune(
 ) -> report.Summary:
     """Search, report, and write the best values back unless `dry_run`.
 
-    overrides: of keys of section `tune`. Raises InputError when parameters or data are unusable, or
-    when every trial failed; `params.yaml` is untouched then.
+    overrides: values for keys of section `tune`. Raises InputError, and leaves `params.yaml`
+    unchanged, if parameters or data are unusable or every trial failed.
     """
     content = read(params_path)
     for name in ("tune", section):
@@ -63,7 +64,7 @@ def tune(
             workers.close()
         records, best, present = study.records(), study.best(), study.present()
     if best is None:
-        raise InputError(f"every trial failed, the last one so: {records[-1].error}")
+        raise InputError(f"every trial failed, the last one with: {records[-1].error}")
     better = present is None or present.value is None or present.value < (best.value or 0.0)
     changed = {k: v for k, v in best.values.items() if v != searched.present[k]} if better else {}
     edits = {f"{section}.{key}": value for key, value in changed.items()}
@@ -87,7 +88,7 @@ def tune(
 
 
 def share(options: RunOptions, jobs: int) -> RunOptions:
-    """What one of `jobs` trials at a time may use: a device, and its part of the CPU threads."""
+    """What each of `jobs` parallel trials may use: one device, and its part of the CPU threads."""
     threads = options.threads if jobs == 1 else min(options.threads, (os.cpu_count() or 1) // jobs)
     return options.model_copy(
         update={"devices": 1, "num_nodes": 1, "strategy": "auto", "threads": max(1, threads)}
@@ -95,7 +96,7 @@ def share(options: RunOptions, jobs: int) -> RunOptions:
 
 
 def search(study: Study, workers: Workers) -> None:
-    """Run trials until the study has enough of them, one line each. Ctrl-C leaves it resumable."""
+    """Run trials until the study has enough, printing one line each. Ctrl-C leaves it resumable."""
     try:
         while True:
             while workers.free and (trial := study.next()):
@@ -110,7 +111,7 @@ def search(study: Study, workers: Workers) -> None:
             else:
                 study.lose(number)
             _tell(study, number, result)
-    except (KeyboardInterrupt, SystemExit) as stopped:  # Lightning makes an exit of Ctrl-C
+    except (KeyboardInterrupt, SystemExit) as stopped:  # Lightning turns Ctrl-C into SystemExit
         study.interrupt()
         raise KeyboardInterrupt from stopped
 
@@ -130,7 +131,10 @@ def _tell(study: Study, number: int, result: Result) -> None:
 
 
 def main() -> None:
-    """Parse the command line, search; input that cannot be used is one line, exit 1."""
+    """Parse the command line and search.
+
+    Unusable input gives a one-line message and exit status 1.
+    """
     parser = argparse.ArgumentParser(prog="python -m training.tune", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--section", choices=get_args(Section), default="fit")
@@ -157,7 +161,7 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"tune: {error}")
     except KeyboardInterrupt:
-        sys.exit("tune: stopped; the same command goes on from here")
+        sys.exit("tune: stopped; run the same command to continue")
 
 
 if __name__ == "__main__":

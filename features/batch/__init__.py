@@ -1,1 +1,1 @@
-"""Features of users and items by the day, and the joins that read them: stage `features`."""
+"""Daily features of users and items, and the joins that read them (stage `features`)."""

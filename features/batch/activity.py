@@ -1,4 +1,4 @@
-"""The sources of the batch views: daily activity of users and items, and batch histories."""
+"""Write the Parquet files behind the batch views: daily activity and histories."""
 
 from pathlib import Path
 from typing import Final
@@ -30,16 +30,19 @@ HISTORY: Final = pa.schema(
     ]
 )
 
-#: Rows of a row group, and of what is in memory at a time.
+#: Rows per row group, and rows held in memory at a time.
 ROWS: Final = 100_000
 
-#: Users of a row group of histories.
+#: Users per row group of histories.
 USERS: Final = 20_000
 
 
 @quiet()
 def write_activity(split: Path, out: Path, snapshots: Snapshots) -> None:
-    """`user_activity.parquet` and `item_activity.parquet` in `out`: a row where a value changes."""
+    """Write `user_activity.parquet` and `item_activity.parquet` to `out`.
+
+    They hold a row for each day on which a value changes.
+    """
     engine = ibis.duckdb.from_connection(connect())
     tables = {
         name: engine.read_parquet(split / f"{name}.parquet", table_name=name)
@@ -64,8 +67,8 @@ def write_activity(split: Path, out: Path, snapshots: Snapshots) -> None:
 
 
 def write_history(split: Path, out: Path, snapshot: int, length: int) -> None:
-    """`user_history.parquet`: the newest `length` positive events, and all hidden items, of every
-    user as of `snapshot` (µs), oldest first."""
+    """Write `user_history.parquet`: for every user as of `snapshot` (µs), the newest `length`
+    positive events and all hidden items, both oldest first."""
     user_ids = pq.read_table(split / "users.parquet")["user_id"].combine_chunks()
     item_ids = pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"]
     item_ids = item_ids.combine_chunks()
@@ -75,7 +78,7 @@ def write_history(split: Path, out: Path, snapshot: int, length: int) -> None:
     kept = np.minimum(lengths, length)
     newest = events.take(pa.array(spans(offsets_of(lengths)[1:] - kept, kept)))
     hides, who = _known(split / "hidden.parquet", snapshot)
-    # By item id, as text, once each.
+    # Hidden items are sorted by item id (as text) and listed once.
     place = np.argsort(pc.sort_indices(item_ids).to_numpy())[hides["item"].to_numpy()]
     _, first = np.unique(who * max(len(item_ids), 1) + place, return_index=True)
     hidden, hidden_lengths = hides.take(pa.array(first)), np.bincount(who[first], minlength=count)
@@ -106,7 +109,7 @@ def write_history(split: Path, out: Path, snapshot: int, length: int) -> None:
 
 
 def _known(path: Path, snapshot: int) -> tuple[pa.Table, Int64s]:
-    """Rows of `path` that had happened and were known before `snapshot`, and their users."""
+    """Rows of `path` that had happened and were known before `snapshot`, with their users."""
     moment = pa.scalar(snapshot, pa.int64())
     before = (pc.field("timestamp") < moment) & (pc.field("received_at") < moment)
     names = [*pq.read_schema(path).names]
@@ -124,7 +127,7 @@ def _ids(engine: ibis.BaseBackend, split: Path, name: str) -> ir.Table:
 
 
 def _stamped(table: pa.Table) -> pa.Table:
-    """Feast's two times in place of `day`: a snapshot is known at its own time."""
+    """Replace `day` by Feast's two time columns. A snapshot counts as known at its own time."""
     moment = pc.multiply(table["day"], DAY).cast(TIMESTAMP)
     return (
         table.drop_columns("day")

@@ -1,8 +1,8 @@
 """Stage `features`: daily aggregates, batch histories and the point-in-time joins of all queries.
 
-Reads `data/split`; writes `user_activity`, `item_activity`, `user_history` (the sources of the
-Feast views: a row where something changes), `query_users` (a row per query) and `item_snapshots`
-(what changes of an item from one snapshot that a query reads to the next).
+Reads `data/split`. Writes `user_activity`, `item_activity` and `user_history`, which are the
+sources of the Feast views, `query_users` (one row per query) and `item_snapshots` (how items change
+from one snapshot that a query reads to the next).
 
     python -m features.batch.aggregate data/split data/features
 """
@@ -37,7 +37,7 @@ def main() -> None:
     with replace_folder(out) as temporary:
         snapshots = aggregate(split, temporary)
     days = (snapshots.last - snapshots.first) // DAY + 1
-    print(f"what changed in {days} daily snapshots of {split} in {out}")
+    print(f"wrote the changes of {days} daily snapshots of {split} to {out}")
 
 
 if __name__ == "__main__":

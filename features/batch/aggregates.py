@@ -1,9 +1,9 @@
-"""Daily aggregates of users and items as Ibis expressions: one definition for every engine.
+"""Daily aggregates of users and items as Ibis expressions, one definition for every engine.
 
-The value at midnight D counts only what had happened (`timestamp < D`) and was known
-(`received_at < D`) by then. Window `n`d is [D − n days, D). There is a row at each midnight of
-[first, last] where a value changes, and one where a user or item is first known or the time begins:
-the newest row at or before a midnight holds what a daily one would.
+The value at midnight D counts events that had happened (`timestamp < D`) and were known
+(`received_at < D`) by then. A window of n days is [D − n days, D). A user or item has a row at the
+midnight where it is first known (or at `first`, if it was known before) and at each midnight of
+[first, last] where a value changes. Its value at any midnight is in the newest row at or before it.
 """
 
 from typing import Final
@@ -14,18 +14,18 @@ from ibis import _
 
 from features.batch.changes import by_day, changes, day_of, running, spans, united
 
-#: A prior of one click in twenty impressions, so that a rarely shown item has a defined rate.
+#: The prior is one click in twenty impressions, so that a rarely shown item has a defined rate.
 CTR_CLICKS: Final = 1.0
 CTR_IMPRESSIONS: Final = 20.0
 
-#: Marks a day on which there is a row although no count changes.
+#: Marks a day that needs a row although no count changes.
 _ROW: Final = "row"
 
 
 def item_activity(events: ir.Table, impressions: ir.Table, first: int, last: int) -> ir.Table:
     """`schema.ITEM_FEATURES` by (day, item), from the first day on which the item is known.
 
-    events, impressions: tables of `data/split`; first, last: days, by number.
+    events, impressions: tables of `data/split`; first, last: day numbers.
     """
 
     def within(rows: ir.Table, days: int, *keys: str) -> ir.Table:
@@ -53,11 +53,11 @@ def user_activity(
     first: int,
     last: int,
 ) -> ir.Table:
-    """`schema.USER_FEATURES` and what the user was shown in 7 days, by (day, user), from the first
-    day on which the user is known.
+    """`schema.USER_FEATURES` and the items shown to the user in 7 days, by (day, user), from the
+    first day on which the user is known.
 
     events, impressions, prices: tables of `data/split`; items: columns item, item_id; first, last:
-    days, by number. The mean price takes the prices known on the day.
+    day numbers. The mean price uses the prices known on that day.
     """
 
     def within(rows: ir.Table, days: int, *keys: str) -> ir.Table:
@@ -96,14 +96,15 @@ def user_activity(
 
 
 def _mean_prices(month: ir.Table, prices: ir.Table, last: int) -> ir.Table:
-    """`user_mean_price_30d` by (user, day), of events that count in `month` and have a price."""
+    """`user_mean_price_30d` by (user, day), over the events of `month` whose item has a price."""
     dated = (
         prices.group_by("item", since=day_of(_.received_at) + 1)
         .agg(price=_.price.argmax(_.received_at))
         .filter(_.since <= last)
     )
     counted = by_day(month.semi_join(dated, "item"))
-    # The newest price of each day: days that are asked about and days of new prices, in one line.
+    # Find the newest price of each day: put the days to look up and the days of new prices in one
+    # sequence.
     asked = counted.select("item", "day").distinct()
     marks = asked.mutate(since=ibis.null("int64")).union(
         dated.select("item", day=_.since, since=_.since)
@@ -128,6 +129,6 @@ def _first_days(
 
 
 def _rows(days: ir.Table, key: str) -> ir.Table:
-    """In the shape of `changes`: there is a row on these days."""
+    """Rows in the shape of `changes` that only mark these days as needing a row."""
     name, change = ibis.literal(_ROW), ibis.literal(0, "int64")
     return days.select(key, "day", name=name, change=change)

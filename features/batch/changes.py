@@ -1,9 +1,10 @@
-"""Counts over sliding windows of days as what changes in them, so that a day without a change costs
-nothing: Ibis expressions, one definition for every engine.
+"""Counts over sliding windows of days, stored as changes, so that a day without a change costs
+nothing.
 
-A day is a number, its midnight is `day * DAY`. A row that happened on day h and was known on day k
-is counted at the midnights max(h, k) + 1 to h + n by a window of n days: a *span*. Spans of rows
-become changes (+1 where one begins, −1 after it ends), and the running sum of those is the count.
+Ibis expressions, one definition for every engine. A day is a number; its midnight is `day * DAY`. A
+window of n days counts a row that happened on day h and was known on day k at the midnights max(h,
+k) + 1 to h + n. These days are the row's *span*. Spans become changes (+1 where one begins, −1
+after it ends), and the running sum of the changes is the count.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,11 @@ from features.schema import DAY
 
 
 def spans(rows: ir.Table, keys: Sequence[str], days: int, first: int, last: int) -> ir.Table:
-    """Columns `keys`, `since`, `until`: the days, as far as they lie in [first, last], on which a
-    window of `days` counts each of `rows` (columns `keys`, timestamp and received_at, µs)."""
+    """The days, within [first, last], on which a window of `days` counts each row: columns `keys`,
+    `since` and `until`.
+
+    rows: columns `keys`, timestamp and received_at, µs.
+    """
     happened = day_of(_.timestamp)
     known = ibis.greatest(happened, day_of(_.received_at))
     return rows.select(
@@ -28,7 +32,7 @@ def spans(rows: ir.Table, keys: Sequence[str], days: int, first: int, last: int)
 
 
 def united(found: ir.Table, keys: Sequence[str]) -> ir.Table:
-    """`spans` without what they share with others of equal `keys`: a distinct count counts once."""
+    """Merge overlapping spans of equal `keys`, for counts of distinct values."""
     earlier = ibis.window(group_by=list(keys), order_by=["since", "until"])
     reach = found.until.max().over(
         ibis.cumulative_window(group_by=list(keys), order_by=["since", "until"])
@@ -39,7 +43,8 @@ def united(found: ir.Table, keys: Sequence[str]) -> ir.Table:
 
 
 def changes(found: ir.Table, key: str, name: str, last: int) -> ir.Table:
-    """What spans change: columns `key`, `day`, `name` (of the count) and `change`, summed up."""
+    """Turn spans into changes, summed by day: columns `key`, `day`, `name` (of the count),
+    `change`."""
     begins = found.group_by(key, day=_.since).agg(change=_.count())
     ends = found.group_by(key, day=_.until + 1).agg(change=-_.count()).filter(_.day <= last)
     both = begins.union(ends).mutate(name=ibis.literal(name), change=_.change.cast("int64"))
@@ -47,8 +52,11 @@ def changes(found: ir.Table, key: str, name: str, last: int) -> ir.Table:
 
 
 def running(found: ir.Table, key: str, names: Sequence[str]) -> ir.Table:
-    """The counts `names`, int64, by (`key`, `day`) at every day on which anything changes, from the
-    `changes` of all of them; rows of other names only say that there is a row on their day."""
+    """The counts `names`, int64, by (`key`, `day`) at every day on which a count changes.
+
+    found: the `changes` of all counts together. Rows with other names only request a row on their
+    day.
+    """
     daily = found.group_by(key, "day").agg(
         **{name: _.change.sum(where=_.name == name).fill_null(0) for name in names}
     )
@@ -59,11 +67,11 @@ def running(found: ir.Table, key: str, names: Sequence[str]) -> ir.Table:
 
 
 def by_day(found: ir.Table) -> ir.Table:
-    """Each of `spans` once for every day of it, with column `day`."""
+    """Repeat each span for every day in it, with column `day`."""
     each = found.mutate(day=ibis.range(found.since, found.until + 1, 1).unnest())
     return each.mutate(day=_.day.cast("int64")).drop("since", "until")
 
 
 def day_of(time: ir.Value) -> ir.Value:
-    """The number of the day of a time, µs."""
+    """The day number of a time in µs."""
     return (time // DAY).cast("int64")

@@ -1,4 +1,4 @@
-"""Point-in-time joins: Feast where it can afford them, our own ASOF JOIN beyond."""
+"""Point-in-time joins: by Feast for small tables, by our own ASOF JOIN for larger ones."""
 
 import tempfile
 from pathlib import Path
@@ -18,8 +18,8 @@ from features.feast_store import open_store
 from features.repo.definitions import definitions, served
 from features.schema import ITEM_FEATURES, TIMESTAMP, USER_FEATURES
 
-#: Feast pairs each entity row with every earlier row of its key and sorts the pairs: above this
-#: many of them it takes too much time and memory.
+#: Feast pairs each entity row with every earlier row of its key and sorts the pairs. With more
+#: pairs than this it takes too much time and memory.
 FEAST_PAIRS = 1_000_000
 
 QUERY_USER_COLUMNS = (*USER_FEATURES, "impressed_items", "impressed_counts")
@@ -32,7 +32,8 @@ def point_in_time(
     names: tuple[str, ...],
     feast_pairs: int = FEAST_PAIRS,
 ) -> pa.Table:
-    """`names` of `view` as of each row of `entities` and as known then, in the order of `entities`.
+    """The features `names` of `view` for each row of `entities`, as known at its time, in that
+    order.
 
     entities: columns `row` (ascending), `user_id` or `item_id`, and `event_timestamp`; features:
     the folder of the views' Parquet files.
@@ -44,7 +45,10 @@ def point_in_time(
 
 
 def _read(entities: pa.Table, features: Path, view: str, columns: tuple[str, ...]) -> pa.Table:
-    """`columns` of `view` at `entities`: what the trees' FeatureService gives, null in the rest."""
+    """The `columns` of `view` at `entities`.
+
+    Columns that the trees' FeatureService lacks are null.
+    """
     names = served([definitions(features).trees])[view]
     table = point_in_time(entities, features, view, names)
     for name in columns:
@@ -55,7 +59,7 @@ def _read(entities: pa.Table, features: Path, view: str, columns: tuple[str, ...
 
 
 def _pairs(asked: pa.ChunkedArray, source: Path, key: str) -> int:
-    """How many pairs of an entity row and a row of `source` have the same `key`."""
+    """The number of pairs of an entity row and a row of `source` with the same `key`."""
     rows = pq.read_table(source, columns=[key])[key].value_counts()
     found = pc.index_in(asked, value_set=rows.field("values"))
     return int(pc.sum(rows.field("counts").take(found.drop_null())).as_py() or 0)
@@ -63,7 +67,7 @@ def _pairs(asked: pa.ChunkedArray, source: Path, key: str) -> int:
 
 @quiet()
 def feast_join(entities: pa.Table, features: Path, view: str, names: tuple[str, ...]) -> pa.Table:
-    """The same by Feast's `get_historical_features`."""
+    """Like `point_in_time`, by Feast's `get_historical_features`."""
     ibis.set_backend(ibis.duckdb.from_connection(connect()))
     with tempfile.TemporaryDirectory() as root:
         store = open_store(Path(root), features)
@@ -77,8 +81,10 @@ def feast_join(entities: pa.Table, features: Path, view: str, names: tuple[str, 
 
 
 def users_at(user_ids: pa.ChunkedArray, timestamps: pa.ChunkedArray, features: Path) -> pa.Table:
-    """The user's batch features at each moment (int64, µs): column `query` (the row number), then
-    QUERY_USER_COLUMNS."""
+    """The batch features of users at the given moments (int64, µs).
+
+    Columns: `query` (the row number), then QUERY_USER_COLUMNS.
+    """
     entities = pa.table(
         {
             "row": pa.array(range(len(user_ids)), pa.int64()),
@@ -91,17 +97,17 @@ def users_at(user_ids: pa.ChunkedArray, timestamps: pa.ChunkedArray, features: P
 
 
 def query_users(split: Path, features: Path) -> pa.Table:
-    """`users_at` for every query of `data/split`, in the order of their numbers."""
+    """`users_at` for every query of `data/split`, in the order of the query numbers."""
     queries = pq.read_table(split / "queries.parquet")
     user_ids = pq.read_table(split / "users.parquet")["user_id"]
     return users_at(user_ids.take(queries["user"]), queries["timestamp"], features)
 
 
 def items_at(item_ids: pa.ChunkedArray, moments: Int64s, features: Path) -> pa.Table:
-    """The items' batch features at `moments` (int64, µs, ascending), as what changes between them.
+    """The batch features of items at `moments` (int64, µs, ascending), as rows of changes.
 
-    Columns `snapshot` (one of `moments`), `item` (its place in `item_ids`), then ITEM_FEATURES; a
-    row holds for the item until its next one. Sorted by (item, snapshot).
+    Columns: `snapshot` (one of `moments`), `item` (its position in `item_ids`), then ITEM_FEATURES.
+    A row holds for its item until the item's next row. Sorted by (item, snapshot).
     """
     times = ["event_timestamp", "created_timestamp"]
     changed = pq.read_table(features / "item_activity.parquet", columns=["item_id", *times])
@@ -124,7 +130,7 @@ def items_at(item_ids: pa.ChunkedArray, moments: Int64s, features: Path) -> pa.T
 
 
 def query_items(split: Path, features: Path) -> pa.Table:
-    """`items_at` at every snapshot that a query of `data/split` reads."""
+    """`items_at` for every snapshot that a query of `data/split` reads."""
     timestamps = pq.read_table(split / "queries.parquet", columns=["timestamp"])["timestamp"]
     moments = np.unique(Snapshots.read(features).held(timestamps.to_numpy()))
     item_ids = pq.read_table(split / "items.parquet", columns=["item_id"])["item_id"]

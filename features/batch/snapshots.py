@@ -1,4 +1,4 @@
-"""The daily snapshots of the aggregates: the midnights from the rank window to the log's end."""
+"""The midnights at which aggregates are computed, from the rank window to the end of the log."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -18,20 +18,21 @@ FILE = "snapshots.json"
 
 @dataclass(frozen=True)
 class Snapshots:
-    """first, last: µs, midnights."""
+    """The first and the last midnight, µs."""
 
     first: int
     last: int
 
     @staticmethod
     def of(windows: Windows) -> "Snapshots":
-        """From the last midnight before the rank window to the first one after the end."""
+        """From the last midnight before the rank window to the first midnight after the log's
+        end."""
         return Snapshots(windows.fit_end // DAY * DAY, (windows.judge_end // DAY + 1) * DAY)
 
     def held(self, timestamps: Int64s) -> Int64s:
-        """The snapshot that was there at each time (int64 [n], µs): of the last midnight.
+        """The newest snapshot at each time: the last midnight, at most `last` (int64 [n], µs).
 
-        Raises ValueError for a time before the first.
+        Raises ValueError for a time before the first snapshot.
         """
         early = int((timestamps < self.first).sum())
         if early:
@@ -44,8 +45,10 @@ class Snapshots:
 
     @staticmethod
     def read(folder: Path) -> "Snapshots":
-        """Of `data/features`. An earlier Rondo left no file; its tables had a row of every item in
-        every snapshot."""
+        """The snapshots of the folder `data/features`.
+
+        An earlier Rondo wrote no such file: its tables had a row of every item in every snapshot.
+        """
         if (folder / FILE).exists():
             return Snapshots(**json.loads((folder / FILE).read_text()))
         rows = pq.read_table(folder / "item_activity.parquet", columns=["event_timestamp"])

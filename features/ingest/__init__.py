@@ -1,4 +1,4 @@
-"""Ingestion: files, databases and feedback batches into the day-partitioned log."""
+"""Read files, databases and batches of feedback into the day-partitioned log."""
 
 from features.ingest.ingest_error import IngestError
 from features.ingest.log_store import Report, store_events, store_items, store_users

@@ -1,4 +1,4 @@
-"""A mapping applied: raw columns under our names, each row with what is wrong with it."""
+"""Apply a mapping: rename raw columns to our names and note for each row what is wrong with it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -19,7 +19,7 @@ from features.ingest.sql import literal, whole_id, with_point
 from features.ingest.times import NAMES, column_unit, iso_reading, microseconds, reading, unit_of
 from features.schema import EVENT, ITEM
 
-#: What a table cannot do without.
+#: The columns that each table needs.
 _NEEDED = {
     "events": ("user_id", "event_type", "timestamp"),
     "items": ("item_id",),
@@ -30,12 +30,12 @@ _IDS = ("user_id", "item_id", "event_id", "request_id", "placement")
 
 @in_one_line
 def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> Spool:
-    """`raw` with our column names: those of `schema` that the mapping or the source gives.
+    """Rename the columns of `raw` to those of `schema`, as the mapping or the source names them.
 
-    Times become int64 µs. Adds ERROR (a time that cannot be read, or the reader's own) and RAW,
-    the source row as JSON. Raises IngestError where the mapping names a column that is not there,
-    names one twice or leaves out one that the table needs; where there is no mapping and the
-    source has columns that are not ours; and where the times of a column are in no one unit.
+    Times become int64 µs. Adds ERROR (a time that cannot be read, or an error of the reader) and
+    RAW (the source row as JSON). Raises IngestError if the mapping names a missing column, maps one
+    twice or leaves out a needed one; if there is no mapping and the source has columns that are not
+    ours; and if a time column has no single unit.
     """
     columns = _columns(raw, mapping, schema, source)
     connection = connect()
@@ -77,7 +77,8 @@ def apply(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> Sp
 
 @in_one_line
 def whole(parts: list[Spool], mapping: TableMapping, schema: pa.Schema, source: str) -> Spool:
-    """What only all files of a table together say: properties folded, lists shown expanded."""
+    """Apply the settings that need all files of a table: fold properties, expand lists of shown
+    items."""
     table = Spool.joined(parts)
     if schema == ITEM and mapping.property is not None:
         return fold(table, mapping)
@@ -91,12 +92,12 @@ def whole(parts: list[Spool], mapping: TableMapping, schema: pa.Schema, source: 
 
 
 def _columns(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) -> dict[str, int]:
-    """Our column to the place of the source's."""
+    """Our column names, each with the position of its source column."""
     wanted = {ours: str(theirs) for ours, theirs in mapping.columns.items()}
     for ours in (*wanted, *mapping.constants, *mapping.properties):
         if ours not in schema.names:
             raise IngestError(
-                f"{source}: the mapping names '{ours}', which is no column of ours; "
+                f"{source}: the mapping names '{ours}', which is not one of our columns; "
                 f"known: {', '.join(schema.names)}"
             )
     for ours in mapping.constants:
@@ -132,11 +133,11 @@ def _columns(raw: Raw, mapping: TableMapping, schema: pa.Schema, source: str) ->
 
 
 def _within(raw: Raw, wanted: Iterable[str]) -> str:
-    """A hint where JSON lines hold an object in the place of a value."""
+    """A hint for JSON lines where an object stands instead of a value."""
     for name in wanted:
         inner = next((found for found in raw.names if found.startswith(f"{name}.")), None)
         if inner is not None:
-            return f" ('{name}' holds an object: map what is meant within it, e.g. '{inner}')"
+            return f" ('{name}' holds an object: map a key inside it, e.g. '{inner}')"
     return ""
 
 
@@ -164,7 +165,11 @@ def _time(
     mapping: TableMapping,
     where: str,
 ) -> tuple[str, str, str | None]:
-    """The relation with what is computed once of a time, SQL of it in µs, and of what is wrong."""
+    """SQL to read one time column.
+
+    Returns the relation with the computed columns, the SQL of the time in µs, and the SQL of the
+    error message (None if there is none).
+    """
     column, kind = f"c{place}", raw.table.schema.field(place).type
     if pa.types.is_temporal(kind):
         return relation, f"epoch_us(TRY_CAST({column} AS TIMESTAMPTZ))", None
@@ -174,7 +179,8 @@ def _time(
         relation = f"(SELECT *, {_shifted(reading(text, unit), mapping)} AS {read} FROM {relation})"
         wrong = f"'{ours} is not a time'"
     else:
-        # Once a row and kept: the unit needs all rows before any can be read, and both are dear.
+        # Compute this once per row and keep it: it is expensive, and finding the unit needs all
+        # rows before any of them can be read.
         iso, table = f"iso_{ours}", f"times_{ours}"
         connection.execute(
             f"CREATE TABLE {table} AS SELECT {unit_of(text, iso)} AS {found}, {iso} "
@@ -206,7 +212,7 @@ def _value(raw: Raw, place: int, ours: str, kind: pa.DataType, mapping: TableMap
         return f"to_json({column})::VARCHAR"
     if ours in _IDS:
         if pa.types.is_floating(given):
-            # The software that wrote them knows missing values among decimals only.
+            # Some software (such as pandas) stores whole numbers with missing values as decimals.
             whole = f"CASE WHEN {column} = trunc({column}) THEN TRY_CAST({column} AS HUGEINT) END"
             text = f"coalesce(({whole})::VARCHAR, {column}::VARCHAR)"
             return f"CASE WHEN NOT isnan({column}) THEN {text} END"
@@ -227,7 +233,7 @@ def _value(raw: Raw, place: int, ours: str, kind: pa.DataType, mapping: TableMap
 
 
 def _constant(ours: str, value: Any, schema: pa.Schema, mapping: TableMapping) -> str:
-    """A constant is read as a column of it would be."""
+    """SQL of a constant, read like a value in a column."""
     kind = schema.field(ours).type
     if value is None:
         return "NULL::VARCHAR"

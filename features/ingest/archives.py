@@ -1,4 +1,4 @@
-"""Files as they lie there: plain, gzipped, or the one member of a zip; and zipped folders."""
+"""Open files as they are: plain, gzipped, or a zip with one file. Also opens zipped folders."""
 
 import gzip
 import shutil
@@ -16,7 +16,7 @@ _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _UNPACK: Final = "unpack it to CSV (gz and zip can be read)"
 _EXPORT: Final = "export it as CSV, JSON lines or Parquet"
-#: First bytes of what is no text: its name, and what to do.
+#: First bytes of files that are not text: the name of the format and what to do.
 _OTHERS: Final = {
     b"BZh": ("bzip2", _UNPACK),
     b"\xfd7zXZ": ("xz", _UNPACK),
@@ -32,13 +32,14 @@ _OTHERS: Final = {
     b"Obj\x01": ("Avro", _EXPORT),
 }
 _TAR: Final = slice(257, 262)
-#: A member that grows more than this, beyond a first gigabyte, is not data.
+#: A member of an archive that grows by more than this factor, beyond the first gigabyte, is
+#: refused.
 _RATIO: Final = 200
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, unpacked if it is gzip, or a zip that holds one file.
+    """The bytes of a file, unpacked if it is gzip or a zip with one file.
 
     Raises IngestError for other archives and for a damaged one.
     """
@@ -67,7 +68,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def _check_text(head: bytes, path: Path) -> None:
-    """Raises IngestError where a file begins like something else that is known."""
+    """Raise IngestError if a file begins like a known format that is not text."""
     others = [told for magic, told in _OTHERS.items() if head.startswith(magic)]
     if head[_TAR] == b"ustar":
         others.append(("tar", _UNPACK))
@@ -76,7 +77,10 @@ def _check_text(head: bytes, path: Path) -> None:
 
 
 def kind_of(path: Path) -> str:
-    """The suffix that says what is inside, without `.gz` or `.zip`; of a zip, its member's."""
+    """The suffix of the content, without `.gz` or `.zip`.
+
+    For a zip it is the suffix of its member.
+    """
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".zip"):
         if len(suffixes) > 1:
@@ -90,7 +94,7 @@ def kind_of(path: Path) -> str:
 
 
 def is_zip(path: Path) -> bool:
-    """Is this file a zip archive (and not a spreadsheet, which is one too)?"""
+    """Whether this file is a zip archive. Spreadsheets are zip archives too, but do not count."""
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     with path.open("rb") as file:
@@ -99,7 +103,10 @@ def is_zip(path: Path) -> bool:
 
 @contextmanager
 def unzipped(path: Path) -> Iterator[Path]:
-    """The folder in a zip: its only top folder where there is one. It is gone afterwards."""
+    """Unpack a zip into a temporary folder until the block ends.
+
+    Yields the archive's top folder if it has only one, else the temporary folder.
+    """
     with TemporaryDirectory(prefix="rondo-zip-") as temporary:
         root = Path(temporary)
         try:
@@ -123,7 +130,9 @@ def unzipped(path: Path) -> Iterator[Path]:
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path, path: Path) -> None:
     target = (root / member.filename).resolve()
     if not target.is_relative_to(root.resolve()):
-        raise IngestError(f"{path}: the archive holds a path outside itself, {member.filename}")
+        raise IngestError(
+            f"{path}: the archive holds a path that leads outside it, {member.filename}"
+        )
     if member.file_size > max(1 << 30, _RATIO * member.compress_size):
         raise IngestError(
             f"{path}: {member.filename} grows to {member.file_size:,} bytes; unpack it"
@@ -136,7 +145,10 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path, path
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
-    """Files, without what macOS adds. Raises IngestError for a spreadsheet, which is a zip too."""
+    """The files of an archive, without those that macOS adds.
+
+    Raises IngestError for a spreadsheet, which is also a zip.
+    """
     if "[Content_Types].xml" in archive.namelist():
         raise IngestError(f"{path}: this is an Office document; save it as CSV")
     return [

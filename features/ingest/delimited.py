@@ -1,4 +1,7 @@
-"""CSV and its kin as raw text: rows in are rows out plus rows rejected, counted on the lines."""
+"""Read CSV and similar files as raw text.
+
+Every row is read or rejected; a count of lines checks this.
+"""
 
 import csv as plain
 import json
@@ -13,18 +16,18 @@ from features.ingest.mapping import TableMapping
 from features.ingest.raw import Raw, rejects
 from features.ingest.spool import Spool
 
-#: Stands for a separator of several characters, or outside ASCII.
+#: Replaces a separator that has several characters or is not ASCII.
 UNIT: Final = "\x1f"
 
-#: What a message proposes; of those that stand equally often in a line, the first.
+#: Separators that a message may suggest. If several occur equally often, the first is suggested.
 SEPARATORS: Final = ("::", ";", "\t", "|", ",")
 
-#: Our columns that may hold line breaks.
+#: Our columns that may contain line breaks.
 FREE_TEXT: Final = frozenset({"title", "description", "categories", "attributes", "query"})
 
 
 def read_delimited(stream: BinaryIO, mapping: TableMapping, where: str) -> Raw:
-    """The rows of a delimited text file; values stay text, empty ones are null.
+    """The rows of a delimited text file. Values stay text; empty ones are null.
 
     Raises IngestError for a file in another encoding and for a header that cannot be used.
     """
@@ -36,7 +39,7 @@ def read_delimited(stream: BinaryIO, mapping: TableMapping, where: str) -> Raw:
     for text, last in blocks(stream, mapping.encoding, where):
         text = rest + text
         if separator == UNIT and separator != mapping.separator:
-            # The last characters may be half a separator.
+            # The text may end in the middle of a separator.
             keep = 0 if last else len(mapping.separator) - 1
             text, tail = text[: len(text) - keep], text[len(text) - keep :]
             text = text.replace(mapping.separator, UNIT)
@@ -82,11 +85,11 @@ def _names(first: str, mapping: TableMapping, separator: str, where: str) -> lis
     _check_separated(first, len(found), mapping, where)
     if not mapping.header:
         return [str(place) for place in range(len(found))]
-    return [name.strip().strip("\ufeff") for name in found]  # a mark that was put before a mark
+    return [name.strip().strip("\ufeff") for name in found]  # a second byte order mark
 
 
 def _check_separated(first: str, width: int, mapping: TableMapping, where: str) -> None:
-    """Raises IngestError where the one column of line 1 would be several by another separator."""
+    """Raise IngestError if line 1 has one column, but would have several with another separator."""
     marks = [mark for mark in SEPARATORS if mark in first]
     if width > 1 or not marks or len(mapping.columns) == 1:
         return

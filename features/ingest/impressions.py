@@ -1,4 +1,4 @@
-"""Lists of what was shown, in one field of an event: each entry becomes events of its own."""
+"""Expand lists of shown items, stored in one field of an event, into one event per entry."""
 
 from typing import Final
 
@@ -9,16 +9,17 @@ from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import literal, whole_id
 from features.schema import EventType
 
-#: An entry in the text of a list, as JSON, Python or NumPy write it.
+#: An entry of a list written as text by JSON, Python or NumPy.
 _WITHIN: Final = r"[^\[\]\x22\x27, ]+"
 
 
 def expand(table: Rows, separator: str, outcomes: dict[str, str]) -> Spool:
-    """An `impression` with its `position` for each entry of `item_id`, and what came of it.
+    """Make an `impression` with its `position` for each entry of `item_id`, and an event for its
+    outcome.
 
-    outcomes: what follows an entry's last hyphen to the event it tells (see the mapping); without
-    any the entries are ids as they are. The text of a list is read as that; a row whose list is
-    empty stays one row.
+    outcomes: text after an entry's last hyphen to the event it stands for (see the mapping).
+    Without outcomes, the entries are plain item ids. The text of a list (`["a", "b"]`) is parsed. A
+    row with an empty list stays one row.
     """
     connection = connect()
     register(connection, "lists", table)
@@ -28,7 +29,7 @@ def expand(table: Rows, separator: str, outcomes: dict[str, str]) -> Spool:
     told = f"CASE mark {cases} END" if known else f"'{EventType.IMPRESSION}'"
     item = "regexp_replace(entry, '-[^-]*$', '')" if known else "entry"
     listed = r"regexp_full_match(trim(item_id), '\[.*\]')"
-    wrong = "'the entry ends in none of the mapping''s outcomes'"
+    wrong = "'the entry does not end in one of the mapping''s outcomes'"
     query = f"""
         WITH split AS (
             SELECT *, row_number() OVER () AS place,
@@ -63,7 +64,7 @@ def expand(table: Rows, separator: str, outcomes: dict[str, str]) -> Spool:
 
 
 def check_not_lists(table: Rows, source: str) -> None:
-    """Raises IngestError where `item_id` holds lists of what was shown rather than ids."""
+    """Raise IngestError if `item_id` holds lists of shown items instead of ids."""
     if "item_id" not in table.column_names:
         return
     connection = connect()

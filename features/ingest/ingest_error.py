@@ -1,4 +1,4 @@
-"""A source that is none."""
+"""Errors for sources that cannot be read."""
 
 import functools
 from collections.abc import Callable
@@ -13,15 +13,22 @@ _Read = TypeVar("_Read", bound=Callable[..., Any])
 
 
 class IngestError(InputError):
-    """A source cannot be read at all. One line: the file, what is wrong, what to do."""
+    """A source cannot be read at all.
+
+    The message is one line: the file, what is wrong, what to do.
+    """
 
 
 class NoRows(IngestError):
-    """A file without a row. Among others it is no fault: whoever exports in parts writes such."""
+    """A file has no rows.
+
+    Among other files this is no error, since exports in parts may contain empty parts.
+    """
 
 
 def in_one_line(read: _Read) -> _Read:
-    """`read`, whose last argument names the source: what its libraries cannot do is one line."""
+    """Decorate `read`, whose last argument names the source, so that errors of libraries become
+    an IngestError of one line."""
 
     @functools.wraps(read)
     def told(*arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""JSON lines (or one JSON list, or lines that are Python literals) as raw text columns."""
+"""Read JSON lines, one JSON list, or lines of Python literals, as raw text columns."""
 
 import ast
 import json
@@ -21,15 +21,16 @@ NOT_AN_OBJECT: Final = "the line is not a JSON object"
 
 
 def read_json_lines(stream: BinaryIO, explode: str | None, encoding: str, where: str) -> Raw:
-    """A row per object; keys of objects within come as `outer.inner`, lists and numbers as JSON.
+    """Return a row per object. Keys of nested objects become `outer.inner`; lists and numbers stay
+    JSON.
 
-    explode: a key whose list holds one row each, beside the other keys of its object; an object
-    whose list is empty is one row without them.
+    explode: a key whose list holds one row per entry, combined with the other keys of its object.
+    An object whose list is empty gives one row.
     """
     table, refused = Spool(), Spool()
     rejected: list[tuple[int, str, str]] = []
     first: tuple[int, str] | None = None
-    #: Every key so far, to its values since the last batch.
+    #: Each key found so far, with its values since the last batch.
     columns: dict[str, list[str | None]] = {}
     rows = 0
 
@@ -64,14 +65,14 @@ def read_json_lines(stream: BinaryIO, explode: str | None, encoding: str, where:
             raise NoRows(f"{where}: the file holds no rows")
         line, text = first
         raise IngestError(
-            f"{where}: no line is a JSON object; line {line} is '{text[:60]}'. Bring one object a "
+            f"{where}: no line is a JSON object; line {line} is '{text[:60]}'. Give one object per "
             "line, or one list of objects"
         )
     return Raw(table, tuple(columns), refused)
 
 
 def _objects(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[int, str, Any]]:
-    """Line number, text and value of each line that is not empty."""
+    """Line number, text and parsed value of each line that is not empty."""
     rest, number, whole = "", 0, False
     for text, last in blocks(stream, encoding, where):
         rest += text
@@ -87,22 +88,25 @@ def _objects(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[int,
     if whole:
         values = _value(rest)
         if not isinstance(values, list):
-            raise IngestError(f"{where}: begins like a JSON list and is none; bring JSON lines")
+            raise IngestError(f"{where}: begins like a JSON list but is not one; give JSON lines")
         for place, value in enumerate(values, 1):
             yield place, json.dumps(value), value
 
 
 def _value(text: str) -> Any:
-    """None for what is no JSON, nor a literal of Python as in old dumps of Amazon and Steam."""
-    if not _LONG.search(text):  # which orjson rounds
+    """Parse JSON, or a Python literal as in old dumps of Amazon and Steam.
+
+    None if the text is neither.
+    """
+    if not _LONG.search(text):  # orjson rounds long numbers
         try:
             return orjson.loads(text)
         except orjson.JSONDecodeError:
             pass
-    for read in (json.loads, _literal):  # the first takes NaN and huge numbers, too
+    for read in (json.loads, _literal):  # json also accepts NaN and huge numbers
         try:
-            value = read(text.strip().rstrip(","))  # a line of a list that was taken apart
-            json.dumps(value, ensure_ascii=False, default=str).encode()  # no half characters
+            value = read(text.strip().rstrip(","))  # a line from a list split over lines
+            json.dumps(value, ensure_ascii=False, default=str).encode()  # refuses lone surrogates
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             continue
         return value

@@ -1,8 +1,9 @@
-"""Text files as blocks of whole, well-formed rows: every line is passed on or rejected by number.
+"""Split text files into blocks of whole, well-formed rows. Rejected lines are reported by number.
 
-A parser that trusts quotes lets one stray quote swallow the lines up to the next. Here a quoted
-field must end where a field ends, holds line breaks only where free text may stand, and not over
-lines that look like rows themselves. Cost is linear; memory is that of a block.
+In a parser that trusts quotes, one stray quote swallows the lines up to the next quote. Here a
+quoted field must end where a field ends. It may contain line breaks only in columns of free text,
+and not where the next lines look like rows themselves. The cost is linear, and memory holds one
+block.
 """
 
 import codecs
@@ -15,7 +16,7 @@ from typing import BinaryIO, Final
 from features.ingest.ingest_error import IngestError
 
 BLOCK: Final = 1 << 22
-#: The longest quoted field that may run over lines, in characters, and the longest line.
+#: The longest quoted field that may span lines, and the longest line, in characters.
 SPAN, LINE = 1 << 20, 1 << 26
 
 HINT: Final = "`quoting: false` reads quotes as text"
@@ -24,15 +25,16 @@ SWALLOWS: Final = f"a quoted field runs over lines that look like rows ({HINT})"
 
 
 def blocks(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[str, bool]]:
-    """The text, decoded, line ends as `\\n`, and whether it was the last; blocks end anywhere.
+    """Decode the stream. Yields blocks of text with line ends `\\n`, and whether the block is the
+    last.
 
-    Raises IngestError that names the line which cannot be decoded.
+    A block may end anywhere. Raises IngestError, which names the line that cannot be decoded.
     """
     head = stream.read(BLOCK)
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         encoding = _unicode(head)
     try:
-        "".encode(encoding)  # refuses rot13, hex and the like, which are codecs and no encodings
+        "".encode(encoding)  # refuses codecs that are not text encodings, such as rot13
         decoder = io.IncrementalNewlineDecoder(
             codecs.getincrementaldecoder(encoding)(), translate=True
         )
@@ -59,8 +61,10 @@ def blocks(stream: BinaryIO, encoding: str, where: str) -> Iterator[tuple[str, b
 
 
 def _unicode(head: bytes) -> str:
-    """Which of the encodings of Unicode a text that begins like this has. A byte order mark says
-    so itself; without one every other byte of UTF-16 is zero where letters are Latin."""
+    """Guess the Unicode encoding of a text from its first bytes.
+
+    Uses the byte order mark. Without one, every other byte of UTF-16 is zero if letters are Latin.
+    """
     if head[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
         return "utf-32"
     if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
@@ -71,8 +75,11 @@ def _unicode(head: bytes) -> str:
 
 @dataclass
 class LineRows:
-    """Rows of a delimited file, checked. `width`: fields of a row; `typed`: places of the fields
-    that hold no free text. `rejected`: line, text and reason of what was kept back so far."""
+    """Checks the rows of a delimited file.
+
+    width: fields per row; typed: positions of the fields that hold no free text; rejected: line,
+    text and reason of each rejected row so far.
+    """
 
     separator: str
     quoting: bool
@@ -90,7 +97,8 @@ class LineRows:
         self._field = re.compile(spanning)
 
     def take(self, text: str, last: bool) -> tuple[str, int, str]:
-        """The good rows of `text`, how many they are, and the rest, which needs more text."""
+        """Return the good rows of `text`, their number, and the remaining text, which needs more
+        input."""
         if last and text and not text.endswith("\n"):
             text += "\n"
         if not last:
@@ -121,7 +129,7 @@ class LineRows:
         return "".join(good), count, rest
 
     def _passed(self, text: str) -> tuple[str, int]:
-        """Lines without quotes to look at: empty ones are no rows."""
+        """Handle lines without quotes: count them and drop empty ones."""
         lines = text.count("\n")
         self.line += lines
         if text.startswith("\n") or "\n\n" in text:
@@ -130,7 +138,7 @@ class LineRows:
         return text, lines
 
     def _unusual(self, text: str, place: int, record: str | None) -> int:
-        """Where to go on after the row at `place`; negated if the row is good."""
+        """The position after the row at `place`; negated if the row is good."""
         if record is not None:
             fields = self._fields(record)
             inner = [line for line in record.split("\n")[1:] if line]

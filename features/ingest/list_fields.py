@@ -1,4 +1,4 @@
-"""Lists that stand in one field: separated, as JSON, or as the text of a list in some language."""
+"""Parse lists stored in one field: separated text, JSON, or lists printed by some language."""
 
 import ast
 import json
@@ -14,8 +14,11 @@ _LIST = ITEM.field("categories").type
 
 
 def parse_list(text: str, separator: str) -> list[str]:
-    """The values in a field: `a|b`, `["a", "b"]`, `['a', 'b']`, `['a' 'b']`, `[a, b]`, and JSON
-    lists of lists or of objects with a `name`. Empty ones are left out, and what a list repeats."""
+    """The values in a field, without empty ones and repetitions.
+
+    Understands `a|b`, `["a", "b"]`, `['a', 'b']`, `['a' 'b']`, `[a, b]`, and JSON lists of lists or
+    of objects with a `name`.
+    """
     text = text.strip()
     if text[:1] + text[-1:] not in ("[]", "{}"):
         return [part.strip() for part in text.split(separator) if part.strip()]
@@ -26,7 +29,7 @@ def parse_list(text: str, separator: str) -> list[str]:
     quoted = re.findall(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", text)
     if len(quoted) > 1 and "," not in re.sub(r"'[^']*'|\"[^\"]*\"", "", text):
         return _flat([single or double for single, double in quoted])  # as NumPy prints it
-    # A set is read as a list: its own order is another in every process.
+    # Read a set as a list, because the order of a set differs between processes.
     for literal in (text, f"[{text[1:-1]}]"):
         try:
             value = ast.literal_eval(literal)
@@ -38,14 +41,14 @@ def parse_list(text: str, separator: str) -> list[str]:
 
 
 def categories(value: Any) -> list[str] | None:
-    """Of one item, as a client sent them: a list, or the text of one."""
+    """The categories of one item as a client sent them: a list, or the text of one."""
     if value is None or value == "":
         return None
     return parse_list(value, "|") if isinstance(value, str) else _flat(value)
 
 
 def parse_lists(column: pa.ChunkedArray, separator: str) -> pa.ChunkedArray:
-    """Each different text is parsed once."""
+    """Parse a column of list fields. Each distinct text is parsed once."""
     encoded = pc.dictionary_encode(column.cast(pa.string())).combine_chunks()
     parsed = [parse_list(text, separator) for text in encoded.dictionary.to_pylist()]
     return pa.array(parsed, _LIST).take(encoded.indices)

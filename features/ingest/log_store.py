@@ -1,6 +1,6 @@
-"""Validated rows as day-partitioned Parquet: written under a temporary name, then renamed.
+"""Store validated rows as day-partitioned Parquet, written under a temporary name and then renamed.
 
-Storing a range again writes the same bytes: duplicates are looked for in earlier ranges only.
+Storing a range again writes the same bytes, because duplicates are searched only in earlier ranges.
 """
 
 import re
@@ -29,15 +29,16 @@ from features.schema import DAY, ITEM, USER
 
 _RANGE = re.compile(r"part-(\d{12})-(\d{12})\.parquet$")
 
-#: With more partitions than this the files are not synced one by one.
+#: With more partitions than this, the files are not synced one by one.
 BULK = 64
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a range: rows = stored + quarantined, always.
+    """What happened to the rows of a range. Always, rows = stored + quarantined.
 
-    partitions: the files written, relative to the folder; reasons: quarantined rows by reason.
+    partitions: the files written, relative to the folder; reasons: number of quarantined rows by
+    reason.
     """
 
     rows: int
@@ -50,8 +51,8 @@ class Report:
 def store_events(table: Rows, folder: Path, first_offset: int, now: int) -> Report:
     """Validate events (see `validate_events`) and add them to the log in `folder`.
 
-    The table is the range [first_offset, first_offset + rows); an event goes to the partition of
-    the day on which it was received. Events of earlier ranges are not stored again.
+    The table is the range [first_offset, first_offset + rows). An event goes to the partition of
+    the day on which it was received. Events that earlier ranges hold are not stored again.
     """
     known = _earlier(folder, "events", first_offset)
     validated = validate_events(table, now, first_offset, known)
@@ -63,8 +64,9 @@ def store_items(
 ) -> Report:
     """Validate item versions (see `validate_items`) and add them to the log in `folder`.
 
-    dated: the source says when each version became known. Where it does not, what is new to the
-    log was known since the log's first event, and what the log describes otherwise is known `now`.
+    dated: whether the source says when each version became known. If not, items new to the log
+    count as known since the log's first event, and changed descriptions of other items as known
+    since `now`.
     """
     earlier = known_versions(folder, first_offset, table) if table.num_rows else None
     since = None if dated else first_event(folder, now)
@@ -100,7 +102,7 @@ def known_versions(folder: Path, first_offset: int, items: Rows) -> pa.Table:
 
 
 def first_event(folder: Path, now: int) -> int:
-    """The oldest event of the log, µs; `now` in an empty one."""
+    """Time of the oldest event in the log, µs. `now` if the log is empty."""
     files = [str(path) for path in sorted(folder.glob("events/dt=*/part-*.parquet"))]
     if not files:
         return now
@@ -120,7 +122,8 @@ def _store(validated: Validated, folder: Path, kind: str, first_offset: int, row
     name = _name(first_offset, rows)
     days = validated.days()
     partitions = {day: f"{kind}/dt={np.datetime64(day, 'D')}/{name}" for day in days}
-    # A bulk import that a power cut interrupts is run again; nobody was told that it is in.
+    # A bulk import need not survive a power cut: it has not reported success yet and can be run
+    # again.
     durable = len(days) <= BULK
     for day, tables in groupby(_by_day(validated), key=itemgetter(0)):
         with whole_file(folder / partitions[day], validated.schema, durable) as file:
@@ -130,7 +133,7 @@ def _store(validated: Validated, folder: Path, kind: str, first_offset: int, row
 
 
 def _by_day(validated: Validated) -> Iterator[tuple[int, pa.Table]]:
-    """Good rows in pieces of one day of arrival each, in order."""
+    """Good rows in batches of one day of arrival each, in order."""
     for rows in validated.usable(first=f"received_at // {DAY}"):
         days = rows["received_at"].cast(pa.int64()).to_numpy() // DAY
         present, starts, counts = np.unique(days, return_index=True, return_counts=True)
@@ -146,7 +149,7 @@ def _report(
     rows: int,
     partitions: list[str],
 ) -> Report:
-    """What became of a range whose good rows are stored; its bad rows go to the quarantine now."""
+    """Write the bad rows of a range to the quarantine and report on the range."""
     if validated.reasons:
         path = folder / "quarantine" / kind / _name(first_offset, rows)
         with whole_file(path, QUARANTINE) as file:

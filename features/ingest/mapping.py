@@ -1,4 +1,4 @@
-"""How the columns of a source become ours: section `ingest` of params.yaml."""
+"""How the columns of a source become ours (section `ingest` of params.yaml)."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,70 +13,84 @@ class TableMapping:
     """One table of a source."""
 
     path: str | None = None
-    """File or glob inside a folder source, or table name or SELECT of a database."""
+    """File or glob inside a source folder, or table name or SELECT of a database."""
 
     columns: dict[str, Any] = field(default_factory=dict)
-    """Our column to the source's column: a name, or a number from 0 in a file without header."""
+    """Our column to the source's column: its name, or its number (from 0) in a file without
+    header."""
 
     constants: dict[str, Any] = field(default_factory=dict)
-    """Our column to one value for every row, e.g. `event_type: purchase`."""
+    """Our column to a value used for every row, e.g. `event_type: purchase`."""
 
     event_types: dict[Key, str] = field(default_factory=dict)
     """The source's event type to ours, e.g. `addtocart: cart`."""
 
     timestamp: str = "auto"
-    """Times: `s`, `ms`, `us`, `ns` or `d` (days) since 1970, `iso`, a strptime format, or `auto`:
-    the unit that two thirds of the column's times have by their size."""
+    """Format of times: `s`, `ms`, `us`, `ns` or `d` (days) since 1970, `iso`, a strptime format, or
+    `auto`.
+
+    `auto` finds the unit by the size of the numbers; two thirds of the times must agree.
+    """
 
     since: str | None = None
-    """What times in `s`, `ms`, `us`, `ns` or `d` count from, e.g. `2017-01-01`, if not 1970."""
+    """Date from which times in `s`, `ms`, `us`, `ns` or `d` count, e.g.
+
+    `2017-01-01`. Default: 1970.
+    """
 
     decimal: Literal[".", ","] = "."
-    """What stands before the decimals of values, prices and propensities."""
+    """The decimal separator of values, prices and propensities."""
 
     repeats: Literal["duplicate", "keep"] = "duplicate"
-    """Equal rows without an `event_id`: one event told twice, or as many events (three rows for
-    three pieces)."""
+    """How to read equal rows without an `event_id`: `duplicate` counts them as one event, `keep`
+    as separate events (e.g. three rows for three pieces bought)."""
 
     separator: str = ","
-    """Between fields of a CSV file; may be longer than one character."""
+    """Separator of the fields of a CSV file. May have several characters."""
 
     header: Bool = True
-    """Does the first line name the columns?"""
+    """Whether the first line names the columns."""
 
     quoting: Bool = True
-    """May fields of a CSV file be quoted?"""
+    """Whether fields of a CSV file may be quoted."""
 
     encoding: str = "utf-8"
-    """Of a CSV file."""
+    """Text encoding of a CSV file."""
 
     list_separator: str = "|"
-    """Between the values of one field, such as categories; the text of a list (`["a", "b"]`) is
-    read as that."""
+    """Separator of the values in one field, such as categories.
+
+    The text of a list (`["a", "b"]`) needs none.
+    """
 
     explode: str | None = None
-    """A key of JSON lines whose list holds one row each, with columns `key.inner`."""
+    """A key of JSON lines whose list holds one row per entry, with columns `key.inner`."""
 
     impressions: str | None = None
-    """What separates the entries of `item_id`, where it holds the list that was shown: each is an
-    impression with its position."""
+    """Separator of the entries of `item_id`, if it holds the list of items that was shown.
+
+    Each entry becomes an impression with its position.
+    """
 
     outcomes: dict[Key, str] = field(default_factory=dict)
-    """What follows the last hyphen of such an entry, and the event it tells: `impression` or more,
-    e.g. `{"0": impression, "1": click}`."""
+    """Text after the last hyphen of such an entry to the event it stands for: `impression` if
+    nothing else happened, e.g. `{"0": impression, "1": click}`."""
 
     properties: dict[str, str] = field(default_factory=dict)
-    """Our column to the name of a property, where each row gives one property of an item; rows of
-    the others are set aside. Needs `property` and `property_value`."""
+    """Our column to the name of a property, for sources where each row gives one property of an
+    item.
+
+    Rows of other properties are set aside. Needs `property` and `property_value`.
+    """
 
     property: str | None = None
-    """The source's column that names the property."""
+    """The source's column with the name of the property."""
 
     property_value: str | None = None
-    """The source's column of its value."""
+    """The source's column with the value of the property."""
 
     def __post_init__(self) -> None:
-        """Raises IngestError for a setting that cannot be meant."""
+        """Raise IngestError for a setting that cannot be right."""
         for name in ("path", "separator", "list_separator", "explode", "impressions"):
             if getattr(self, name) == "":
                 raise IngestError(f"ingest.mapping: `{name}` is empty; leave it out, or name one")
@@ -90,7 +104,7 @@ class TableMapping:
 
 @dataclass(frozen=True)
 class Mapping:
-    """All tables of a source, each with a mapping or with columns that have our names already."""
+    """All tables of a source. A table without mapping must use our column names."""
 
     events: TableMapping | None = None
     """What users did."""

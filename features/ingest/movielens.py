@@ -1,8 +1,9 @@
-"""The MovieLens datasets as GroupLens distributes them: 100K, 1M (and 10M), latest, 20M to 25M.
+"""Read the MovieLens datasets as GroupLens distributes them: 100K, 1M (and 10M), latest, 20M to
+25M.
 
-Recognised by file names. A rating is a `rating` event whose value is the number of stars. Genres
-become categories; tags become the description of a second version of the item, known when the last
-of its tags was.
+The format is recognised by file names. A rating becomes a `rating` event whose value is the number
+of stars. Genres become categories. Tags become the description of a second version of the item,
+which counts as known from the time of its last tag.
 """
 
 import json
@@ -67,7 +68,7 @@ def detect(folder: Path) -> str | None:
 def read_movielens(folder: Path, kind: str) -> tuple[Rows, Rows, Rows]:
     """Events, items and users of format `kind` (see `detect`), mapped but not validated.
 
-    Raises IngestError that names the file and the column which is missing.
+    Raises IngestError, which names the file and the missing column.
     """
     if kind == "100k":
         ratings = _ratings(folder / "u.data", TableMapping(separator="\t", header=False), _PLACES)
@@ -151,7 +152,10 @@ def _catalogue(raw: Raw, names: tuple[str, str, str], path: Path) -> pa.Table:
 
 
 def _tagged(items: pa.Table, path: Path) -> pa.Table:
-    """A second version of each tagged item; tags that cannot be used as rows for the quarantine."""
+    """A second version of each tagged item.
+
+    Tags that cannot be used become rows for the quarantine.
+    """
     columns = {"item_id": "movieId", "description": "tag", "received_at": "timestamp"}
     connection = connect()
     connection.register("items", items)

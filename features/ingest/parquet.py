@@ -1,4 +1,4 @@
-"""Parquet files that are there completely or not at all, written piece by piece."""
+"""Write Parquet files in pieces. A file appears only once it is complete."""
 
 import os
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Rows that are held, and become a row group.
+#: Rows held in memory, which become one row group.
 GROUP: Final = 1 << 18
 
 
 class Pieces:
-    """Rows that become a row group when they are enough."""
+    """Collects rows and writes a row group when there are enough of them."""
 
     def __init__(self, writer: pq.ParquetWriter) -> None:
         self._writer = writer
@@ -29,7 +29,7 @@ class Pieces:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the rows that are still held."""
         if self._rows:
             rows = pa.concat_tables(self._held).combine_chunks()
             self._writer.write_table(rows, row_group_size=rows.num_rows)
@@ -38,7 +38,7 @@ class Pieces:
 
 @contextmanager
 def whole_file(path: Path, schema: pa.Schema, durable: bool = True) -> Iterator[Pieces]:
-    """A file at `path`, there when the block ends without an error."""
+    """Write a file at `path`. It appears when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""A catalogue with one property a row (item, property, value, time), folded into item versions."""
+"""Fold a catalogue with one property per row (item, property, value, time) into item versions."""
 
 from typing import Final
 
@@ -14,14 +14,14 @@ from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import flag, literal, with_point
 from features.schema import ITEM
 
-#: Columns of such a table beside ours, until it is folded.
+#: Extra columns of such a table, until it is folded.
 PROPERTY, VALUE = "property", "property_value"
 
 UNMAPPED: Final = "the property is not mapped"
 
 
 def check(mapping: TableMapping, source: str) -> None:
-    """Raises IngestError where only a part of the setting is there."""
+    """Raise IngestError if only some of the settings for properties are given."""
     parts = (mapping.properties, mapping.property, mapping.property_value)
     if any(parts) and not all(parts):
         raise IngestError(
@@ -31,14 +31,14 @@ def check(mapping: TableMapping, source: str) -> None:
 
 
 def fold(table: Rows, mapping: TableMapping) -> Spool:
-    """Item versions: at each time of an item, the last value of every mapped property until then.
+    """Item versions: at each time of an item, the last value so far of every mapped property.
 
-    Rows with ERROR, and those of properties that are not mapped, stay rows, for the quarantine.
+    Rows with ERROR and rows of unmapped properties stay separate rows, for the quarantine.
     """
     connection = connect()
     time = "received_at" if "received_at" in table.column_names else "NULL::BIGINT"
     register(connection, "given", table)
-    # A value that cannot be read is its own fault, and not that of every version after it.
+    # Reject a value that cannot be read by itself, so that the later versions stay usable.
     connection.execute(
         f"CREATE VIEW properties AS SELECT * REPLACE (coalesce({ERROR}, {_wrong(mapping)}) "
         f"AS {ERROR}) FROM given"
@@ -101,7 +101,7 @@ def _read(text: str, ours: str, mapping: TableMapping) -> str:
 
 
 def _wrong(mapping: TableMapping) -> str:
-    """SQL: why a row's value cannot be that of the property it names."""
+    """SQL of the reason why a row's value does not fit the property that the row names."""
     price = f"TRY_CAST({_read(VALUE, 'price', mapping)} AS DOUBLE)"
     bad = {
         "price": (f"{price} IS NULL OR NOT isfinite({price}) OR {price} < 0", PRICE),

@@ -1,4 +1,4 @@
-"""What a reader hands on: every row of a file or query, before anything is known of its meaning."""
+"""The rows of a file or query as a reader returns them, before they are interpreted."""
 
 import json
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from features.ingest.spool import Rows, Spool
 
-#: Columns beside ours: why a row cannot be used, and the row as it was, for the quarantine.
+#: Extra columns: the reason why a row cannot be used, and the original row for the quarantine.
 ERROR, RAW = "error", "raw"
 
-#: A column that says: equal rows are as many events.
+#: A column whose presence says that equal rows are separate events.
 REPEATS = "repeats"
 
 REJECTED = pa.schema([(ERROR, pa.string()), (RAW, pa.string())])
@@ -20,8 +20,8 @@ REJECTED = pa.schema([(ERROR, pa.string()), (RAW, pa.string())])
 class Raw:
     """Rows of a source.
 
-    table: columns `c0`, `c1`, … by place, so that no name of the source can mean another; names:
-    the source's own, in that order; rejected: ERROR and RAW of rows that have no fields.
+    table: columns `c0`, `c1`, … by position, so that names of the source cannot clash with ours;
+    names: the source's column names in that order; rejected: ERROR and RAW of rows without fields.
     """
 
     table: Rows
@@ -34,12 +34,12 @@ class Raw:
 
 
 def placed(table: pa.Table) -> pa.Table:
-    """A table with its columns named by their place."""
+    """Rename the columns of a table to their positions."""
     return table.rename_columns([f"c{place}" for place in range(table.num_columns)])
 
 
 def rejects(rows: list[tuple[int, str, str]]) -> pa.Table:
-    """Rows without fields: line (0 where unknown), text and reason of each."""
+    """Rows that could not be split into fields: line (0 if unknown), text and reason of each."""
     return pa.table(
         {
             ERROR: [reason for _, _, reason in rows],

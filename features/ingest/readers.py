@@ -1,4 +1,4 @@
-"""Files and databases as tables of raw values: nothing is converted, nothing is dropped."""
+"""Read files and databases as tables of raw values, without converting or dropping any."""
 
 import itertools
 from collections.abc import Sequence
@@ -20,9 +20,10 @@ JSON = (".json", ".jsonl", ".ndjson")
 
 
 def read_file(path: Path, mapping: TableMapping) -> Raw:
-    """The rows of a Parquet file, of JSON lines, or of a CSV (any other name); perhaps gz or zip.
+    """The rows of a Parquet file, of JSON lines, or of a CSV (any other name), optionally in gz or
+    zip.
 
-    Raises IngestError where the file is missing, empty, unreadable or in another encoding.
+    Raises IngestError if the file is missing, empty, unreadable or in another encoding.
     """
     if not path.is_file():
         raise IngestError(f"{path}: no such file")
@@ -45,14 +46,14 @@ def read_file(path: Path, mapping: TableMapping) -> Raw:
 
 
 def read_sql(url: str, mapping: TableMapping) -> Raw:
-    """The rows of a table, or of a SELECT, named by `mapping.path`, of a SQLAlchemy URL."""
+    """The rows of a database at a SQLAlchemy URL; `mapping.path` names a table or is a SELECT."""
     import sqlalchemy as sa
 
     if mapping.path is None:
         raise IngestError(f"{_without_password(url)}: name the table or the SELECT under 'path'")
     query = mapping.path if " " in mapping.path.strip() else f"SELECT * FROM {mapping.path}"
     try:
-        # Without a pool no connection stays open at the source.
+        # No pool, so that no connection to the source stays open.
         with sa.create_engine(url, poolclass=sa.NullPool).connect() as connection:
             result = connection.execution_options(stream_results=True).execute(sa.text(query))
             names = tuple(result.keys())
@@ -71,7 +72,10 @@ def _part(rows: Sequence[Any], width: int) -> Spool:
 
 
 def _of_one_type(parts: list[Spool]) -> Spool:
-    """All parts; a column whose parts differ in type is text, as it is within a part."""
+    """All parts in one.
+
+    A column whose type differs between parts becomes text, as it does within a part.
+    """
     names = parts[0].column_names
     kinds = {name: {part.schema.field(name).type for part in parts} - {pa.null()} for name in names}
     mixed = [place for place, name in enumerate(names) if len(kinds[name]) > 1]
@@ -90,11 +94,11 @@ def _with_text(rows: pa.Table, places: list[int]) -> pa.Table:
 def _column(values: list[object]) -> pa.Array:
     try:
         array = pa.array(values)
-        if "struct<>" not in str(array.type):  # an empty object has no place in Parquet
+        if "struct<>" not in str(array.type):  # Parquet cannot store empty objects
             return array
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         pass
-    # Mixed types, too (SQLite allows them): as text, to be judged row by row.
+    # Mixed types (which SQLite allows) become text, so that each row is judged by itself.
     return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
@@ -112,7 +116,7 @@ def _read_parquet(path: Path) -> Raw:
 
 
 def _known(table: pa.Table) -> pa.Table:
-    """Columns of types that the rules know: of bytes the text, of others the text of each value."""
+    """Convert columns to types that the rules know: bytes to their text, other types to text."""
     names, columns = table.column_names, [_as_text(column) for column in table.columns]
     return pa.Table.from_arrays(columns, names=names)
 
@@ -136,7 +140,7 @@ def _without_password(url: str) -> str:
     import sqlalchemy as sa
 
     try:
-        parsed = sa.make_url(url).set(query={})  # a password may stand there, too
+        parsed = sa.make_url(url).set(query={})  # it may hold a password
         return parsed.render_as_string(hide_password=True)
     except sa.exc.ArgumentError:
         return url.split("@")[-1]

@@ -1,8 +1,10 @@
-"""Why a row is refused: one rule at both doors, the service's (a row) and the import's (SQL).
+"""The reasons why a row is refused: the same rules for single rows (service) and for tables
+(import).
 
-The service asks `event_refusal` and `item_refusal` before it answers; ingestion judges whole tables
-with `EVENT_RULES` and `ITEM_RULES`. A test holds that both say the same, so that nothing that was
-accepted is quarantined later. Times are µs here: `features.ingest.times` has read them.
+The service checks with `event_refusal` and `item_refusal` before it answers. Ingestion checks whole
+tables with the SQL of `EVENT_RULES` and `ITEM_RULES`. A test asserts that both agree, so that
+nothing accepted by the service is quarantined later. Times are µs here; `features.ingest.times`
+reads them.
 """
 
 import math
@@ -14,34 +16,34 @@ from features.event_log import literals
 from features.ingest.values import identity, number
 from features.schema import DAY, MINUTE, EventType
 
-#: How far a client's clock may run ahead.
+#: How far a client's clock may be ahead.
 CLOCK_TOLERANCE: Final = 5 * MINUTE
 LONGEST_ID: Final = 200
-#: Of a title, a description or a query.
+#: Length limit of a title, a description or a query.
 LONGEST_TEXT: Final = 1 << 20
 
-#: µs of the first and the last moment that a calendar here has: year 1 and year 9999.
+#: The first and the last time that can be a date here, µs: year 1 and year 9999.
 FIRST_MOMENT: Final = -62_135_596_800_000_000
 LAST_MOMENT: Final = 253_402_300_799_999_999
 
-#: Nobody logged behaviour in 1970: an unset time lands there, and one of today in a wrong unit.
+#: Events before 1971 are refused: such a time is unset, or recent but read in a wrong unit.
 EARLIEST: Final = 365 * DAY
 
-#: Event types that say nothing without a value.
+#: Event types that need a value.
 VALUED: Final = (EventType.RATING, EventType.WATCH)
 
-#: Of two rows of an item at one time, the later one where it says something else.
+#: The reason for the later of two different rows of one item at the same time.
 SECOND: Final = "another row of the item at the same time"
 
-#: Why a row is set aside that repeats one which is stored. That is no fault: an export that holds
-#: all of history brings its old rows every time.
+#: The reason for setting aside a row that is stored already. This is no error: an export of all of
+#: history repeats its old rows every time.
 DUPLICATE: Final = "duplicate"
 
 _TOO_LONG: Final = f"an id is longer than {LONGEST_ID} characters"
 _LONG_TEXT: Final = f"a text is longer than {LONGEST_TEXT} characters or holds a zero character"
 
-#: Reasons why a text is no id, by what it looks like: as Python and SQL both understand it
-#: (without braces, which `format` would take).
+#: Patterns of texts that cannot be ids, by reason. They are written without braces (which `format`
+#: would interpret) and in a syntax that both Python and SQL understand.
 _NO_ID: Final = {
     "an id holds a line break, a tab or another control character": r"[\x00-\x1f\x7f]",
     "an id is a word for a value, such as null, NaN or true": (
@@ -50,28 +52,31 @@ _NO_ID: Final = {
     "an id is a list or an object": (
         r"^\[ *([\x22\x27\[\x7b0-9-].*)?\]$|^\x7b *([\x22\x27].*)?\x7d$"
     ),
-    "an id is a long number cut to powers of ten": r"^-?[0-9]([.][0-9]+)?[eE][+][0-9]+$",
+    "an id is a number with an exponent, which loses digits": r"^-?[0-9]([.][0-9]+)?[eE][+][0-9]+$",
 }
 _ANY: Final = "|".join(f"({pattern})" for pattern in _NO_ID.values())
 _TEXTS: Final = ("title", "description", "image", "audio", "attributes")
 FLAG: Final = "available is neither true nor false"
 PRICE: Final = "price is not a number of at least 0"
-_UNSET: Final = "timestamp is before 1971, as one that is unset or in another unit"
-_NEGATIVE_WATCH: Final = "a watch lasts less than no time"
+_UNSET: Final = "timestamp is before 1971; it may be unset or in another unit"
+_NEGATIVE_WATCH: Final = "the value of a watch is negative"
 
 
 def id_refusal(*ids: str) -> str | None:
-    """Why a text among `ids` can be no id."""
+    """The reason why one of the texts `ids` cannot be an id, or None."""
     if any(len(text) > LONGEST_ID for text in ids):
         return _TOO_LONG
     if any("\ud800" <= letter <= "\udfff" for text in ids for letter in text):
-        return "an id holds half of a character"  # which no column of texts can
+        return "an id holds an incomplete character"  # a text column cannot hold that
     found = (why for why, like in _NO_ID.items() if any(re.search(like, text) for text in ids))
     return next(found, None)
 
 
 def _id_rules(*ids: str) -> str:
-    """The same as a rule over columns; all patterns at once first, since few match any."""
+    """The same as a SQL rule over columns.
+
+    It tests all patterns in one expression first, as few texts match.
+    """
     longest = ", ".join(f"length({text})" for text in ids)
     reasons = " ".join(
         f"WHEN {' OR '.join(f'regexp_matches({text}, {_sql(like)})' for text in ids)} THEN '{why}'"
@@ -94,7 +99,10 @@ def _sql(pattern: str) -> str:
 
 
 def event_refusal(event: Mapping[str, Any], now: int) -> str | None:
-    """Why the log cannot use `event` (columns of `schema.EVENT`, absent or null where unknown)."""
+    """The reason why the log cannot use `event`, or None.
+
+    event: columns of `schema.EVENT`, absent or null if unknown.
+    """
     user, item, kind = (
         identity(event.get(name)) or "" for name in ("user_id", "item_id", "event_type")
     )
@@ -139,7 +147,7 @@ def event_refusal(event: Mapping[str, Any], now: int) -> str | None:
     return None
 
 
-#: Over the columns that `validate_events` has typed; `{now}` in µs.
+#: SQL over the columns as typed by `validate_events`; `{now}` in µs.
 EVENT_RULES: Final = f"""CASE
     WHEN error IS NOT NULL THEN error
     WHEN user_id IS NULL THEN 'user_id is missing'
@@ -166,7 +174,10 @@ END"""
 
 
 def item_refusal(item: Mapping[str, Any], now: int) -> str | None:
-    """Why the catalogue cannot use `item` (columns of `schema.ITEM`, absent or null likewise)."""
+    """The reason why the catalogue cannot use `item`, or None.
+
+    item: columns of `schema.ITEM`, absent or null if unknown.
+    """
     item_id, price = identity(item.get("item_id")) or "", number(item.get("price"))
     available = item.get("available")
     created, received = item.get("created_at"), item.get("received_at")
@@ -192,7 +203,7 @@ def item_refusal(item: Mapping[str, Any], now: int) -> str | None:
     return None
 
 
-#: Over the columns that `validate_items` has typed; `{now}` in µs.
+#: SQL over the columns as typed by `validate_items`; `{now}` in µs.
 ITEM_RULES: Final = f"""CASE
     WHEN error IS NOT NULL THEN error
     WHEN item_id IS NULL THEN 'item_id is missing'
@@ -208,7 +219,7 @@ ITEM_RULES: Final = f"""CASE
 END"""
 
 
-#: Over columns of `schema.USER`.
+#: SQL over columns of `schema.USER`.
 USER_RULES: Final = f"""CASE
     WHEN error IS NOT NULL THEN error
     WHEN user_id IS NULL THEN 'user_id is missing'

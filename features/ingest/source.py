@@ -1,4 +1,4 @@
-"""Any source as three tables: events, items, users."""
+"""Read any source as three tables: events, items and users."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +18,18 @@ from features.ingest.refusals import EARLIEST
 from features.ingest.spool import Rows, Spool, batches, register
 from features.schema import EVENT, ITEM, USER
 
-#: What a file of our own column names may be called, before `.gz`.
+#: Suffixes, before `.gz`, of files that may use our own column names.
 SUFFIXES = ("csv", "parquet", "jsonl", "ndjson", "json")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Mapped, not yet validated: columns have our names, values may be anything.
+    """A mapped but not yet validated source: columns have our names, values may be anything.
 
-    events: for `store_events`; items: for `store_items`; users: for `store_users`; kind: how it
-    was recognised; dated: does it say itself when each item version became known; folded: rows of
-    the source that are parts of others (properties of one item version), less those that became
-    several (lists of what was shown).
+    events, items, users: for `store_events`, `store_items` and `store_users`; kind: how the source
+    was recognised; dated: whether it says when each item version became known; folded: how many
+    more rows the source had than these tables, because several properties become one item version,
+    less the rows added by expanding lists of shown items.
     """
 
     events: Rows
@@ -43,10 +43,11 @@ class Source:
 def read_source(path: Path | str, mapping: Mapping | None = None) -> Source:
     """Read a MovieLens folder, a file, a folder of files, a zip of either, or a database by URL.
 
-    A mapping comes first; without one a MovieLens folder is recognised by its file names, and any
-    other source must have our column names: a file of events, or a folder with `events.csv` (or
-    `.parquet`, `.jsonl`, each perhaps with `.gz`) or `items` or both, and perhaps `users`. Items
-    without a time were known at the first event. Raises IngestError, one line that says what to do.
+    A mapping takes precedence. Without one, a MovieLens folder is recognised by its file names, and
+    any other source must use our column names: a file of events, or a folder with `events.csv` (or
+    `.parquet`, `.jsonl`, optionally with `.gz`), `items` or both, and optionally `users`. Items
+    without a time count as known since the first event. Raises IngestError: one line that says what
+    to do.
     """
     mapping = mapping or Mapping()
     if isinstance(path, str) and "://" in path:
@@ -119,7 +120,7 @@ def _raw(
 
 
 def _raw_files(files: list[Path], layout: TableMapping) -> list[tuple[Raw, str]]:
-    """Those that hold rows. Raises NoRows where none of several does."""
+    """The files that hold rows. Raises NoRows if several files are given and none does."""
     found, without = [], None
     for file in files:
         try:
@@ -138,7 +139,7 @@ def _files(path: Path, name: str, mapping: Mapping) -> list[Path]:
         alone = _single(path, mapping)
         if name == alone:
             return [path]
-        # What the mapping names beside a file of events comes with it.
+        # Also read the files that the mapping names beside a single file of events.
         return sorted(path.parent.glob(pattern)) if pattern and alone == "events" else []
     if pattern is not None:
         if Path(pattern).is_absolute():
@@ -157,7 +158,7 @@ def _files(path: Path, name: str, mapping: Mapping) -> list[Path]:
 
 
 def _single(path: Path, mapping: Mapping) -> str:
-    """Which table one file is: events, unless the mapping or the columns say items."""
+    """Which table a single file is: events, unless the mapping or the columns say items."""
     events, items = mapping.events, mapping.items
     if events is None:
         return "items" if items is not None or _holds_items(path) else "events"
@@ -167,7 +168,7 @@ def _single(path: Path, mapping: Mapping) -> str:
 
 
 def _holds_items(path: Path) -> bool:
-    """A file of our column names without users."""
+    """Whether a file has our item columns and no users."""
     if kind_of(path) == ".parquet":
         try:
             names = set(pq.read_schema(path).names)
@@ -183,7 +184,7 @@ def _holds_items(path: Path) -> bool:
 
 
 def _known_since(items: Rows, events: Rows) -> Rows:
-    """`received_at`, where there is none: the creation, else the first event of the source."""
+    """Fill in a missing `received_at`: the time of creation, else the first event of the source."""
     if items.num_rows == 0:
         return items
     connection = connect()
@@ -191,7 +192,7 @@ def _known_since(items: Rows, events: Rows) -> Rows:
     first = "NULL::BIGINT"
     if events.num_rows and "timestamp" in events.column_names:
         register(connection, "events", events)
-        # Of events that can be used.
+        # Only events that can be used count.
         first = f"(SELECT min(timestamp) FROM events WHERE timestamp >= {EARLIEST})"
     given = [name for name in ("received_at", "created_at") if name in items.column_names]
     kept = "* EXCLUDE (received_at)" if "received_at" in given else "*"

@@ -1,6 +1,6 @@
-"""Rows on their way from a source into the log: on disk, so that memory does not grow with them.
+"""Tables in temporary files, so that an import does not need more memory for more rows.
 
-Each step reads the rows of the step before and writes its own, a batch after the other.
+Each step reads the rows of the step before, one batch after the other, and writes its own.
 """
 
 import shutil
@@ -19,14 +19,14 @@ from base.scratch import scratch
 from features.event_log import literals
 from features.schema import conform
 
-#: Rows that are held at a time.
+#: Rows held in memory at a time.
 BATCH: Final = 100_000
 
 
 class Spool:
-    """A table in temporary files, which grows by `add` and goes with the last reference to it.
+    """A table in temporary files. It grows by `add` and is deleted with its last reference.
 
-    A column that comes later is null in the rows before it.
+    A column added later is null in earlier rows.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Spool:
 
     @staticmethod
     def of(tables: Iterable[pa.Table]) -> "Spool":
-        """The rows of these tables, one after the other."""
+        """A spool with the rows of these tables in order."""
         spool = Spool()
         for table in tables:
             spool.add(table)
@@ -48,7 +48,7 @@ class Spool:
 
     @staticmethod
     def joined(parts: Iterable["Spool"]) -> "Spool":
-        """The rows of all parts, whose files are not copied: none may grow any more."""
+        """The rows of all parts. Shares their files, so do not add rows to a part any more."""
         whole = Spool()
         for part in parts:
             part._close()
@@ -63,7 +63,7 @@ class Spool:
         return list(self.schema.names)
 
     def add(self, table: pa.Table) -> None:
-        """Append rows; of an empty table, its columns."""
+        """Append rows. From an empty table, only its columns are taken."""
         table = table.cast(_plain(table.schema))
         known = set(self.schema.names)
         self.schema = _unified(self.schema, table.schema)
@@ -83,12 +83,12 @@ class Spool:
         self.num_rows += table.num_rows
 
     def files(self) -> list[Path]:
-        """Parquet files, in order; none where there is no column."""
+        """The Parquet files, in order; none while there is no column."""
         self._close()
         return self._files
 
     def whole(self, columns: list[str] | None = None) -> pa.Table:
-        """All rows, in memory: for a table that is known to be small."""
+        """All rows in memory. For tables known to be small."""
         if not self.files():
             return self.schema.empty_table().select(columns or self.column_names)
         return pads.dataset(self._files, schema=self.schema).to_table(columns)
@@ -104,12 +104,13 @@ class Spool:
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
-    """Without dictionaries, of which each batch has its own, and with null everywhere allowed."""
+    """The schema without dictionary types (which differ between batches) and with nullable
+    fields."""
     return pa.schema([(field.name, _decoded(field.type)) for field in schema])
 
 
 def _unified(one: pa.Schema, other: pa.Schema) -> pa.Schema:
-    """The columns of both; as text where they differ in type."""
+    """The columns of both schemas. A column whose types differ becomes text."""
     kinds = dict(zip(one.names, one.types, strict=True))
     for field in other:
         known = kinds.get(field.name, pa.null())
@@ -130,9 +131,9 @@ Rows: TypeAlias = pa.Table | Spool
 
 
 def register(connection: duckdb.DuckDBPyConnection, name: str, rows: Rows) -> None:
-    """`rows`, which must live as long as they are read, as a view in order.
+    """Register `rows` as an ordered view. `rows` must stay alive while the view is read.
 
-    Files go to DuckDB by name: a dataset of Arrow would read ahead by more than a gigabyte.
+    Gives DuckDB the file names, because an Arrow dataset would read ahead by more than a gigabyte.
     """
     if isinstance(rows, Spool) and rows.files():
         columns = ", ".join(f'"{column}"' for column in rows.column_names)
@@ -144,7 +145,7 @@ def register(connection: duckdb.DuckDBPyConnection, name: str, rows: Rows) -> No
 
 
 def parts_of(rows: Rows) -> Iterator[pa.Table]:
-    """The rows, a batch after the other; at least one, which may be empty."""
+    """The rows in batches; at least one batch, which may be empty."""
     yield rows.schema.empty_table()
     if not isinstance(rows, Spool):
         yield rows
@@ -156,7 +157,7 @@ def parts_of(rows: Rows) -> Iterator[pa.Table]:
 
 
 def batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
-    """The rows of a query, a batch after the other: first an empty one, for the columns."""
+    """The rows of a query in batches. The first batch is empty and gives the columns."""
     reader = connection.execute(query).to_arrow_reader(BATCH)
     yield reader.schema.empty_table()
     for batch in reader:

@@ -1,20 +1,21 @@
-"""Pieces of SQL that the readers of a mapping share."""
+"""SQL expressions that the readers of a mapping share."""
 
 from typing import Any
 
 
 def literal(value: Any) -> str:
-    """A value as the SQL of a text."""
+    """A value as a SQL text literal."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def whole_id(text: str) -> str:
-    """`100` of `100.0`, as software writes it that knows missing values only among decimals."""
+    """SQL: `100` for `100.0`, as written by software that turns numbers with missing values into
+    decimals."""
     return rf"regexp_replace(trim({text}), '^(-?[0-9]+)[.]0+$', '\1')"
 
 
 def flag(text: str) -> str:
-    """True or false, null for a text that says neither."""
+    """SQL: true or false; null for a text that is neither."""
     word = whole_id(f"lower({text})")
     return (
         f"CASE {word} WHEN 'on' THEN true WHEN 'off' THEN false "
@@ -23,5 +24,5 @@ def flag(text: str) -> str:
 
 
 def with_point(text: str) -> str:
-    """`1234.5` of `1.234,5`: no thousands, a decimal point."""
+    """SQL: `1234.5` for `1.234,5`, without thousands separators and with a decimal point."""
     return rf"replace(regexp_replace({text}, '[.\s'']', '', 'g'), ',', '.')"

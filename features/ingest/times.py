@@ -1,9 +1,10 @@
-"""One rule for reading times, at every door: numbers by their magnitude, texts as ISO 8601.
+"""One rule for reading times everywhere: numbers by their size, texts as ISO 8601.
 
-A number since 1970 is in seconds, milliseconds, microseconds or nanoseconds, whichever puts it
-between March 1973 and the year 5138; a whole number of 8, 12 or 14 digits that spells a date
+A number counts seconds, milliseconds, microseconds or nanoseconds since 1970, whichever puts it
+between March 1973 and the year 5138. A whole number of 8, 12 or 14 digits that spells a date
 (20170101, 201701012359, 20170101235959) is that date. A text without a zone is UTC. `microseconds`
-reads one value; a column has one unit: `column_unit` finds it, `unit_of` and `reading` are SQL.
+reads one value. All values of a column have one unit: `column_unit` finds it; `unit_of` and
+`reading` give the SQL.
 """
 
 import math
@@ -18,17 +19,17 @@ from features.event_log import connect
 from features.ingest.ingest_error import IngestError
 from features.schema import DAY
 
-#: A smaller number is no time in any unit: as seconds it is before March 1973.
+#: A smaller number is not a time in any unit: even as seconds it lies before March 1973.
 SMALLEST: Final = 10**8
 
-#: Unit to the first number that is too large for it.
+#: Each unit with the first number that is too large for it.
 CEILINGS: Final = {"s": 10**11, "ms": 10**14, "us": 10**17, "ns": 10**20}
 
-#: How many µs one of the unit is; of a nanosecond, how many make one µs, negated. Days (`d`) are
-#: never found by size: they must be named.
+#: How many µs one of each unit is. For ns, the negated number of ns per µs. Days (`d`) are never
+#: guessed by size; a mapping must name them.
 _FACTORS: Final = {"d": DAY, "s": 1_000_000, "ms": 1_000, "us": 1, "ns": -1_000}
 
-#: Dates written as one number: unit to its strptime format.
+#: Dates written as one number: each unit with its strptime format.
 DIGITS: Final = {"date": "%Y%m%d", "minute": "%Y%m%d%H%M", "second": "%Y%m%d%H%M%S"}
 
 NAMES: Final = {
@@ -40,15 +41,15 @@ NAMES: Final = {
     "minute": "dates with minutes as numbers (201701312359)",
     "second": "dates with seconds as numbers (20170131235959)",
     "iso": "ISO 8601",
-    "small": f"numbers below {SMALLEST}, which are times in no unit",
+    "small": f"numbers below {SMALLEST}, which are too small for times",
 }
 
-#: A column's unit is that of at least this share of the times in it.
+#: At least this share of a column's times must agree on the unit.
 MAJORITY: Final = 2 / 3
 
 _NUMBER: Final = r"[+-]?[0-9]+([.][0-9]*)?([eE][+-]?[0-9]+)?"
 _CLOCK: Final = r"(?:[01]?[0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]+)?)?)?"
-#: Most of what is met, and all that DuckDB reads at once.
+#: The most common forms, which DuckDB reads directly.
 _PLAIN: Final = (
     r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-5][0-9]"
     r"(:[0-5][0-9]([.][0-9]+)?)?)?Z?"
@@ -62,7 +63,7 @@ _ISO: Final = (
 def microseconds(value: object) -> int:
     """µs since 1970 of one time: a number, a text that holds one, or ISO 8601.
 
-    Raises ValueError that says what is wrong with it.
+    Raises ValueError, which says what is wrong with the time.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value!r} is not a time")
@@ -74,7 +75,7 @@ def microseconds(value: object) -> int:
     if unit is None:
         raise ValueError(f"{text} is not a time")
     if unit == "small":
-        raise ValueError(f"{text} is a time in no unit: as seconds it is before March 1973")
+        raise ValueError(f"{text} is too small for a time: even as seconds it is before March 1973")
     if unit in DIGITS:
         return _since_1970(datetime.strptime(text, DIGITS[unit]).replace(tzinfo=UTC))
     factor = _FACTORS[unit]
@@ -126,7 +127,7 @@ def _since_1970(moment: datetime) -> int:
 
 
 def check_unit(unit: str, since: str | None) -> None:
-    """Raises IngestError where `timestamp` and `since` of a mapping are no way to read times."""
+    """Raise IngestError if a mapping's `timestamp` and `since` do not say how to read times."""
     if since is not None and unit not in _FACTORS:
         raise IngestError(f"`since` needs a unit under `timestamp`: one of {', '.join(_FACTORS)}")
     if unit in ("auto", "iso", *_FACTORS, *DIGITS):
@@ -150,8 +151,8 @@ def column_unit(
     """The unit of the times in a column.
 
     relation: a table, view or join; text: SQL of the trimmed text of a value; unit: SQL of its
-    unit; where: for the message. Raises IngestError where no unit has a clear majority, or where
-    the numbers are no times.
+    unit; where: the column's name for messages. Raises IngestError if no unit has a clear majority,
+    or if the numbers are not times.
     """
     rows = connection.execute(
         f"SELECT {unit}, count(*), min({text}) FROM {relation} "
@@ -159,7 +160,7 @@ def column_unit(
     ).fetchall()
     found = [(name, count, example) for name, count, example in rows if name is not None]
     if not found:
-        return "iso"  # nothing can be read: every row says so for itself
+        return "iso"  # nothing can be read: each row is rejected by itself
     likely, count, example = found[0]
     total = sum(count for _, count, _ in found)
     if count < MAJORITY * total:
@@ -177,14 +178,14 @@ def column_unit(
 
 
 def iso_reading(text: str) -> str:
-    """SQL: µs of a trimmed text that is ISO 8601 and no number, null for others."""
+    """SQL: µs of a trimmed text in ISO 8601 that is not a number; null for other texts."""
     return f"CASE WHEN NOT regexp_full_match({text}, '{_NUMBER}') THEN {_iso_sql(text)} END"
 
 
 def unit_of(text: str, iso: str | None = None) -> str:
-    """SQL: the unit of a trimmed text by itself, null for what is no time.
+    """SQL: the unit of one trimmed text; null if it is not a time.
 
-    iso: SQL of `iso_reading`, where it has been computed.
+    iso: SQL of `iso_reading`, if it has been computed already.
     """
     iso = iso or _iso_sql(text)
     number = f"TRY_CAST({text} AS DOUBLE)"
@@ -204,7 +205,8 @@ def unit_of(text: str, iso: str | None = None) -> str:
 
 
 def reading(text: str, unit: str) -> str:
-    """SQL: µs of a trimmed text in `unit` (of NAMES, or a strptime format), null for others."""
+    """SQL: µs of a trimmed text in `unit` (of NAMES, or a strptime format); null for other
+    texts."""
     if unit == "iso":
         return _iso_sql(text)
     if unit not in _FACTORS:
@@ -213,7 +215,7 @@ def reading(text: str, unit: str) -> str:
     factor = _FACTORS[unit]
     scale = f"* {factor}" if factor > 0 else f"/ {-factor}"
     whole = f"* {factor}" if factor > 0 else f"// {-factor}"
-    # Whole numbers stay exact: a double has no room for the microseconds of every date.
+    # Whole numbers stay integers: a double cannot hold the microseconds of every date exactly.
     return (
         f"CASE WHEN regexp_full_match({text}, '[+-]?[0-9]+') "
         f"THEN TRY_CAST(TRY_CAST({text} AS HUGEINT) {whole} AS BIGINT) "
@@ -223,9 +225,12 @@ def reading(text: str, unit: str) -> str:
 
 
 def _iso_sql(text: str) -> str:
-    """The zone is taken off first: DuckDB reads the rows after one that names a zone in it."""
+    """SQL: µs of an ISO 8601 text.
+
+    The zone is cut off first, because DuckDB reads the rows that follow a named zone in that zone.
+    """
     plain = f"regexp_full_match({text}, '{_PLAIN}')"
-    # Anchored, because regexp_extract looks for the pattern anywhere.
+    # The pattern is anchored, because regexp_extract searches anywhere in a text.
     base = f"replace(regexp_extract({text}, '^{_ISO}$', 1), ',', '.')"
     hour_alone = f"regexp_full_match({base}, '.+[ T][0-9]+')"
     base = f"CASE WHEN {hour_alone} THEN {base} || ':00' ELSE {base} END"

@@ -1,4 +1,4 @@
-"""Good rows and quarantined rows: every row in is one or the other, exactly."""
+"""Split rows into good and quarantined ones. Every row becomes exactly one of them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from features.ingest.spool import Rows, Spool, batches, register
 from features.ingest.sql import flag
 from features.schema import DAY, EVENT, ITEM, USER
 
-#: What an event without an id is known by.
+#: The id of an event that has none: a digest of its content.
 _CONTENT = (
     "md5(concat_ws('\x1f', user_id, item_id, event_type, value, query, timestamp, placement, "
     "request_id, position))"
 )
 
-#: What a version says of an item, whenever it was known.
+#: A digest of what a version says of an item, apart from when it was known.
 _DESCRIPTION = (
     "md5(concat_ws('\x1f', coalesce(title, ''), coalesce(description, ''), categories::VARCHAR, "
     "coalesce(price::VARCHAR, ''), available, coalesce({created}::VARCHAR, ''), "
@@ -40,11 +40,11 @@ QUARANTINE = pa.schema(
 
 @dataclass(frozen=True)
 class Validated:
-    """What a table was found to be, in DuckDB, read a batch after the other or whole.
+    """The result of validating a table, held in DuckDB and read in batches or as a whole.
 
-    held: what `connection` reads; schema: `schema.EVENT`, `schema.ITEM` or `schema.USER`; order:
-    SQL by which good rows are sorted; rows, reasons: how many of them there are, and the refused
-    ones by reason.
+    held: the rows that `connection` reads, kept so that their files stay; schema: `schema.EVENT`,
+    `schema.ITEM` or `schema.USER`; order: SQL that sorts good rows; rows: number of good rows;
+    reasons: number of refused rows by reason.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -57,28 +57,31 @@ class Validated:
 
     @property
     def valid(self) -> pa.Table:
-        """Rows of `schema`, sorted."""
+        """The good rows, with the columns of `schema`, sorted."""
         return pa.concat_tables(self.usable()).combine_chunks()
 
     @property
     def quarantine(self) -> pa.Table:
-        """Rows of QUARANTINE, whose `row` is first_offset + place in the input."""
+        """The refused rows, with the columns of QUARANTINE.
+
+        `row` is first_offset + position in the input.
+        """
         return pa.concat_tables(self.refused()).combine_chunks()
 
     def days(self) -> list[int]:
-        """The days on which good rows were received, since 1970."""
+        """The days on which good rows were received, as day numbers since 1970."""
         found = self.connection.execute(
             f"SELECT DISTINCT received_at // {DAY} FROM good ORDER BY 1"
         ).fetchall()
         return [int(day) for (day,) in found]
 
     def moments(self) -> Int64s:
-        """When good events happened, µs, sorted."""
+        """The times of good events, µs, sorted."""
         query = "SELECT timestamp FROM good ORDER BY 1"
         return np.asarray(self.connection.execute(query).fetchnumpy()["timestamp"], dtype=np.int64)
 
     def usable(self, first: str = "") -> Iterator[pa.Table]:
-        """`valid` in batches. first: SQL to sort by before all else."""
+        """`valid` in batches. first: SQL of what to sort by first."""
         columns = ", ".join(
             f"make_timestamptz({field.name}) AS {field.name}"
             if pa.types.is_timestamp(field.type)
@@ -103,18 +106,20 @@ class Validated:
 def validate_events(
     table: Rows, now: int, first_offset: int = 0, known: Sequence[str] = ()
 ) -> Validated:
-    """Events that can be used, and the others with the reason.
+    """Split events into those that can be used and those that cannot, with the reason.
 
     table: columns of `schema.EVENT` of any type (times: timestamps, or µs), any of them missing,
-    perhaps ERROR and RAW; now: µs, nothing may be later; known: Parquet files of events that are in
-    the log already. An event without `event_id` gets one from its content (and with REPEATS its
-    count among equal ones); one without `received_at` was known when it happened.
+    optionally ERROR and RAW; now: µs, no event may be later; known: Parquet files of events that
+    the log holds already. An event without `event_id` gets one from its content (with REPEATS also
+    from its number among equal rows). An event without `received_at` counts as known when it
+    happened.
     """
     connection = connect()
     _register(connection, table, EVENT)
     identity = f"coalesce(nullif(event_id, ''), 'x' || {_CONTENT})"
     if REPEATS in table.column_names:
-        # The second of equal rows is another event; brought again, it is the second again.
+        # Equal rows are numbered, so that each is an event of its own, and gets the same id when
+        # the rows are imported again.
         count = f"row_number() OVER (PARTITION BY {_CONTENT}, error ORDER BY place)"
         again = f"CASE WHEN {count} > 1 THEN '-' || {count} ELSE '' END"
         identity = f"coalesce(nullif(event_id, ''), 'x' || {_CONTENT} || {again})"
@@ -158,14 +163,17 @@ def validate_items(
     earlier: pa.Table | None = None,
     since: int | None = None,
 ) -> Validated:
-    """Item versions that can be used, and the others with the reason; see `validate_events`.
+    """Split item versions into those that can be used and those that cannot; see `validate_events`.
 
-    earlier: the versions that the log has already. An item without `received_at` was known when it
-    was created, or at `now`. Of two rows of an item at one time the first is the version, whenever
-    they are brought again; one that the log has is a duplicate. since, µs: the source does not say
-    when it knew what. Then an item that the log has not described yet was known since then; what
-    repeats the newest description that the log has is a duplicate, as are older ones beside it;
-    any other one is known from `now` on, and so is one that is to be created later.
+    earlier: the versions that the log holds already; since: µs, given if the source does not say
+    when a version became known. An item without `received_at` counts as known when it was created,
+    else at `now`. Of two different rows of one item at the same time, the first is used, also if
+    they are imported again. A version that the log holds already is a duplicate.
+
+    With `since`, an item that the log has not described yet counts as known from `since` on. A row
+    that repeats the newest description in the log is a duplicate, and so are rows with older
+    descriptions beside it. Any other row counts as known from `now` on, as does one whose creation
+    lies in the future.
     """
     connection = connect()
     _register(connection, table, ITEM)
@@ -229,7 +237,7 @@ def validate_items(
 
 
 def validate_users(table: Rows, first_offset: int = 0) -> Validated:
-    """Users that can be used, and the others with the reason; see `validate_events`."""
+    """Split users into those that can be used and those that cannot; see `validate_events`."""
     connection = connect()
     _register(connection, table, USER)
     connection.execute(
@@ -245,7 +253,8 @@ def validate_users(table: Rows, first_offset: int = 0) -> Validated:
 
 
 def _register(connection: duckdb.DuckDBPyConnection, table: Rows, schema: pa.Schema) -> None:
-    """View `input`: every column of `schema` as text (lists stay, times as µs), and `place`."""
+    """View `input`: every column of `schema` as text (lists stay lists, times become µs), and
+    `place`."""
     register(connection, "source", table)
     columns = []
     for field in schema:
@@ -276,10 +285,13 @@ def _outcome(
     first_offset: int,
     known: Sequence[str] = (),
 ) -> Validated:
-    """known: Parquet files whose rows are duplicates here, by their column `identity`."""
+    """Sort the judged rows into good and bad.
+
+    known: Parquet files; a row whose `identity` columns occur in them is a duplicate.
+    """
     judged = Spool.of(batches(connection, "SELECT * FROM found"))
     register(connection, "judged", judged)
-    # Joins, of which DuckDB keeps the smaller side, on disk where it must.
+    # Use joins, because DuckDB can move their smaller side to disk if memory is short.
     repeated = f"""
         SELECT place FROM (
             SELECT place, row_number() OVER (PARTITION BY {identity} ORDER BY place) AS occurrence

@@ -1,7 +1,7 @@
-"""One value that somebody sent, read as ingestion reads a column of texts.
+"""Read one value of a client as ingestion reads a column of texts.
 
-The service reads what a client sends with these, JSON lines are read with them, and a test holds
-that SQL reads a table of the same texts alike.
+The service and the reader of JSON lines use these functions. A test asserts that SQL reads a table
+of the same texts alike.
 """
 
 import json
@@ -9,7 +9,7 @@ import math
 import re
 from typing import Any, Final
 
-#: What SQL's `trim` takes off: every character of Unicode's class of blanks.
+#: The characters that SQL's `trim` removes: all of Unicode's class of blanks.
 BLANKS: Final = (
     " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u202f\u205f\u3000"
@@ -20,20 +20,21 @@ _FLAGS: Final = dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True) | dict
 
 
 def text(value: Any) -> str | None:
-    """A value of JSON as text: lists and numbers as JSON; nothing is null."""
+    """A JSON value as text: lists and numbers as JSON, None for an empty value."""
     if value is None or value == "":
         return None
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def identity(value: Any) -> str | None:
-    """The text of an id: without blanks around it, `100` where software wrote `100.0`."""
+    """The text of an id, without surrounding blanks, and `100` for `100.0` as some software
+    writes it."""
     said = (text(value) or "").strip(BLANKS)
     return re.sub(r"\A(-?[0-9]+)[.]0+\Z", r"\1", said) or None
 
 
 def number(value: Any) -> float | None:
-    """NaN for what is no number."""
+    """A value as a float: None for an empty value, NaN if it is not a number."""
     if value is None or value == "":
         return None
     if isinstance(value, bool) or (isinstance(value, str) and not value.isascii()):
@@ -45,7 +46,7 @@ def number(value: Any) -> float | None:
 
 
 def flag(value: Any) -> bool | None:
-    """Raises ValueError for what says neither yes nor no."""
+    """True, false or None. Raises ValueError for a value that says neither yes nor no."""
     said = identity(value)
     if said is None:
         return None

@@ -1,11 +1,11 @@
-"""The items of a moment, as arrays that share one index.
+"""The items known at a moment, as arrays that share one index.
 
-Price, availability and time of creation are those of the moment that is asked about (`at`), and so
-are categories and the text vector (`seen`). Titles are the newest of the table. The transformer's
-training alone reads one text for its whole window, the one at the window's end.
+Prices, availability and times of creation are given for the moment of a request (`at`), and so are
+categories and text vectors (`seen`). Titles are the newest in the table. Only the transformer's
+training uses one text for its whole window: the text at the window's end.
 
-The index of an item is its place in the vocabulary: a function of the log that only grows, so an
-older release's vocabulary is always a prefix of a newer catalogue.
+The index of an item is its position in the vocabulary. New items are only appended, so the
+vocabulary of an older release is always a prefix of a newer catalogue.
 """
 
 from collections.abc import Iterable
@@ -24,18 +24,19 @@ from features.items.multi_hot import category_names, multi_hot
 from features.items.past import Past, State
 from features.items.text import TEXT_SIZE, embed_items
 
-#: Columns of `items.parquet` beside those of `schema.ITEM`: what was different before.
+#: Columns of `items.parquet` besides those of `schema.ITEM`, with earlier states and contents of
+#: items.
 PASTS: Final = ("past", "past_content")
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items by index, as they are now; `past` and `older`: what was different before.
+    """Items by index in their newest state; `past` and `older` hold replaced states and contents.
 
-    item_ids: object [n]; titles: object [n]; created_at: int64 [n], µs, 0 where unknown;
-    available: bool [n]; price: float32 [n], NaN where unknown; categories: float32
-    sparse [n, number of categories], multi-hot; category_names: its columns;
-    text: float32 [n, TEXT_SIZE], unit rows (zero where an item has no text).
+    item_ids: object [n]; titles: object [n]; created_at: int64 [n], µs, 0 where unknown; available:
+    bool [n]; price: float32 [n], NaN where unknown; categories: float32 sparse [n, number of
+    categories], multi-hot; category_names: its columns; text: float32 [n, TEXT_SIZE], unit rows
+    (zero where an item has no text).
     """
 
     item_ids: Objects
@@ -58,11 +59,12 @@ class Catalogue:
         return {item_id: i for i, item_id in enumerate(self.item_ids)}
 
     def places(self, item_ids: Iterable[str]) -> list[int]:
-        """The index of each of `item_ids`, without those that are not in the catalogue."""
+        """The index of each of `item_ids`. Ids that are not in the catalogue are left out."""
         return [self.index[item_id] for item_id in item_ids if item_id in self.index]
 
     def at(self, timestamps: Int64s) -> State:
-        """Arrays [n, catalogue], read-only: as known (received) at `timestamps`, int64 [n], µs."""
+        """The state of all items as known at `timestamps` (int64 [n], µs): read-only arrays [n,
+        catalogue]."""
         shape = len(timestamps), len(self)
         newest = State(
             np.broadcast_to(self.available, shape),
@@ -72,17 +74,18 @@ class Catalogue:
         return self.past.restore(newest, timestamps)
 
     def eligible(self, timestamps: Int64s) -> Bools:
-        """bool [n, catalogue]: available and already created at `timestamps`, int64 [n], µs."""
+        """bool [n, catalogue]: whether an item is available and created at `timestamps`, int64
+        [n], µs."""
         state = self.at(timestamps)
         return state.available & (state.created_at <= timestamps[:, None])
 
     def seen(self, timestamps: Int64s) -> Seen:
-        """Which contents requests at `timestamps`, int64 [n], µs, see: those received by then."""
+        """Which contents requests at `timestamps` (int64 [n], µs) see: those received by then."""
         return self.older.seen(timestamps, len(self))
 
     @cached_property
     def all_text(self) -> Float32s:
-        """`text`, then that of replaced versions: float32 [n + older, TEXT_SIZE]."""
+        """`text`, then the text of replaced versions: float32 [n + older, TEXT_SIZE]."""
         return np.concatenate([self.text, self.older.text]) if len(self.older) else self.text
 
     @cached_property
@@ -95,8 +98,11 @@ class Catalogue:
 
     @staticmethod
     def from_table(items: pa.Table) -> "Catalogue":
-        """From rows of `schema.ITEM`, one per item, in index order; with `items.parquet`'s column
-        `past` (see `Past.from_column`) and `past_content` (`Contents.from_column`), or without."""
+        """From rows of `schema.ITEM`, one per item, in index order.
+
+        The columns `past` (see `Past.from_column`) and `past_content` (see `Contents.from_column`)
+        are optional.
+        """
         count = items.num_rows
         columns, older = items.column_names, None
         if "past_content" in columns:

@@ -1,9 +1,8 @@
-"""What items used to say: their text and categories change, and a request of the past must see
-those of its own moment.
+"""Earlier texts and categories of items. A request of the past must see those of its own moment.
 
-A replaced version is one more row below the catalogue's own in every array of contents, and `Seen`
-says which row a request sees of an item. So a batch is scored once, whatever changed within it, at
-a cost that grows with the number of versions and not with the number of moments.
+A replaced version is an extra row below the catalogue's rows in every array of contents. `Seen`
+says which row a request sees for an item. So a batch is scored once, although its requests see
+different versions, and the cost grows with the number of versions, not of moments.
 """
 
 from dataclasses import dataclass, replace
@@ -25,9 +24,9 @@ from features.ragged import Histories, spans
 class Contents:
     """The contents that newer versions replaced, p of them.
 
-    items: int64 [p], by index; since, until: int64 [p], µs, in force at since <= time < until; no
-    two of one item at once. categories: float32 sparse [p, number of categories], multi-hot; text:
-    float32 [p, TEXT_SIZE].
+    items: int64 [p], index; since, until: int64 [p], µs: in force at since <= time < until. Spans
+    of one item do not overlap. categories: float32 sparse [p, number of categories], multi-hot;
+    text: float32 [p, TEXT_SIZE].
     """
 
     items: Int64s
@@ -41,9 +40,11 @@ class Contents:
 
     @staticmethod
     def from_column(column: pa.ChunkedArray, category_names: tuple[str, ...]) -> "Contents":
-        """From `past_content` of `items.parquet`: a list for each item, oldest first, of structs
-        with `until`, title, description and categories. The oldest held at all times before, as in
-        `Past.from_column`."""
+        """From `past_content` of `items.parquet`: for each item a list, oldest first, of structs
+        with `until`, title, description and categories.
+
+        The oldest entry holds for all earlier times, as in `Past.from_column`.
+        """
         rows = pa.Table.from_struct_array(pc.list_flatten(column))
         if not rows.num_rows:
             return Contents.none()
@@ -55,13 +56,14 @@ class Contents:
 
     @staticmethod
     def none() -> "Contents":
-        """Of items that always said the same."""
+        """For items whose contents never changed."""
         times = np.zeros(0, dtype=np.int64)
         none = sparse.csr_matrix(np.zeros((0, 0), dtype=np.float32))
         return Contents(times, times, times, none, np.zeros((0, TEXT_SIZE), dtype=np.float32))
 
     def seen(self, timestamps: Int64s, size: int) -> "Seen":
-        """What requests at `timestamps`, int64 [n], µs, see of a catalogue of `size` items."""
+        """The rows of contents that requests at `timestamps` (int64 [n], µs) see, for `size`
+        items."""
         order = np.argsort(timestamps, kind="stable")
         first, end = (
             np.searchsorted(timestamps, moments, sorter=order)
@@ -77,10 +79,11 @@ class Contents:
 
 @dataclass(frozen=True)
 class Seen:
-    """Which row of contents each request sees of each item: an item's own, but where listed.
+    """Which row of contents each request sees for each item: the item's own row, unless listed
+    here.
 
-    size, older: the catalogue's rows, and those of replaced versions below them;
-    keys: int64 [k], ascending, request * size + item; versions: int64 [k], the row seen instead.
+    size, older: number of rows of the catalogue, and of replaced versions below them; keys: int64
+    [k], ascending, request * size + item; versions: int64 [k], the row seen instead.
     """
 
     size: int
@@ -89,8 +92,10 @@ class Seen:
     versions: Int64s
 
     def of(self, rows: Int64s, items: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
-        """The rows of contents that requests `rows` see of `items`: both of one shape, or
-        broadcast to one."""
+        """The rows of contents that requests `rows` see for `items`.
+
+        The two arrays broadcast to one shape.
+        """
         if not len(self.keys):
             return items
         asked = rows * self.size + items
@@ -99,12 +104,12 @@ class Seen:
         return seen.astype(items.dtype)
 
     def histories(self, histories: Histories) -> Histories:
-        """The same, of rows of contents instead of items."""
+        """The same histories with rows of contents instead of items."""
         items = self.of(histories.rows, histories.items)
         return replace(histories, items=items.astype(np.int32))
 
     def weights(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Weights [n, size] of items as weights [n, size + older] of rows of contents."""
+        """Turn weights of items [n, size] into weights of rows of contents [n, size + older]."""
         if not self.older:
             return matrix
         rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
@@ -114,7 +119,7 @@ class Seen:
         )
 
     def scores(self, scores: Float32s) -> Float32s:
-        """Scores [n, size + older] of rows of contents as scores [n, size] of items."""
+        """Turn scores of rows of contents [n, size + older] into scores of items [n, size]."""
         if not self.older:
             return scores
         found = np.ascontiguousarray(scores[:, : self.size])

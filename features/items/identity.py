@@ -1,7 +1,8 @@
-"""What identifies a catalogue: the ids of its items, in order.
+"""A catalogue is identified by the ids of its items, in order.
 
-A catalogue only grows at its end (docs/adr/0002), so whatever was fitted on one fits each that
-begins with the same items. A fitted part keeps how many they were and a digest of them.
+It only grows at its end (docs/adr/0002), so a model fitted on one catalogue fits every catalogue
+that begins with the same items. A fitted model stores the number of these items and a digest of
+their ids.
 """
 
 from hashlib import sha256
@@ -9,9 +10,9 @@ from typing import Final
 
 from base.arrays import Objects
 
-#: What stands between two ids in the digest.
+#: The separator of ids in the digest.
 BETWEEN: Final = "\0"
-#: The same in `sources.json`: releases that were written so must load.
+#: The separator in `sources.json`. It differs so that older releases can still be loaded.
 BETWEEN_IN_SOURCES: Final = "\n"
 
 
@@ -21,5 +22,5 @@ def digest(item_ids: Objects, between: str = BETWEEN) -> str:
 
 
 def begins_with(item_ids: Objects, size: int, known: str, between: str = BETWEEN) -> bool:
-    """Are the first `size` of a catalogue's items those of which `known` is the digest?"""
+    """Whether the first `size` items of a catalogue have the digest `known`."""
     return digest(item_ids[:size], between) == known

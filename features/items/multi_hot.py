@@ -1,4 +1,4 @@
-"""Categories of items as sparse rows: real catalogues have thousands, and an item a few of them."""
+"""Categories of items as sparse rows: a catalogue may have thousands, an item has a few."""
 
 from itertools import chain
 
@@ -22,17 +22,17 @@ def multi_hot(rows: pa.ChunkedArray, names: tuple[str, ...]) -> sparse.csr_matri
 
 
 def category_names(*columns: pa.ChunkedArray) -> tuple[str, ...]:
-    """Every name in columns of lists of them, sorted."""
+    """All names in columns of lists, sorted."""
     return tuple(sorted({c for rows in columns for row in rows.to_pylist() for c in row or ()}))
 
 
 def dots(
     matrix: sparse.csr_matrix, rows: npt.NDArray[np.integer], vectors: npt.NDArray[np.floating]
 ) -> Float64s:
-    """Products of rows of a matrix [m, f] with a vector of each request: float64 [n, C].
+    """Multiply rows of a matrix [m, f] with a vector per request: float64 [n, C].
 
     rows: integers [n, C]; vectors: [n, f]. Each product is summed in the order of its row's
-    entries, so neither the other rows nor the other requests change its bits.
+    entries, so its bits do not depend on other rows or requests.
     """
     flat = rows.reshape(-1).astype(np.int64)
     entries, offsets = gather(matrix.indptr.astype(np.int64), flat)

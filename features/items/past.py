@@ -1,5 +1,7 @@
-"""What used to be true of items: price, availability and time of creation change, and a request of
-the past must see those of its own moment."""
+"""Earlier prices, availability and times of creation of items.
+
+A request of the past must see those of its own moment.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +17,7 @@ _ALWAYS: Final = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class State:
-    """What may change of an item, in arrays of one shape.
+    """The properties of items that may change, in arrays of one shape.
 
     available: bool; price: float32, NaN where unknown; created_at: int64, µs, 0 where unknown.
     """
@@ -38,8 +40,8 @@ class State:
 class Past:
     """The states that newer versions replaced, p of them.
 
-    items: int64 [p], by index; since, until: int64 [p], µs, in force at since <= time < until;
-    state: arrays [p].
+    items: int64 [p], index; since, until: int64 [p], µs: in force at since <= time < until; state:
+    arrays [p].
     """
 
     items: Int64s
@@ -49,21 +51,25 @@ class Past:
 
     @staticmethod
     def from_column(column: pa.ChunkedArray) -> "Past":
-        """From `past` of `items.parquet`: a list for each item, oldest first, of structs with
-        `until` and the columns of a State. The oldest held at all times before, too: what an item
-        was before anything was known of it is what was first known."""
+        """From `past` of `items.parquet`: for each item a list, oldest first, of structs with
+        `until` and the columns of a State.
+
+        The oldest state also holds for all earlier times: before anything was known of an item, it
+        counts as what was first known.
+        """
         rows = pa.Table.from_struct_array(pc.list_flatten(column))
         return Past(*in_force(column, rows), State.from_table(rows))
 
     @staticmethod
     def none() -> "Past":
-        """Of items that never changed."""
+        """For items that never changed."""
         empty = np.zeros(0, dtype=np.int64)
         state = State(empty.astype(np.bool_), empty.astype(np.float32), empty)
         return Past(empty, empty, empty, state)
 
     def restore(self, newest: State, timestamps: Int64s) -> State:
-        """`newest`, arrays [n, catalogue], but as in force at `timestamps`, int64 [n], µs."""
+        """Change `newest`, arrays [n, catalogue], to the states in force at `timestamps`, int64
+        [n], µs."""
         if (timestamps >= self.until.max(initial=0)).all():
             return newest
         state = State(newest.available.copy(), newest.price.copy(), newest.created_at.copy())
@@ -77,8 +83,11 @@ class Past:
 
 
 def in_force(column: pa.ChunkedArray, rows: pa.Table) -> tuple[Int64s, Int64s, Int64s]:
-    """items, since and until of `rows`, the flat entries of `column`, a list for each item, oldest
-    first: each in force from the end of the one before, the first at all times before."""
+    """items, since and until of `rows`, the flattened lists of `column` (one list per item, oldest
+    first).
+
+    Each entry is in force from the end of the one before; the first one at all earlier times.
+    """
     lengths = pc.list_value_length(column).fill_null(0).to_numpy()
     items = np.repeat(np.arange(len(lengths)), lengths)
     until = rows["until"].cast(pa.int64()).to_numpy()

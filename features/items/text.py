@@ -1,7 +1,7 @@
-"""Item text as vectors: hashed words and categories, no fitted state.
+"""Item texts as vectors of hashed words and categories, without a fitted state.
 
-Feature hashing with signs (Weinberger et al., 2009). Nothing is learned here, so an item that
-arrives after training is embedded exactly as one that was there.
+Uses feature hashing with signs (Weinberger et al., 2009). Nothing is learned, so an item that
+arrives after training is embedded like any other.
 """
 
 import re
@@ -19,7 +19,7 @@ _WORD: Final = re.compile(r"\w+")
 
 
 def words(title: str | None, description: str | None, categories: Iterable[str]) -> Iterator[str]:
-    """The hashed features of an item: its words in lower case and its categories as units."""
+    """The features of an item to hash: its words in lower case, and each category as a whole."""
     for text in (title, description):
         yield from _WORD.findall((text or "").lower())
     for category in categories:

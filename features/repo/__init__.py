@@ -1,1 +1,1 @@
-"""The Feast repository: `feature_store.yaml` and `definitions.py`, nothing else."""
+"""The Feast repository. Holds only `feature_store.yaml` and `definitions.py`."""

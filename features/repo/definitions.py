@@ -1,10 +1,10 @@
-"""What Feast knows: entities, views, the push source of live history, a service per model.
+"""Feast definitions: entities, views, the push source of live history, and one service per model.
 
-SERVICES says which features of which view a model gets. Training joins and the online store read
-what the service names and nothing else, so that is the one place where a model gains a feature.
+SERVICES says which features of each view a model gets. Training joins and the online store read
+only those, so a feature is added to a model here and nowhere else.
 
-`feast apply` in this folder registers the module's objects over `data/features` of this checkout
-(`RONDO_FEATURES` moves it); the code registers `definitions(folder)` over any other folder.
+`feast apply` in this folder registers these objects over `data/features` of this checkout, or over
+the folder in `RONDO_FEATURES`. The code registers `definitions(folder)` over any folder.
 """
 
 import os
@@ -27,7 +27,7 @@ _HISTORY = [
     Field(name="hidden", dtype=Array(String)),
 ]
 
-#: Model to view to the features that its FeatureService serves.
+#: For each model, the features that its FeatureService serves, by view.
 SERVICES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "transformer": {
         view: tuple(field.name for field in _HISTORY) for view in ("user_history", "live_history")
@@ -38,13 +38,13 @@ SERVICES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
 }
 
-#: Values stay until they are overwritten: the clock of a simulation is not the machine's.
+#: Values do not expire, since the clock of a simulation is not the machine's clock.
 _FOREVER = timedelta(0)
 
 
 @dataclass(frozen=True)
 class Definitions:
-    """Everything that is registered, for one folder of Parquet files."""
+    """All objects to register, for one folder of Parquet files."""
 
     user: Entity
     item: Entity
@@ -126,7 +126,7 @@ def definitions(folder: Path) -> Definitions:
 
 
 def served(services: Iterable[FeatureService]) -> dict[str, tuple[str, ...]]:
-    """View to the names of the features that `services` give of it."""
+    """The names of the features that `services` give, by view."""
     return {
         projection.name: tuple(feature.name for feature in projection.features)
         for service in services

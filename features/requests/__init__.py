@@ -1,1 +1,1 @@
-"""Requests as arrays, for training, judging and serving alike."""
+"""Requests as arrays, in the same form for training, judging and serving."""

@@ -1,4 +1,4 @@
-"""Columns of tables as arrays."""
+"""Turn columns of tables into arrays."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,12 @@ def matrix(table: pa.Table, names: tuple[str, ...]) -> Float32s:
 
 
 def ragged(column: pa.ChunkedArray) -> Ragged:
-    """A column of lists of item indices."""
+    """Turn a column of lists of item indices into a Ragged."""
     flat = pc.list_flatten(column).to_numpy().astype(np.int32)
     return Ragged(offsets_of(lengths(column)), flat)
 
 
 def lengths(column: pa.ChunkedArray) -> Int64s:
-    """Of each list, 0 for null: int64 [rows]."""
+    """The length of each list, 0 for null: int64 [rows]."""
     found: Int64s = pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
     return found

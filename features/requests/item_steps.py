@@ -1,4 +1,4 @@
-"""Item features of many snapshots, kept as what changed from one to the next."""
+"""Item features of many snapshots, stored as changes from one snapshot to the next."""
 
 from dataclasses import dataclass
 from typing import Any, TypeAlias, overload
@@ -16,8 +16,11 @@ Index = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class ItemSteps:
-    """keys: int64 [rows], item · snapshots + snapshot, ascending; values: float32
-    [rows, ITEM_FEATURES], which hold for the item from that snapshot to its next row."""
+    """Item features that hold from a snapshot until the item's next row.
+
+    keys: int64 [rows], item · snapshots + snapshot, ascending; values: float32 [rows,
+    ITEM_FEATURES].
+    """
 
     keys: Int64s
     values: Float32s
@@ -26,8 +29,11 @@ class ItemSteps:
 
     @staticmethod
     def from_table(table: pa.Table, moments: Int64s, catalogue: int) -> "ItemSteps":
-        """Over `moments`, int64 [snapshots], µs, ascending, from columns snapshot (µs, one of
-        them), item and ITEM_FEATURES, sorted by (item, snapshot)."""
+        """From a table sorted by (item, snapshot), with columns snapshot (µs, one of `moments`),
+        item and ITEM_FEATURES.
+
+        moments: int64 [snapshots], µs, ascending.
+        """
         snapshot = np.searchsorted(moments, table["snapshot"].to_numpy())
         keys = table["item"].to_numpy().astype(np.int64) * len(moments) + snapshot
         return ItemSteps(keys, matrix(table, ITEM_FEATURES), len(moments), catalogue)
@@ -52,5 +58,5 @@ class ItemSteps:
         return found
 
 
-#: float32 [snapshots, catalogue, ITEM_FEATURES], NaN where unknown: whole, or looked up.
+#: float32 [snapshots, catalogue, ITEM_FEATURES], NaN where unknown: a full array, or an ItemSteps.
 ItemFeatures: TypeAlias = Float32s | ItemSteps

@@ -1,4 +1,4 @@
-"""Do the values that were served equal those that training would compute for the same moment?"""
+"""Check whether served values equal those that training computes for the same moment."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,12 +26,12 @@ def offline_requests(
     timestamps: Sequence[int],
     snapshots: Sequence[int] | None = None,
 ) -> Requests:
-    """What training would know of `user_ids` at `timestamps` (µs), from `data/split` and
-    `data/features` that were built later.
+    """What training knows of `user_ids` at `timestamps` (µs), from `data/split` and `data/features`
+    built later.
 
-    snapshots: of the batch features that each request reads, µs; by default the last before it,
-    as in training. Raises ValueError for a user who is not in the log, or a time before the first
-    snapshot.
+    snapshots: time of the batch features that each request reads, µs; default: the last snapshot
+    before the request, as in training. Raises ValueError for a user who is not in the log, or a
+    time before the first snapshot.
     """
     known = pq.read_table(split / "users.parquet")["user_id"]
     users = pc.index_in(pa.array(user_ids, pa.string()), value_set=known)
@@ -67,10 +67,11 @@ def offline_requests(
 
 
 def user_parts(served: Requests, offline: Requests, tolerance: float = 1e-5) -> dict[str, Bools]:
-    """In which requests two views of the same ones, over the same catalogue, differ: bool [n] each.
+    """In which requests two views of the same requests differ: bool [n] for each part.
 
-    user_features (relative tolerance, NaN equals NaN), impressed, history (items, event types and
-    times; events of one moment in any order), hidden (as a set).
+    Both views use the same catalogue. The parts are user_features (relative tolerance, NaN equals
+    NaN), impressed, history (items, event types and times; events of one moment in any order) and
+    hidden (as a set).
     """
     return {
         "user_features": _differs(served.user_features, offline.user_features, tolerance),

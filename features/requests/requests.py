@@ -1,4 +1,4 @@
-"""Requests as arrays: everything a recommender may look at, and nothing later."""
+"""Requests as arrays: everything that a recommender may look at, and nothing later."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from features.ragged import Histories, Ragged, gather
 from features.requests.item_steps import ItemFeatures
 from features.schema import USER_FEATURES
 
-#: The features in arrays that do not say which: those of the first releases and logged requests.
+#: The features in arrays without names, from the first releases and logged requests.
 FIRST_USER_FEATURES: Final = (
     "user_events_1d",
     "user_events_7d",
@@ -33,7 +33,10 @@ FIRST_ITEM_FEATURES: Final = (
 
 
 def aligned(values: Float32s, names: Sequence[str], wanted: Sequence[str]) -> Float32s:
-    """Features [..., names] as [..., wanted]: by name, NaN for one that was not there then."""
+    """Reorder features [..., names] to [..., wanted] by name.
+
+    A feature that is not in `names` is NaN.
+    """
     if tuple(names) == tuple(wanted):
         return values
     found = np.full((*values.shape[:-1], len(wanted)), np.nan, dtype=np.float32)
@@ -47,16 +50,14 @@ def aligned(values: Float32s, names: Sequence[str], wanted: Sequence[str]) -> Fl
 class Requests:
     """A batch of requests against one catalogue.
 
-    user_ids: object [n]; timestamps: int64 [n], µs;
-    histories: positive events strictly before each request;
-    user_features: float32 [n, USER_FEATURES], NaN where unknown;
-    impressed: items shown to the user in the last 7 days as of the last materialisation, with
-    `impressed_counts`, float32 [entries], how often;
-    item_features: float32 [snapshots, catalogue, ITEM_FEATURES], an array or looked up;
-    snapshot: int32 [n], the row of `item_features` that was online at each request;
-    hidden: items the user hid or disliked before the request;
-    excluded: items that the question itself rules out, such as the pages before this one; None
-    where no question is asked with such a list (organic queries).
+    user_ids: object [n]; timestamps: int64 [n], µs; histories: positive events strictly before each
+    request; user_features: float32 [n, USER_FEATURES], NaN where unknown; impressed: items shown to
+    the user in the 7 days before the last materialisation; impressed_counts: float32 [entries], how
+    often each was shown; item_features: float32 [snapshots, catalogue, ITEM_FEATURES], an array or
+    ItemSteps; snapshot: int32 [n], the row of `item_features` that was online at each request;
+    hidden: items that the user hid or disliked before the request; excluded: items that the
+    question rules out, such as those on earlier pages (None for organic queries, which have no such
+    list).
     """
 
     user_ids: Objects
@@ -84,10 +85,10 @@ class Requests:
         hidden: Ragged | None = None,
         excluded: Ragged | None = None,
     ) -> "Requests":
-        """Requests of which nothing is known but what is given; all read the first snapshot of
-        `item_features` unless `snapshot` says otherwise.
+        """Make requests from the given arguments; everything else is unknown.
 
-        Every place that makes requests calls this, so that a new field is filled here once.
+        Requests read the first snapshot of `item_features` unless `snapshot` is given. Call this
+        wherever requests are made, so that the default of a new field is set in one place.
         """
         count = len(user_ids)
         return Requests(
@@ -126,17 +127,17 @@ class Requests:
 
 
 def unknown_users(count: int) -> Float32s:
-    """float32 [count, USER_FEATURES] of NaN: users of whom no feature is known."""
+    """float32 [count, USER_FEATURES] of NaN, for users without known features."""
     return np.full((count, len(USER_FEATURES)), np.nan, dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Requests whose outcome is known.
+    """Requests with a known outcome.
 
-    requests: the context of each query; targets: the items that the user then chose (one moment,
-    or the clicks of one slate); users: int64 [n], for resampling and averaging by user;
-    shown: for slates, the items in order of position (empty rows for organic queries).
+    requests: the context of each query; targets: the items that the user then chose (at one moment,
+    or by clicks on one slate); users: int64 [n], for resampling and averaging by user; shown: the
+    items of a slate in order of position (empty rows for organic queries).
     """
 
     requests: Requests

@@ -1,7 +1,8 @@
-"""Training and judging requests from `data/split` and `data/features`, point-in-time correct.
+"""Requests for training and judging from `data/split` and `data/features`, correct for their time.
 
-Histories: strictly earlier timestamps, known (`received_at`) at the request. Aggregates: the last
-daily snapshot before the request, as the online store would have held it.
+Histories hold events with strictly earlier timestamps that were known (`received_at`) at the
+request. Aggregates come from the last daily snapshot before the request, as the online store would
+have held them.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from features.splits.windowing import Rules
 
 @dataclass(frozen=True)
 class Timeline:
-    """Rows of users in time, sorted by (user, timestamp), searchable by request.
+    """Rows of users, sorted by (user, timestamp), in which requests can be looked up.
 
     users: int64 [n]; timestamps, received_at: int64 [n], µs.
     """
@@ -45,14 +46,17 @@ class Timeline:
         )
 
     def before(self, users: Int64s, timestamps: Int64s, count: int) -> tuple[Int64s, Int64s]:
-        """Row numbers of the newest `count` rows that each request may see, oldest first, flat,
-        and their offsets, int64 [requests + 1]."""
+        """The newest `count` rows that each request may see, oldest first.
+
+        Returns flat row numbers and offsets, int64 [requests + 1].
+        """
         moments = np.unique(self.timestamps)
         width = len(moments) + 1
         keys = self.users * width + np.searchsorted(moments, self.timestamps)
         first = np.searchsorted(keys, users * width)
         end = np.searchsorted(keys, users * width + np.searchsorted(moments, timestamps))
-        # A late row may hide one of the newest; keep room for as many as the user ever had.
+        # A row that arrived late may be invisible to a request, so look at all rows that the user
+        # ever had.
         size = int(max(self.users.max(initial=0), users.max(initial=0))) + 1
         late = np.bincount(self.users[self.received_at > self.timestamps], minlength=size)
         lengths = np.minimum(end - first, count + late[users])
@@ -66,7 +70,7 @@ class Timeline:
 
 
 def load_catalogue(split: Path, items: str = "items") -> Catalogue:
-    """The items of `data/split`, in index order; `items`: which of its tables of them."""
+    """The items of `data/split` in index order. items: the name of the table to read."""
     return Catalogue.from_table(pq.read_table(split / f"{items}.parquet"))
 
 
@@ -82,8 +86,10 @@ def load_queries(split: Path, features: Path, window: str, kind: str) -> Queries
 def queries_at(
     split: Path, features: Path, queries: pa.Table, query_users: pa.Table, query_items: pa.Table
 ) -> Queries:
-    """Any queries over the log: `queries`, `query_users` and `query_items` as for
-    `build_queries`."""
+    """Arbitrary queries over the log.
+
+    `queries`, `query_users` and `query_items` are as for `build_queries`.
+    """
     return build_queries(
         queries=queries,
         query_users=query_users,
@@ -117,12 +123,12 @@ def build_queries(
     snapshots: Snapshots,
     history_length: int,
 ) -> Queries:
-    """Queries as arrays, from tables shaped as those of `data/split` and `data/features`.
+    """Turn queries into arrays, from tables like those of `data/split` and `data/features`.
 
-    queries: query, user, timestamp, targets, shown; events and hidden: sorted by (user,
-    timestamp); query_users: one row for each query number, in any order, at least those asked
-    for; query_items: what changes between snapshots, at least those asked for (`joins.items_at`).
-    Raises ValueError where a query lies before the first of `snapshots`.
+    queries: query, user, timestamp, targets, shown; events and hidden: sorted by (user, timestamp);
+    query_users: one row per query number, in any order, for at least these queries; query_items:
+    changes between snapshots (`joins.items_at`), for at least the snapshots needed. Raises
+    ValueError if a query lies before the first of `snapshots`.
     """
     users = queries["user"].to_numpy().astype(np.int64)
     timestamps = queries["timestamp"].to_numpy().astype(np.int64)
@@ -164,9 +170,10 @@ def build_queries(
 
 
 def impressed_rows(table: pa.Table, item_ids: pa.ChunkedArray) -> tuple[Ragged, Float32s]:
-    """`impressed_items` and `impressed_counts` in index space; ids not in `item_ids` are left out.
+    """`impressed_items` and `impressed_counts` with item indices. Ids not in `item_ids` are left
+    out.
 
-    Returns one row of items for each row of `table`, and float32 [entries].
+    Returns one row of items for each row of `table`, and their counts, float32 [entries].
     """
     sizes = lengths(table["impressed_items"])
     index = pc.index_in(pc.list_flatten(table["impressed_items"]), value_set=item_ids)

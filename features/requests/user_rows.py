@@ -1,5 +1,7 @@
-"""What is known of users, in the index space of a catalogue: the part of requests that is read by
-user, from the online store, from the log or from a logged context."""
+"""The part of requests that is known of users, with item indices of a catalogue.
+
+It is read by user: from the online store, from the log or from a logged context.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -13,12 +15,12 @@ from features.ragged import Histories, Ragged
 from features.requests.item_steps import ItemFeatures
 from features.requests.requests import Requests, unknown_users
 
-#: Items shown to a user, and how often.
+#: Items shown to a user, with how often each was shown.
 Impressed = Iterable[tuple[str, float]]
 
 
 class UserRows(NamedTuple):
-    """Of n users; fields as in `Requests`."""
+    """Data of n users. The fields are as in `Requests`."""
 
     user_features: Float32s
     impressed: Ragged
@@ -33,8 +35,10 @@ class UserRows(NamedTuple):
         user_features: Float32s | None = None,
         impressed: Sequence[Impressed] | None = None,
     ) -> "UserRows":
-        """From item ids; those that the catalogue does not know are left out. By default nothing is
-        known but the histories."""
+        """From histories with item ids; ids that the catalogue does not know are left out.
+
+        Arguments that are not given count as unknown.
+        """
         index, count = catalogue.index, len(rows)
         shown = [
             [(index[item], times) for item, times in row if item in index]
@@ -66,8 +70,10 @@ class UserRows(NamedTuple):
         snapshot: Int32s | None = None,
         excluded: Ragged | None = None,
     ) -> Requests:
-        """One request of each user, with other `histories` if given; all arguments as in
-        `Requests.of`."""
+        """One request per user.
+
+        `histories`, if given, replace those of the users. Arguments as in `Requests.of`.
+        """
         return Requests.of(
             user_ids,
             timestamps,

@@ -1,1 +1,1 @@
-"""The log cut into windows and questions: stage `split`."""
+"""Cut the log into time windows and queries (stage `split`)."""

@@ -1,12 +1,12 @@
-"""Which events of a user are judged: what a new choice is, and which moments are asked about.
+"""Which events of a user are judged: which choices are new, and which moments become queries.
 
-A choice is new at the user's first event with an item: an item that was chosen before is not shown
-again. Of a user with too many moments, evenly spaced ones are asked about, so that heavy users do
-not decide alone: the n moments, numbered r from 0, are cut into `kept` parts, r in part
-r · kept // n, and one of each part is kept.
+A choice is new at the user's first event with an item, because an item chosen before is not shown
+again. If a user has too many moments, evenly spaced ones are used, so that heavy users do not
+dominate. The n moments, numbered r from 0, are cut into `kept` parts (r is in part r · kept // n),
+and one moment of each part is kept.
 
-The split keeps the last moment of a part, which knows most of the user. The tail of the fit window
-and the waves of a replay keep the first, so that a newcomer's first moment is among them.
+The split keeps the last moment of a part, when most is known of the user. The tail of the fit
+window and the waves of a replay keep the first, so that a newcomer's first moment is included.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ from base.arrays import Bools, Int32s, Int64s
 
 
 def first_choices(users: Int64s, items: Int32s) -> Bools:
-    """bool [n]: whether an event is its user's first with its item, of events in order of time.
+    """bool [n]: whether an event is its user's first with its item. Events are in order of time.
 
-    users: int64 [n], from 0; items: int32 [n], by index, −1 for one that is not known.
+    users: int64 [n], from 0; items: int32 [n], index, −1 if unknown.
     """
     first = np.zeros(len(items), dtype=np.bool_)
     pairs = users * (int(items.max(initial=0)) + 2) + items + 1
@@ -26,9 +26,9 @@ def first_choices(users: Int64s, items: Int32s) -> Bools:
 
 
 def first_of_parts(users: Int64s, kept: int) -> Bools:
-    """bool [n]: the first row of each of a user's `kept` parts; all rows of a user with fewer.
+    """bool [n]: the first row of each of a user's `kept` parts, or all rows of a user with fewer.
 
-    users: int64 [n], ascending; the rows of each in order of time.
+    users: int64 [n], ascending; each user's rows are in order of time.
     """
     start = np.searchsorted(users, users)
     count = np.searchsorted(users, users, side="right") - start
@@ -38,6 +38,8 @@ def first_of_parts(users: Int64s, kept: int) -> Bools:
 
 
 def last_of_parts(kept: int) -> str:
-    """SQL condition for the last row of each of `kept` parts of rows numbered `r`, `n` in all; all
-    rows of fewer."""
+    """SQL condition for the last row of each of `kept` parts, or for all rows if there are fewer.
+
+    Expects columns `r` (row number from 0) and `n` (number of rows).
+    """
     return f"n <= {kept} OR ((r + 1) * {kept}) // n > (r * {kept}) // n"

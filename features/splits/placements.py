@@ -1,4 +1,4 @@
-"""Rules per placement, the same in training, judging and serving."""
+"""Rules per placement. They are the same in training, judging and serving."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,13 @@ from base.params import Bool
 
 @dataclass(frozen=True)
 class Placement:
-    """One place where slates are shown."""
+    """A place where slates are shown."""
 
     repeats: Bool = False
-    """May an item of the user's history be shown again? What lies further back than
-    `split.history_length` events may in any case."""
+    """Whether an item of the user's history may be shown again.
+
+    Items further back than `split.history_length` events may always be shown again.
+    """
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class PlacementsParams:
     """Section `placements` of params.yaml."""
 
     home: Placement = Placement()
-    """The landing page: the placement of training and judging queries."""
+    """The landing page. Training and judging queries use this placement."""
 
     item: Placement = Placement()
     """Beside an item."""
@@ -28,13 +30,13 @@ class PlacementsParams:
     """Beside the cart."""
 
     search: Placement = Placement(repeats=True)
-    """Answers to a query."""
+    """Results of a search."""
 
     feed: Placement = Placement()
     """An endless list."""
 
     def rule(self, name: str) -> Placement:
-        """The rule of placement `name`; that of `home` where there is none."""
+        """The rule of placement `name`, or of `home` if there is no such placement."""
         return {
             "home": self.home,
             "item": self.item,

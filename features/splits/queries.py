@@ -1,4 +1,4 @@
-"""Queries: moments whose outcome is known, for any time window."""
+"""Queries: moments with a known outcome, for any time window."""
 
 import duckdb
 
@@ -12,13 +12,15 @@ def build_queries(
     params: SplitParams,
     repeats: bool,
 ) -> None:
-    """Table `queries` from tables `positives` and `impressions`, for each window [start, end).
+    """Create table `queries` from tables `positives` and `impressions`, for each window [start,
+    end).
 
-    Organic: the organic positives of one user at one moment are one target set; items that the
-    user had before are no targets unless `repeats`; at most `max_queries_per_user`, evenly
-    spaced. Slate: the impressions of one request, with the clicked ones as targets; only those
-    with a click, whose attribution window ended within the window. At most `max_queries` of either
-    kind in a window, evenly spaced in time.
+    An organic query is one moment of a user; its targets are the organic positives of that moment,
+    without items that the user had before unless `repeats`. There are at most
+    `max_queries_per_user`, evenly spaced. A slate query is the impressions of one request; its
+    targets are the clicked ones. Slates without a click are left out, and so are those whose
+    attribution window ends after the window. Of each kind there are at most `max_queries` per
+    window, evenly spaced in time.
     """
     bounds = ", ".join(
         f"({order}, '{name}', {start}::BIGINT, {end}::BIGINT)"

@@ -1,9 +1,9 @@
-"""Stage `split`: the event log in index space, its windows and its queries.
+"""Stage `split`: the event log with item and user indices, its windows and its queries.
 
-Reads the input folder (`events/`, `items/`); writes `windows.json`, `rules.json`, and as Parquet
-`items` (as known at the end of the log, with what they were before), `fit_items` and `rank_items`
-(the same at the end of those windows), `users`, `events`, `impressions`, `hidden`, `prices`,
-`queries` (docs: DESIGN, Data).
+Reads the input folder (`events/`, `items/`). Writes `windows.json`, `rules.json`, and as Parquet
+`items` (as known at the end of the log, with earlier versions), `fit_items` and `rank_items` (the
+same for the end of those windows), `users`, `events`, `impressions`, `hidden`, `prices` and
+`queries`.
 
     python -m features.splits.split data/world data/split
 """
@@ -33,7 +33,7 @@ from features.splits.windows import Windows
 def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Windows:
     """Split the log in `folder` into the tables of `out`, an existing empty folder.
 
-    Raises LogError where there is no log, SplitError where it is too small.
+    Raises LogError if there is no log, and SplitError if it is too small.
     """
     connection = open_log(folder)
     index_ids(connection)

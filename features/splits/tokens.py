@@ -1,4 +1,5 @@
-"""SQL of the split's tables: positive events, impressions and hides in index space."""
+"""SQL of the split's tables: positive events, impressions and hidden items, with user and item
+indices."""
 
 import duckdb
 
@@ -11,9 +12,10 @@ _CODE = " ".join(f"WHEN '{name}' THEN {code}" for name, code in EVENT_CODES.item
 
 
 def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> None:
-    """Tables `positives`, `impressions`, `hides` and `prices` from the log and its vocabulary.
+    """Create tables `positives`, `impressions`, `hides` and `prices` from the log and its
+    vocabulary.
 
-    Times are µs. `clicked`: a positive event with the same request_id and item happened within
+    Times are in µs. `clicked`: a positive event with the same request_id and item happened within
     the attribution window of the impression.
     """
     connection.execute(

@@ -1,15 +1,18 @@
-"""The order of items and users: a function of the log that only grows.
+"""The order of items and users. It depends only on the log and only grows.
 
-An id's place is (first ingest range in which it appears, id). A later ingest appends, so an older
-release's vocabulary is always a prefix of a newer one (docs/adr/0002).
+Ids are sorted by (first ingest range in which the id appears, id). A later ingest appends, so the
+vocabulary of an older release is always a prefix of a newer one (docs/adr/0002).
 """
 
 import duckdb
 
 
 def index_ids(connection: duckdb.DuckDBPyConnection) -> None:
-    """From `raw_events` and `raw_items`: tables `item_index` (item_id, item) and `user_index`
-    (user_id, user), int32 from 0."""
+    """Create tables `item_index` (item_id, item) and `user_index` (user_id, user) from `raw_events`
+    and `raw_items`.
+
+    Indices are int32 and start at 0.
+    """
     connection.execute(
         """
         CREATE TABLE item_index AS
@@ -32,12 +35,12 @@ def index_ids(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def items_in_order(since: int, known: int) -> str:
-    """SQL of rows of `schema.ITEM` in index order, and what they were before; since, known: µs.
+    """SQL for rows of `schema.ITEM` in index order, with earlier versions; since, known: µs.
 
-    Of each item the newest version that was received by `known` (of one announced later, its
-    first); an item known only from events is available from its first event on. `past` and
-    `past_content`: what it was and said before, as far as that was in force from `since` on (see
-    `features.items.past`, `features.items.contents`). `first_known`: when its first version was
+    Takes the newest version of each item that was received by `known`, or its first version if all
+    came later. An item known only from events is available from its first event on. `past` and
+    `past_content`: earlier states and contents that were in force at `since` or later (see
+    `features.items.past`, `features.items.contents`). `first_known`: when the first version was
     received.
     """
     return f"""

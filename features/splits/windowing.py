@@ -1,4 +1,4 @@
-"""Where the fit, rank and judge windows begin and end."""
+"""Choose where the fit, rank and judge windows begin and end."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -19,7 +19,7 @@ Length = Annotated[Float, Field(ge=0, allow_inf_nan=False)]
 
 
 class SplitError(InputError):
-    """The log is too small to be split; the message says what is missing."""
+    """The log is too small to be split. The message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -27,37 +27,41 @@ class SplitParams:
     """Section `split` of params.yaml."""
 
     rank_days: Length = 1.0
-    """Shortest rank window, days: what the trees learn from."""
+    """Shortest rank window, in days. The trees learn from it."""
 
     judge_days: Length = 1.0
-    """Shortest judge window, days: what the release is judged on, never trained on."""
+    """Shortest judge window, in days. Releases are judged on it and never trained on it."""
 
     min_targets: Least = 400
-    """Both windows reach further back until they hold this many organic positive events."""
+    """Rank and judge windows are lengthened until each holds this many organic positive events."""
 
     min_users: Least = 120
-    """Both windows reach further back until they hold this many users with such events, but hold
-    at most `max_window_share` of all such events for its sake."""
+    """Rank and judge windows are lengthened until each holds this many users with such events.
+
+    The limit `max_window_share` takes precedence.
+    """
 
     max_window_share: Float = 0.1
-    """Share of the organic positive events that each of the two may take to find enough users; fit
-    needs the rest."""
+    """Largest share of the organic positive events that each of these windows may take in order
+    to find enough users. The fit window needs the rest."""
 
     max_queries_per_user: Count = 5
-    """Organic queries per user and window, chosen evenly spaced."""
+    """Organic queries per user and window, evenly spaced."""
 
     max_queries: Count = 5_000
-    """Queries of a kind (organic, slate) and window, chosen evenly spaced: what judging and the
-    trees cost grows with them times the catalogue."""
+    """Queries per kind (organic, slate) and window, evenly spaced.
+
+    The cost of judging and of the trees grows with this number times the size of the catalogue.
+    """
 
     history_length: Count = 200
-    """Newest positive events that a request carries."""
+    """How many of the user's newest positive events a request holds."""
 
     attribution_minutes: Length = 60.0
-    """How long after an impression an outcome counts as its click."""
+    """How long after an impression an event still counts as its click."""
 
     min_rating: Float = 0.0
-    """Ratings below this are no positive events."""
+    """Ratings below this value are not positive events."""
 
     @property
     def attribution(self) -> int:
@@ -66,7 +70,7 @@ class SplitParams:
 
 
 class Rules(Record):
-    """What a reader of `data/split` must know to build the same requests (`rules.json`)."""
+    """Settings that a reader of `data/split` needs to build the same requests (`rules.json`)."""
 
     history_length: int
     repeats: bool
@@ -82,11 +86,12 @@ class Organic:
 
 
 def choose_windows(start: int, last: int, organic: Organic, params: SplitParams) -> Windows:
-    """The windows of a log.
+    """Choose the windows of a log.
 
-    start, last: first and last timestamp of any event, µs. Judge begins `judge_days` before the
-    end, or earlier where that holds fewer than `min_targets` events or `min_users` users; rank
-    likewise before it. Raises SplitError where nothing would be left to fit on.
+    start, last: first and last timestamp of any event, µs. The judge window begins `judge_days`
+    before the end, or earlier if it would hold fewer than `min_targets` events or `min_users`
+    users. The rank window is chosen likewise before it. Raises SplitError if nothing would be left
+    to fit on.
     """
     judge_end = last + 1
     rank_end = _window_start(judge_end, params.judge_days, organic, params)
@@ -113,7 +118,8 @@ def _window_start(end: int, days: float, organic: Organic, params: SplitParams) 
 
 
 def _events_of_users(users: Int64s, count: int) -> int:
-    """How many of the newest events it takes to meet `count` users; all of them for fewer."""
+    """How many of the newest events are needed to include `count` users; all if there are fewer
+    users."""
     _, first = np.unique(users[::-1], return_index=True)
     if count == 0:
         return 0

@@ -1,4 +1,4 @@
-"""The three time windows of a training run, oldest to newest: fit, rank, judge."""
+"""The three time windows of a training run, oldest first: fit, rank, judge."""
 
 from base.record import Record
 
@@ -6,7 +6,7 @@ from base.record import Record
 class Windows(Record):
     """Bounds in µs: fit is [start, fit_end), rank [fit_end, rank_end), judge [rank_end, judge_end].
 
-    The transformer sees only fit, the trees only rank, and judge is never trained on.
+    The transformer is trained on fit only, the trees on rank only, and nothing is trained on judge.
     """
 
     start: int

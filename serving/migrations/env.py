@@ -1,4 +1,7 @@
-"""Alembic runs this file, with a connection of ours or, called as `alembic …`, without one."""
+"""The environment of Alembic's commands.
+
+Uses our connection, or opens one if run as `alembic …`.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +17,7 @@ from serving.database import open_engine
 
 
 def number(_: Any, __: Any, scripts: Iterable[MigrationScript]) -> None:
-    """Revisions are numbered, so that a later one is told from an earlier one."""
+    """Number the revisions, so that later ones can be recognised."""
     head = ScriptDirectory.from_config(context.config).get_current_head()
     for script in scripts:
         script.rev_id = f"{int(head or 0) + 1:04d}"

@@ -1,8 +1,8 @@
-"""The steps that a revision may take: each adds, and each may be taken twice.
+"""The allowed steps of a revision. Each one adds something, and each can be repeated safely.
 
-MySQL and MariaDB commit every statement that changes a table by itself, so a start that is killed
-half way leaves a half: the next one looks what is there. Programs of the release before run beside
-the new one for a while, so they must be able to write without knowing what was added.
+MySQL and MariaDB commit every change of a table by itself. So an interrupted start may leave half a
+revision, and the next start checks what exists. Programs of the previous release run beside the new
+one for a while, so they must be able to write without knowing what was added.
 """
 
 from typing import Any
@@ -12,11 +12,14 @@ from alembic import op
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
-    """Add a column. Raises ValueError for one that programs of before could not leave out."""
+    """Add a column.
+
+    Raises ValueError if older programs, which do not fill it, could not insert rows.
+    """
     if not column.nullable and column.server_default is None:
         raise ValueError(
             f"{table}.{column.name} must be nullable or have a server_default: the release before "
-            "goes on writing rows without it"
+            "still writes rows without it"
         )
     if column.name not in {known["name"] for known in _inspector().get_columns(table)}:
         op.add_column(table, column)
@@ -35,7 +38,7 @@ def drop_index(name: str, table: str) -> None:
 
 
 def add_table(table: sa.Table) -> None:
-    """Make a table with its indexes, or those of them that are missing."""
+    """Create a table with its indexes, or only what is missing."""
     table.create(op.get_bind(), checkfirst=True)
     for index in table.indexes:
         index.create(op.get_bind(), checkfirst=True)

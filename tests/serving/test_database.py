@@ -56,10 +56,10 @@ def test_a_reader_waits_for_no_writer(sqlite: sa.Engine) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("sesame", "is no URL of a database"),
-        ("postgresql+psycopg://ann:ses@ame@host:sesame/rondo", "is no URL of a database"),
+        ("sesame", "is not a database URL"),
+        ("postgresql+psycopg://ann:ses@ame@host:sesame/rondo", "is not a database URL"),
         ("postgresql+sesame://ann:sesame@host/rondo", "no driver for postgresql"),
-        ("oracle://ann:sesame@host/rondo", "'oracle' is no database Rondo knows"),
+        ("oracle://ann:sesame@host/rondo", "'oracle' is not supported"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_one_line_without_its_password(url: str, said: str) -> None:

@@ -31,7 +31,7 @@ EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"item_id": "a\nb"}, "an id holds a line break, a tab or another control character"),
     ({"timestamp": "yesterday"}, "timestamp is missing or not a time"),
     ({"timestamp": NOW + HOUR}, "timestamp is in the future"),
-    ({"timestamp": -NOW}, "timestamp is before 1971, as one that is unset or in another unit"),
+    ({"timestamp": -NOW}, "timestamp is before 1971; it may be unset or in another unit"),
     ({"value": float("inf")}, "value is not a finite number"),
     *(({"event_type": str(kind)}, f"a {kind} has no value") for kind in VALUED),
 ]

@@ -154,7 +154,7 @@ def test_a_database_that_alembic_of_another_program_keeps_is_refused(database_ur
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = 'ae1027a6acf'"))
     engine.dispose()
-    with pytest.raises(SchemaVersionError, match="'ae1027a6acf', which is none of Rondo's"):
+    with pytest.raises(SchemaVersionError, match="'ae1027a6acf', which is not Rondo's"):
         connect(database_url)
 
 

@@ -1,4 +1,4 @@
-"""Catalogue coverage: how much of the catalogue anyone is shown at all."""
+"""Catalogue coverage: the share of the catalogue that is shown to anyone."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Intra-list diversity: how unlike one another the items of a list are.
+"""Intra-list diversity: how different the items of a list are from each other.
 
 Ziegler et al., "Improving recommendation lists through topic diversification" (2005).
 """
@@ -10,13 +10,13 @@ from training.metrics.hits import Lists, PerQuery
 
 
 def diversity(lists: Lists, vectors: Float32s) -> PerQuery:
-    """float64 [n]: mean over pairs of 1 − cosine; `vectors` [items, d] has unit or zero rows.
+    """float64 [n]: mean of 1 − cosine over all pairs in a list, 0 for fewer than two items.
 
-    Lists of fewer than two items are 0.
+    vectors: float32 [items, d], unit or zero rows.
     """
     shown = (lists >= 0).astype(np.float64)
     rows = vectors[np.maximum(lists, 0)].astype(np.float64) * shown[:, :, None]
-    # The sum of all pairwise products is the square of the sum less the sum of the squares.
+    # The sum of all pairwise products is the square of the sum minus the sum of the squares.
     total = rows.sum(axis=1)
     similar = (total**2).sum(axis=1) - (rows**2).sum(axis=(1, 2))
     length = shown.sum(axis=1)

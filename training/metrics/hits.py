@@ -1,4 +1,4 @@
-"""Which recommended items were chosen: the one thing all accuracy metrics look at."""
+"""Which recommended items were chosen. All accuracy metrics are computed from this."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ PerQuery = Float64s
 
 
 def hits(lists: Lists, targets: Ragged) -> Bools:
-    """bool [n, k]: is the item at this place among the query's targets?
+    """bool [n, k]: whether the item at this place is among the query's targets.
 
-    Raises ValueError when the number of rows differs or a query has no target.
+    Raises ValueError if the numbers of rows differ or a query has no target.
     """
     if len(lists) != len(targets):
         raise ValueError(f"{len(lists)} lists for {len(targets)} target sets")

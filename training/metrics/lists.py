@@ -1,4 +1,4 @@
-"""From scores to the lists that are judged."""
+"""Turn scores into the lists that are judged."""
 
 import numpy as np
 
@@ -8,11 +8,12 @@ from training.metrics.hits import Lists, hits
 
 
 def top_lists(scores: Scores, k: int, items: Lists | None = None) -> Lists:
-    """The k best of each row, int32 [n, k], -1 where fewer are left; equal scores keep their order.
+    """The k best of each row, int32 [n, k], -1 where there are fewer. Equal scores keep their
+    order.
 
-    scores: float32 [n, m], -inf where an entry may not be shown; items: int32 [n, m], what each
-    entry is (its column number if None). Raises ValueError on NaN or +inf: a broken model must
-    not be ranked, least of all first.
+    scores: float32 [n, m], -inf for entries that may not be shown; items: int32 [n, m], the item of
+    each entry (its column number if None). Raises ValueError on NaN or +inf, so that the output of
+    a broken model is never ranked.
     """
     if np.isnan(scores).any() or np.isposinf(scores).any():
         raise ValueError("scores hold NaN or infinity")
@@ -25,7 +26,8 @@ def top_lists(scores: Scores, k: int, items: Lists | None = None) -> Lists:
 
 
 def against_ties(scores: Scores, targets: Ragged, items: Lists | None = None) -> Scores:
-    """The same scores with every target one float below, so that a tie counts against the model."""
+    """Lower the score of every target to the next smaller float, so that ties count against the
+    model."""
     n, m = scores.shape
     columns = items if items is not None else np.broadcast_to(np.arange(m, dtype=np.int32), (n, m))
     lower = np.nextafter(scores, np.float32(-np.inf), dtype=np.float32)
@@ -33,9 +35,10 @@ def against_ties(scores: Scores, targets: Ragged, items: Lists | None = None) ->
 
 
 def _best(scores: Scores, k: int) -> Int64s:
-    """The columns of the k greatest of each row, greatest first; equal ones keep their order.
+    """The columns of the k greatest values of each row, greatest first. Equal values keep their
+    order.
 
-    Only what reaches the k-th greatest is sorted.
+    Only values that reach the k-th greatest are sorted.
     """
     n, m = scores.shape
     negated = -scores

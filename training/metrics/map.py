@@ -7,7 +7,8 @@ from training.metrics.hits import Lists, PerQuery, hits, target_counts
 
 
 def average_precision(lists: Lists, targets: Ragged) -> PerQuery:
-    """float64 [n] in [0, 1]: mean over min(k, targets) of the precision at each hit."""
+    """float64 [n] in [0, 1]: precision at each hit, summed and divided by min(k, number of
+    targets)."""
     found = hits(lists, targets)
     k = lists.shape[1]
     at_hit = np.cumsum(found, axis=1) / np.arange(1, k + 1) * found

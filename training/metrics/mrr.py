@@ -7,6 +7,6 @@ from training.metrics.hits import Lists, PerQuery, hits
 
 
 def mrr(lists: Lists, targets: Ragged) -> PerQuery:
-    """float64 [n] in [0, 1]: 1 / place of the first hit, 0 where there is none."""
+    """float64 [n] in [0, 1]: 1 / place of the first hit, or 0 without a hit."""
     found = hits(lists, targets)
     return np.where(found.any(axis=1), 1.0 / (found.argmax(axis=1) + 1.0), 0.0)

@@ -1,4 +1,4 @@
-"""Novelty: how surprising the listed items are, as self-information.
+"""Novelty: how surprising the listed items are, measured as self-information.
 
 Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems" (2010).
 """
@@ -10,9 +10,10 @@ from training.metrics.hits import Lists, PerQuery
 
 
 def novelty(lists: Lists, counts: Float64s) -> PerQuery:
-    """float64 [n], bits: mean of −log2 of an item's share of past events, `counts` [items].
+    """float64 [n], bits: mean of −log2 of each item's share of past events. An empty list has 0.
 
-    One event is added to every item so that a new one has a finite value. An empty list is 0.
+    counts: float64 [items]. One event is added to every item, so that new items have a finite
+    value.
     """
     share = (counts + 1.0) / (counts + 1.0).sum()
     shown = lists >= 0

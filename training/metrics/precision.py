@@ -7,5 +7,5 @@ from training.metrics.hits import Lists, PerQuery, hits
 
 
 def precision(lists: Lists, targets: Ragged) -> PerQuery:
-    """float64 [n] in [0, 1]: hits over k, also where the list is shorter than k."""
+    """float64 [n] in [0, 1]: hits divided by k, even if the list is shorter than k."""
     return np.asarray(hits(lists, targets).mean(axis=1), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Recall: the share of what the user chose that the list contained."""
+"""Recall: the share of the chosen items that the list contains."""
 
 import numpy as np
 
@@ -7,5 +7,5 @@ from training.metrics.hits import Lists, PerQuery, hits, target_counts
 
 
 def recall(lists: Lists, targets: Ragged) -> PerQuery:
-    """float64 [n] in [0, 1]: hits over the number of targets (not capped at k)."""
+    """float64 [n] in [0, 1]: hits divided by the number of targets (not capped at k)."""
     return np.asarray(hits(lists, targets).sum(axis=1) / target_counts(targets), dtype=np.float64)

@@ -1,1 +1,1 @@
-"""Candidate sources other than the transformer; each scores the whole catalogue."""
+"""Candidate sources. Each one scores the whole catalogue."""

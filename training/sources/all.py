@@ -1,4 +1,7 @@
-"""Every candidate source. The order is that of the bits in `Candidates.sources`: only append."""
+"""The list of all candidate sources.
+
+Their order defines the bits in `Candidates.sources`, so only append to it.
+"""
 
 from typing import Final
 

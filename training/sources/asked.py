@@ -1,4 +1,5 @@
-"""Requests over a catalogue, with what several sources and features look at computed once."""
+"""Requests against a catalogue, with values that several sources and features share computed
+once."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,22 +17,21 @@ from training.sources.recent import recent_items
 
 @dataclass(frozen=True)
 class ItemTables:
-    """A catalogue as the sources and features need it, prepared once.
+    """A catalogue in the form that sources and features need, prepared once.
 
-    Contents are the rows of the catalogue and of the versions that were replaced
-    (`features.items.contents`).
+    Contents are the rows of the catalogue and of replaced versions (`features.items.contents`).
     """
 
     catalogue: Catalogue
 
     @cached_property
     def text_columns(self) -> Float32s:
-        """float32 [TEXT_SIZE, contents], contiguous."""
+        """The text vectors, transposed: float32 [TEXT_SIZE, contents], contiguous."""
         return np.ascontiguousarray(self.catalogue.all_text.T)
 
     @cached_property
     def categories(self) -> sparse.csr_matrix:
-        """float32 [contents, categories]: those of one row sum to 1."""
+        """float32 [contents, categories]. Each row sums to 1."""
         every = self.catalogue.all_categories
         counts = np.diff(every.indptr)
         shares = every.data / np.repeat(counts, counts).astype(np.float32)
@@ -40,8 +40,11 @@ class ItemTables:
 
 @dataclass(frozen=True)
 class Asked:
-    """Requests over a catalogue; `newest` and `half_life` say which entries of a history count as
-    recent, and how much."""
+    """Requests against a catalogue.
+
+    `newest` says how many entries of a history count as recent; `half_life` says how fast their
+    weight falls.
+    """
 
     requests: Requests
     tables: ItemTables
@@ -50,16 +53,18 @@ class Asked:
 
     @cached_property
     def recent(self) -> sparse.csr_matrix:
-        """float32 sparse [n, catalogue]: what each history was about lately; rows sum to 1."""
+        """float32 sparse [n, catalogue]: recency weights of the items in each history; rows sum
+        to 1."""
         size = len(self.tables.catalogue)
         return recent_items(self.requests.histories, self.newest, self.half_life, size)
 
     @cached_property
     def state(self) -> State:
-        """Price, availability and creation as known at each request: arrays [n, catalogue]."""
+        """Price, availability and time of creation as known at each request: arrays [n,
+        catalogue]."""
         return self.tables.catalogue.at(self.requests.timestamps)
 
     @cached_property
     def seen(self) -> Seen:
-        """Which contents each request sees of the items."""
+        """Which contents of the items each request sees."""
         return self.tables.catalogue.seen(self.requests.timestamps)

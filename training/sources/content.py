@@ -1,4 +1,4 @@
-"""Content: items whose text is near that of the user's recent history."""
+"""Content: items whose text is similar to the user's recent history."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,8 +14,10 @@ from training.sources.source import MEMORY, Attached, Source
 
 @dataclass(frozen=True)
 class Content(Source):
-    """Dot product of an item's text vector with the weighted mean of the recent ones. It learns
-    nothing: an item that came a minute ago scores like any other."""
+    """Dot product of an item's text vector with the weighted mean of the recent items' vectors.
+
+    Nothing is learned, so an item created a minute ago is scored like any other.
+    """
 
     name = "content"
     silent_at_zero = True

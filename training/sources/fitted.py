@@ -1,4 +1,4 @@
-"""The sources of a release: `sources.json`, and beside it what each source saved."""
+"""The sources of a release: `sources.json` and the files that each source saved."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,7 +14,8 @@ from training.sources.source import ReleaseError, Source
 from training.sources.transformer import TransformerSource
 
 FILE: Final = "sources.json"
-#: What the first releases hold: they did not say, and kept two numbers in `sources.json`.
+#: The sources of the first releases, which did not list them and kept two numbers in
+#: `sources.json`.
 FIRST: Final = ("neighbours", "content", "popularity", "fresh")
 
 S = TypeVar("S", bound=Source)
@@ -22,41 +23,41 @@ S = TypeVar("S", bound=Source)
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """What all sources share, so that serving scores candidates exactly as training did."""
+    """Settings shared by all sources, so that serving scores candidates exactly as training did."""
 
     per_source: int
     """Candidates taken from each source."""
 
     recent: int
-    """Entries of the history that neighbours and content look at."""
+    """Newest entries of a history that the sources neighbours and content use."""
 
     half_life: float
-    """Entries after which the weight of a history entry halves."""
+    """The weight of a history entry halves after this many newer entries."""
 
     trained_items: int
-    """Length of the catalogue at training."""
+    """Number of items in the catalogue at training."""
 
     trained_hash: str
-    """Of the ids of those items, in order."""
+    """Digest of the ids of those items, in order."""
 
     @staticmethod
     def of(
         catalogue: Catalogue, trained: int, *, per_source: int, recent: int, half_life: float
     ) -> "SourceSettings":
-        """Of sources trained on the first `trained` items of `catalogue`."""
+        """Settings of sources trained on the first `trained` items of `catalogue`."""
         known = digest(catalogue.item_ids[:trained], BETWEEN_IN_SOURCES)
         return SourceSettings(per_source, recent, half_life, trained, known)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Fitted sources, in the order of SOURCES; one that a release lacks is left out."""
+    """Fitted sources, in the order of SOURCES. Sources that a release lacks are left out."""
 
     settings: SourceSettings
     parts: tuple[Source, ...]
 
     def get(self, kind: type[S]) -> S | None:
-        """The source of one kind, where it is there."""
+        """The source of class `kind`, or None."""
         return next((part for part in self.parts if isinstance(part, kind)), None)
 
     def save(self, folder: Path) -> None:
@@ -69,9 +70,9 @@ class Sources:
 
     @staticmethod
     def load(folder: Path, transformer: Path | None = None) -> "Sources":
-        """From the folders `sources/` and `transformer/` of a release; the second need not exist.
+        """Load the folders `sources/` and `transformer/` of a release. The second may be absent.
 
-        Raises ReleaseError when settings or sources are not those this code knows.
+        Raises ReleaseError if there are settings or sources that this code does not know.
         """
         content: dict[str, Any] = json.loads((folder / FILE).read_text())
         first = _first_form(content)
@@ -91,7 +92,7 @@ class Sources:
             raise ReleaseError(f"{folder / FILE}: {error}") from None
 
     def check(self, catalogue: Catalogue) -> None:
-        """Raises ReleaseError unless the trained items are the first ones of `catalogue`."""
+        """Raise ReleaseError unless `catalogue` begins with the items trained on."""
         size, known = self.settings.trained_items, self.settings.trained_hash
         if not begins_with(catalogue.item_ids, size, known, BETWEEN_IN_SOURCES):
             raise ReleaseError(
@@ -101,7 +102,8 @@ class Sources:
 
 
 def _first_form(content: dict[str, Any]) -> dict[str, Source]:
-    """Takes out of `content` the numbers of sources that had no file of their own yet."""
+    """Remove from `content`, and return, the sources that had no file of their own in the first
+    releases."""
     if "popularity_days" not in content or "fresh_days" not in content:
         return {}
     return {

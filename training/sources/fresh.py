@@ -1,4 +1,4 @@
-"""Fresh items: the newest first, so that an item without any event can be found."""
+"""Fresh items: the newest first, so that items without any event can be found."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,12 +19,12 @@ class FreshParams:
     """Section `fresh`."""
 
     days: Float = 7.0
-    """An item older than this is not fresh."""
+    """Items older than this many days are not fresh."""
 
 
 @dataclass(frozen=True)
 class Fresh(Source):
-    """1 for an item of this moment, falling to 0 for one that is `days` old."""
+    """Scores 1 for an item created now, falling to 0 for an item that is `days` old."""
 
     days: float
 
@@ -45,7 +45,8 @@ class Fresh(Source):
 
 
 def fresh_scores(created_at: Int64s, timestamps: Int64s, days: float) -> Scores:
-    """float32 [n, catalogue]: 1 for an item of this moment down to 0 at `days` old or unknown.
+    """float32 [n, catalogue]: 1 for an item created now, 0 for one `days` old or older, or of
+    unknown age.
 
     created_at: int64 [catalogue] or [n, catalogue], µs, 0 where unknown; timestamps: int64 [n], µs.
     """

@@ -1,4 +1,5 @@
-"""What a source may be fitted on: the log of `data/split`, up to a moment that the caller names."""
+"""The data that a source may be fitted on: the log of `data/split` up to a moment chosen by the
+caller."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,10 @@ from features.splits.windows import Windows
 
 @dataclass(frozen=True)
 class Events:
-    """Positive events [n], each user's oldest first: users, items: int32; timestamps: int64, µs."""
+    """Positive events [n], oldest first for each user.
+
+    users, items: int32; timestamps: int64, µs.
+    """
 
     users: Int32s
     items: Int32s
@@ -22,23 +26,24 @@ class Events:
 
     @property
     def known_items(self) -> int:
-        """How many items of the catalogue, from its first, these events can speak of."""
+        """The number of items from the start of the catalogue that these events can involve."""
         return int(self.items.max(initial=-1)) + 1
 
 
 @dataclass(frozen=True)
 class Log:
-    """split: `data/split`; features: `data/features`, for sources that are `tuned`."""
+    """Access to the log. split: `data/split`; features: `data/features`, for sources that are
+    `tuned`."""
 
     split: Path
     features: Path | None = None
 
     def windows(self) -> Windows:
-        """The time windows of this run. A source is fitted up to `fit_end`."""
+        """The time windows of this run. Sources are fitted on events before `fit_end`."""
         return Windows.read(self.split / "windows.json")
 
     def events(self, until: int) -> Events:
-        """What had happened and was known before `until`, µs."""
+        """The events that had happened and were known before `until`, µs."""
         table = pq.read_table(
             self.split / "events.parquet", columns=["user", "item", "timestamp", "received_at"]
         )
@@ -47,7 +52,7 @@ class Log:
         return Events(user[kept], item[kept], timestamp[kept])
 
     def choices(self) -> tuple[Queries, Catalogue]:
-        """The organic queries of the rank window and the catalogue of their time.
+        """The organic queries of the rank window, and the catalogue at that time.
 
         Raises ValueError without `features`.
         """

@@ -1,8 +1,8 @@
-"""Item neighbours: cosine between the users of two items, shrunk where the two are rare.
+"""Item neighbours: cosine similarity of two items by their users, shrunk for rare items.
 
 Sarwar et al., "Item-based collaborative filtering recommendation algorithms" (2001); shrinkage as
-in Bell and Koren (2007). As a DVC stage:
-`python -m training.sources.neighbours data/split data/sources/neighbours`.
+in Bell and Koren (2007). As a DVC stage: `python -m training.sources.neighbours data/split
+data/sources/neighbours`.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,10 @@ from training.sources.log import Log
 from training.sources.source import MEMORY, Source
 from training.sources.stage import run
 
-#: Newest events of a user that count: pairs grow with their square, and no reader has more to say.
+#: Newest events per user that count. The number of pairs grows with the square of this, and even
+#: the most active readers need no more.
 NEWEST: Final = 3_000
-#: What two items of one user that are looked at together take, about.
+#: Memory per pair of items of one user that are processed together, roughly.
 PAIR_BYTES: Final = 50
 
 
@@ -33,21 +34,25 @@ class NeighbourParams:
     """Section `neighbours`."""
 
     count: Int = 50
-    """Similar items kept for each item."""
+    """Similar items kept per item."""
 
     shrinkage: Float = 2.0
-    """Added to the product of norms of two items: the higher, the more evidence a pair needs."""
+    """Added to the product of the norms of two items.
+
+    A higher value demands more evidence for a pair.
+    """
 
     half_life_days: Float = 30.0
-    """Age at which an event counts half towards similarity."""
+    """Age, in days, at which an event's weight in the similarity halves."""
 
 
 @dataclass(frozen=True)
 class Neighbours(Source):
-    """The most similar items of each trained item; a candidate scores by those that are recent.
+    """The most similar items of each trained item. Candidates are scored by their similarity to
+    recent items.
 
-    items: int32 [trained, N], -1 where an item has fewer; weights: float32 [trained, N];
-    events: int32 [trained], how often each was chosen before the rank window.
+    items: int32 [trained, N], padded with -1; weights: float32 [trained, N]; events: int32
+    [trained], how often each item was chosen before the rank window.
     """
 
     items: Int32s
@@ -81,7 +86,7 @@ class Neighbours(Source):
         return AttachedNeighbours(self.matrix(len(catalogue)))
 
     def matrix(self, catalogue_size: int) -> sparse.csr_matrix:
-        """float32 [catalogue, catalogue]; rows of items unknown to training are empty."""
+        """float32 [catalogue, catalogue]. Rows of items unknown in training are empty."""
         kept = self.items >= 0
         lengths = np.zeros(catalogue_size, dtype=np.int64)
         lengths[: len(self.items)] = kept.sum(axis=1)
@@ -91,7 +96,7 @@ class Neighbours(Source):
         )
 
     def new_items(self, catalogue_size: int) -> Bools:
-        """bool [catalogue]: items that nobody had chosen yet at training."""
+        """bool [catalogue]: items that nobody had chosen before training."""
         new = np.ones(catalogue_size, dtype=np.bool_)
         new[: len(self.events)] = self.events == 0
         return new
@@ -99,7 +104,10 @@ class Neighbours(Source):
 
 @dataclass(frozen=True)
 class AttachedNeighbours:
-    """matrix: float32 sparse [catalogue, catalogue], see `Neighbours.matrix`."""
+    """Neighbours of one catalogue.
+
+    matrix: float32 sparse [catalogue, catalogue], see `Neighbours.matrix`.
+    """
 
     matrix: sparse.csr_matrix
 
@@ -116,12 +124,12 @@ def build_neighbours(
     params: NeighbourParams,
     memory: int = MEMORY,
 ) -> tuple[Int32s, Float32s, Int32s]:
-    """The arrays of `Neighbours`, from positive events [events], each user's oldest first; of each
-    user the NEWEST.
+    """The arrays of `Neighbours`, from positive events [events], oldest first for each user.
 
-    ages: days from the event to the end of the window; an event weighs half every
-    `half_life_days`, and less the more a user did (1 / log2(2 + events)), so that neither old
-    tastes nor very busy accounts dominate. memory: see `Source.fit`.
+    Only the NEWEST events of each user count. ages: days from the event to the end of the window.
+    The weight of an event halves every `half_life_days` and falls with the number of the user's
+    events (1 / log2(2 + events)), so that neither old tastes nor very active accounts dominate.
+    memory: see `Source.fit`.
     """
     events_of_user = np.bincount(users)
     weights = np.power(0.5, ages / params.half_life_days) / np.log2(2.0 + events_of_user[users])
@@ -153,7 +161,7 @@ def build_neighbours(
 
 
 def _newest(users: Int32s, events_of_user: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Which events are among the NEWEST of their user, bool [events]."""
+    """bool [events]: whether an event is among the NEWEST of its user."""
     place = np.empty(len(users), dtype=np.int64)
     by_user = np.argsort(users, kind="stable")
     place[by_user] = np.arange(len(users))
@@ -163,7 +171,10 @@ def _newest(users: Int32s, events_of_user: npt.NDArray[Any]) -> npt.NDArray[Any]
 
 
 def _parts(pairs: npt.NDArray[Any], together: int) -> Iterator[slice]:
-    """Items side by side whose `pairs` with others, by item, are about `together` in all."""
+    """Slices of consecutive items that have about `together` pairs in total.
+
+    pairs: number of pairs per item.
+    """
     part = (np.cumsum(pairs) // together).astype(np.int64)
     starts = np.flatnonzero(np.diff(part, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=False):

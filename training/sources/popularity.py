@@ -1,4 +1,5 @@
-"""Recency-popularity: events of the last days, the baseline that every gate includes.
+"""Recency-popularity: the number of events in the last days. Every gate compares with this
+baseline.
 
 As a DVC stage: `python -m training.sources.popularity data/split data/features
 data/sources/popularity`.
@@ -23,8 +24,10 @@ from training.sources.stage import run
 
 @dataclass(frozen=True)
 class Popularity(Source):
-    """The same for everybody. It counts what the features of the request say, so that nothing of
-    the log is kept but the length of the window."""
+    """The same order for everybody.
+
+    The counts come from the features of a request, so only the length of the window is stored.
+    """
 
     days: int
 
@@ -45,9 +48,9 @@ class Popularity(Source):
 
 
 def popularity_scores(requests: Requests, days: int) -> Scores:
-    """float32 [n, catalogue]: events in the last `days`, ties broken by the longest window.
+    """float32 [n, catalogue]: events in the last `days`. The longest window breaks ties.
 
-    An item without features counts as one with no events.
+    An item without features counts as one without events.
     """
     size = requests.item_features.shape[1]
     scores = np.empty((len(requests), size), dtype=np.float32)
@@ -62,7 +65,7 @@ def popularity_scores(requests: Requests, days: int) -> Scores:
 
 
 def best_popularity(queries: Queries, catalogue: Catalogue, k: int = 10) -> int:
-    """The window of POPULARITY_DAYS with the best NDCG on `queries`; the shortest of equals."""
+    """The window of POPULARITY_DAYS with the best NDCG on `queries`; the shortest one in a tie."""
     if len(queries) == 0:
         return POPULARITY_DAYS[len(POPULARITY_DAYS) // 2]
 

@@ -1,9 +1,10 @@
-"""What a candidate source is.
+"""The interface of a candidate source.
 
-Each source is one class in a file of its own in this folder, and a name in `all.SOURCES`;
-retrieval, features, the prior, the monotone constraints, evaluation, releases and `dvc.yaml` follow
-from what the class says here. It is fitted on what was known before a moment, saved, loaded,
-attached to a catalogue that begins with the items it was fitted on, and then scores all of them.
+Each source is one class in its own file in this folder, plus its name in `all.SOURCES`. Retrieval,
+features, the prior, the monotone constraints, evaluation, releases and `dvc.yaml` all follow from
+the class's attributes. A source is fitted on what was known before a moment, saved and loaded. It
+is then attached to a catalogue that begins with the items it was fitted on, and scores every item
+of that catalogue.
 """
 
 import json
@@ -21,7 +22,7 @@ from features.items.catalogue import Catalogue
 from training.sources.asked import Asked
 from training.sources.log import Log
 
-#: Bytes that a fit may hold at a time beyond what it reads and returns.
+#: Bytes that a fit may use at a time besides its input and result.
 MEMORY: Final = 250_000_000
 
 
@@ -30,7 +31,7 @@ class ReleaseError(InputError):
 
 
 class Attached(Protocol):
-    """A source over one catalogue."""
+    """A source attached to one catalogue."""
 
     def scores(self, asked: Asked) -> Scores:
         """float32 [n, catalogue], higher is better; nothing is masked."""
@@ -39,61 +40,71 @@ class Attached(Protocol):
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """A fitted source. Its fields, numbers and arrays, are all that it knows of the log."""
+    """A fitted source. Its fields (numbers and arrays) hold everything it learned from the log."""
 
     name: ClassVar[str]
 
     params: ClassVar[type[Any] | None] = None
-    """The class of its section in `params.yaml`, which is called as the source is."""
+    """The dataclass of the source's section in `params.yaml`. The section has the source's name."""
 
     stage: ClassVar[str | None] = None
-    """The DVC stage that fits it. None: there is nothing to learn, stage `candidates` makes it."""
+    """The DVC stage that fits it. None: nothing to learn; stage `candidates` creates it."""
 
     tuned: ClassVar[bool] = False
-    """Whether it chooses among a few settings by the rank window, from which the trees learn, too.
-    Nothing else of a source may depend on what happened after its cut-off."""
+    """Whether it chooses among a few settings by the rank window, which the trees learn from too.
+
+    In every other respect, a source must not depend on anything after its cut-off.
+    """
 
     bounded: ClassVar[bool] = False
-    """Whether `fit` keeps to `memory`; else what it holds does not grow with the square of
-    anything."""
+    """Whether `fit` obeys `memory`.
+
+    If not, its memory must not grow with the square of anything.
+    """
 
     silent_at_zero: ClassVar[bool] = False
-    """Whether a score of 0 says nothing about an item, instead of that it is liked least."""
+    """Whether a score of 0 means "no opinion" about an item, rather than the lowest rank."""
 
     scores_new_users: ClassVar[bool] = True
-    """Whether it tells items apart for somebody without a history; else all score 0."""
+    """Whether it distinguishes items for users without a history. If not, all items score 0."""
 
     scores_new_items: ClassVar[bool] = True
-    """Whether an item that came after the fit can score; else it scores 0."""
+    """Whether items created after the fit can get a score. If not, they score 0."""
 
     logits: ClassVar[bool] = False
-    """Whether scores are log-probabilities but for a constant: then the trees see the
-    log-probability among eligible items, and the prior starts from it instead of the z-score."""
+    """Whether scores are log-probabilities up to a constant.
+
+    If so, the trees see the log-probability among eligible items, and the prior starts from it
+    instead of the z-score.
+    """
 
     described: ClassVar[bool] = True
-    """Whether score, rank and z-score of a candidate are features of the trees."""
+    """Whether a candidate's score, rank and z-score are features of the trees."""
 
     only_raises: ClassVar[bool] = True
-    """Whether a higher score may never lower a candidate (monotone constraint of the trees)."""
+    """Whether a higher score may never lower a candidate (a monotone constraint of the trees)."""
 
     judged: ClassVar[bool] = False
-    """Whether `evaluate` judges the source alone, as a system to compare with."""
+    """Whether `evaluate` also judges the source alone, as a system to compare with."""
 
     @classmethod
     @abstractmethod
     def fit(cls, log: Log, until: int, params: Any, memory: int = MEMORY) -> Self:
-        """From what was known before `until`, µs; the same input gives the same source.
+        """Fit on what was known before `until`, µs. The same input gives the same source.
 
-        params: an instance of `cls.params`, with a seed where the source draws; memory: about how
-        many bytes may be held at a time, for a source whose need would grow with the log.
+        params: an instance of `cls.params`, with a seed if the source draws random numbers; memory:
+        about how many bytes may be used at a time, for sources whose need would grow with the log.
         """
 
     @abstractmethod
     def attach(self, catalogue: Catalogue) -> Attached:
-        """Ready to score `catalogue`, which begins with the items that the source was fitted on."""
+        """Prepare to score `catalogue`, which begins with the items the source was fitted on."""
 
     def save(self, folder: Path) -> None:
-        """Numbers as NAME.json, arrays as NAME.safetensors; without fields there is no file."""
+        """Write numbers to NAME.json and arrays to NAME.safetensors.
+
+        A source without fields writes none.
+        """
         values = {field.name: vars(self)[field.name] for field in fields(self)}
         arrays = {name: v for name, v in values.items() if isinstance(v, np.ndarray)}
         numbers = {name: v for name, v in values.items() if name not in arrays}
@@ -104,7 +115,7 @@ class Source(ABC):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """What `save` wrote. Raises ReleaseError when its values are not those this code knows."""
+        """Read what `save` wrote. Raises ReleaseError for values that this code does not know."""
         values: dict[str, Any] = {}
         arrays, numbers = folder / f"{cls.name}.safetensors", folder / f"{cls.name}.json"
         if arrays.exists():

@@ -1,8 +1,9 @@
 """The DVC stage of a source: fit it on what was known before the rank window, and save it.
 
-A file with a source ends in `run(Source)`, so that its stage depends on that file and on no other
-source: `python -m training.sources.NAME data/split [data/features] data/sources/NAME`, with
-data/features for a source that is `tuned`. `make deps` writes these stages into `dvc.yaml`.
+The file of each source ends in `run(Source)`, so that its stage depends on that file and on no
+other source. The command is `python -m training.sources.NAME data/split [data/features]
+data/sources/NAME`, with data/features for a source that is `tuned`. `make deps` writes these stages
+into `dvc.yaml`.
 """
 
 import sys
@@ -16,12 +17,12 @@ from training.sources.source import Source
 
 
 def section(source: type[Source]) -> Any:
-    """The source's section of `params.yaml`; None for a source that has none."""
+    """The source's section of `params.yaml`, or None if it has none."""
     return None if source.params is None else load(source.params, source.name)
 
 
 def fit_into(source: type[Source], log: Log, out: Path) -> None:
-    """Fit `source` on what was known before the rank window of `log`, and save it in `out`."""
+    """Fit `source` on what was known before the rank window of `log`, and save it to `out`."""
     fitted = source.fit(log, log.windows().fit_end, section(source))
     with replace_folder(out) as folder:
         fitted.save(folder)
@@ -29,6 +30,6 @@ def fit_into(source: type[Source], log: Log, out: Path) -> None:
 
 
 def run(source: type[Source]) -> None:
-    """The whole process of a stage, with its arguments."""
+    """Run a source's stage with the arguments of this process."""
     split, *features, out = (Path(argument) for argument in sys.argv[1:])
     fit_into(source, Log(split, *features), out)

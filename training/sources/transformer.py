@@ -1,6 +1,6 @@
-"""The transformer as a candidate source; the model itself is in `training/transformer/`.
+"""The transformer as a candidate source. The model itself is in `training/transformer/`.
 
-torch is imported when a model is loaded: whoever asks only for names need not wait for it.
+torch is imported only when a model is loaded, so that code that only needs names stays fast.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TransformerSource(Source):
-    """The score is the logit of the next item. It knows people without a history by a start token
-    and items without an id by their content."""
+    """The score is the logit of the next item.
+
+    Users without a history are represented by a start token, and items without an id by their
+    content.
+    """
 
     scorer: "Scorer"
 
@@ -32,18 +35,18 @@ class TransformerSource(Source):
 
     @classmethod
     def fit(cls, log: Log, until: int, params: Any, memory: int = MEMORY) -> Self:
-        """Not here: it trains for long and resumes, which is the work of stage `fit`."""
+        """Not implemented here: stage `fit` trains the model, as it takes long and must resume."""
         raise NotImplementedError("the transformer is fitted by stage `fit` (training/fit.py)")
 
     def attach(self, catalogue: Catalogue) -> "AttachedTransformer":
         return AttachedTransformer(self.scorer.attach(catalogue))
 
     def save(self, folder: Path) -> None:
-        """Nothing to do: a release holds the folder that stage `fit` wrote, as it is."""
+        """Do nothing: a release holds the folder written by stage `fit` unchanged."""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """From the folder that stage `fit` wrote."""
+        """Load the folder written by stage `fit`."""
         from training.transformer.scorer import Scorer
 
         return cls(Scorer.load(folder))
@@ -51,7 +54,7 @@ class TransformerSource(Source):
 
 @dataclass(frozen=True)
 class AttachedTransformer:
-    """The model over one catalogue."""
+    """The model attached to one catalogue."""
 
     scorer: "AttachedScorer"
 

@@ -1,1 +1,1 @@
-"""The sequence model: a causal transformer over what a user did."""
+"""The sequence model: a causal transformer over a user's events."""

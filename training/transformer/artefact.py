@@ -1,4 +1,4 @@
-"""The trained model on disk: `model.safetensors` and `config.json`, no pickle."""
+"""Save and load the trained model as `model.safetensors` and `config.json`, without pickle."""
 
 import json
 from dataclasses import asdict
@@ -24,8 +24,11 @@ def save(
     vocabulary: Tensor,
     item_ids: Objects,
 ) -> None:
-    """Write the model. `vocabulary`: int32 [items with an id], catalogue index of each;
-    `item_ids`: the catalogue it was fitted on."""
+    """Write the model.
+
+    vocabulary: int32 [items with an id], catalogue index of each; item_ids: the catalogue it was
+    fitted on.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in sorted(weights.items())}
     save_file({**tensors, VOCABULARY: vocabulary}, folder / WEIGHTS)
     known = item_ids[: int(vocabulary.max()) + 1]
@@ -34,15 +37,15 @@ def save(
 
 
 def load(folder: Path) -> tuple[Transformer, Tensor, int, str]:
-    """(model in evaluation mode, vocabulary, catalogue size, catalogue hash).
+    """Return (model in evaluation mode, vocabulary, catalogue size, catalogue hash).
 
-    Raises InputError for settings that this program does not know: a later one wrote them.
+    Raises InputError for settings that this program does not know, as written by a later version.
     """
     content = json.loads((folder / CONFIG).read_text())
     size, known = content.pop("catalogue_size"), content.pop("catalogue_hash")
     tensors = load_file(folder / WEIGHTS)
     vocabulary = tensors.pop(VOCABULARY)
-    content.setdefault("event_types", len(tensors["event_types.weight"]))  # not always written
+    content.setdefault("event_types", len(tensors["event_types.weight"]))  # older files lack it
     try:
         config = ModelConfig(**content)
     except TypeError as error:

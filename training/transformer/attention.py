@@ -1,4 +1,4 @@
-"""Attention within packed windows, and what it adds to the scores of a pair of events."""
+"""Attention within packed windows, with biases that depend on the pair of events."""
 
 from typing import Any, Final
 
@@ -11,18 +11,18 @@ from training.transformer.packing import Inputs
 from training.transformer.precision import computing
 
 LONGEST: Final = 512
-"""Slots of a row up to which all its weights are kept for the backward pass."""
+"""Up to this many slots per row, all attention weights are kept for the backward pass."""
 
 NEVER: Final = -1e30
-"""Added to the score of what must not be seen. Finite, so that no gradient becomes NaN."""
+"""Added to the score of an event that must not be seen. Finite, so that no gradient becomes NaN."""
 
 
 class AttentionBias(nn.Module):
-    """What one event may see of another and how much, before they are compared, for each head.
+    """Which events an event may see, and a bias on the score of each pair, per head.
 
-    time: by the time from an event until what is to be predicted, in log2 buckets (as HSTU; Zhai et
-    al., 2024). distance: by the number of events between (Raffel et al., 2020, without buckets).
-    The same for all blocks.
+    time: a bias by the time from an event to the prediction, in log2 buckets (as HSTU; Zhai et al.,
+    2024). distance: a bias by the number of events between them (Raffel et al., 2020, without
+    buckets). All blocks share them.
     """
 
     def __init__(self, num_heads: int, max_length: int, time: bool, distance: bool) -> None:
@@ -43,18 +43,20 @@ class AttentionBias(nn.Module):
 
 
 def buckets(inputs: Inputs) -> Tensor:
-    """int32 [rows, length, length]: `interval_buckets` from each event until what follows each.
+    """int32 [rows, length, length]: `interval_buckets` of the time from each event to each
+    prediction.
 
-    0 for the start token as the event, which has no time.
+    0 where the event is the start token, which has no time.
     """
     seconds = (inputs.nexts[:, :, None] - inputs.times[:, None, :]).clamp_(min=0)
-    # The exponent of a float is the logarithm's floor: 3x as fast as asking for the logarithm.
+    # The exponent of a float is the floor of its log2. Reading it is 3x as fast as computing the
+    # logarithm.
     exponents = seconds.float().view(torch.int32) >> 23
     return (exponents - 125).clamp_(1, INTERVALS - 1) * (inputs.positions > 0)[:, None]
 
 
 def window_mask(windows: Tensor) -> Tensor:
-    """bool [rows, 1, length, length]: what came before in the same window, and oneself.
+    """bool [rows, 1, length, length]: earlier slots of the same window, and the slot itself.
 
     windows: int64 [rows, length], a number per window.
     """
@@ -75,7 +77,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
 
 
 class _Attention(torch.autograd.Function):
-    """Batched products, weights kept. In bf16 on CPU 3x torch 2.13's own (docs/log.md)."""
+    """Attention by batched products, with weights kept.
+
+    In bf16 on CPU 3x as fast as torch 2.13's own (docs/log.md).
+    """
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
@@ -109,7 +114,7 @@ def _look_up(table: Tensor, index: Tensor) -> Tensor:
 
 
 class _LookUp(torch.autograd.Function):
-    """table [heads, n] at index int32 [rows, a, b]: [rows, heads, a, b]."""
+    """Look up table [heads, n] at index int32 [rows, a, b], giving [rows, heads, a, b]."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:

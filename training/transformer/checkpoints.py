@@ -1,4 +1,7 @@
-"""Where a run leaves its checkpoints: only a run of the same data, code and settings finds them."""
+"""The folder of a run's checkpoints.
+
+Only a run with the same data, code and settings uses it again.
+"""
 
 import json
 from collections.abc import Iterable
@@ -14,10 +17,11 @@ from training.transformer.precision import native
 def folder(
     home: Path, inputs: Iterable[Path], params: TransformerParams, options: RunOptions
 ) -> Path:
-    """Below `home`, named by the bytes of `inputs`, the code, the settings and the number format.
+    """A folder below `home`, named by the bytes of `inputs`, the code, the settings and the number
+    format.
 
-    Not by the devices: a run may go on with more or fewer. A checkpoint of sharded weights is
-    another file.
+    The number of devices is not part of the name, since a run may continue with more or fewer. A
+    checkpoint of sharded weights has another file name.
     """
     computed = [native(options), options.strategy == "fsdp"]
     digest = sha256(json.dumps([asdict(params), computed]).encode())

@@ -1,4 +1,4 @@
-"""What the transformer is (section `fit`) and how a run computes it (environment)."""
+"""What the transformer is (section `fit`), and how a run computes it (environment variables)."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
@@ -20,7 +20,7 @@ Share = Annotated[Float, Field(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class Shape:
-    """What `size` derives."""
+    """The settings that follow from `size`."""
 
     embedding_size: int
     """Width of every vector in the model."""
@@ -32,7 +32,7 @@ class Shape:
     """Attention heads per block."""
 
     learning_rate: float
-    """Peak of the schedule; falls with width as in Yang et al., 2022 (muP), coarsely."""
+    """Peak of the schedule. Falls with width, roughly as in Yang et al., 2022 (muP)."""
 
 
 SHAPES: Final[dict[Size, Shape]] = {
@@ -46,68 +46,79 @@ SHAPES: Final[dict[Size, Shape]] = {
 
 @dataclass(frozen=True)
 class TransformerParams:
-    """Section `fit`: everything that changes the weights. None: derived (`recipe.Recipe`)."""
+    """Section `fit`: everything that changes the weights.
+
+    A field that is None is derived from the data (`recipe.Recipe`).
+    """
 
     size: Size = "tiny"
-    """The one dial: width, depth, heads and learning rate follow from it."""
+    """Sets width, depth, heads and learning rate."""
 
     seed: Int = 1
-    """Initial weights, order of batches, dropout."""
+    """Seed of the initial weights, the order of batches and dropout."""
 
     max_epochs: Count = 5
-    """Passes over the fit window; the learning rate falls over this many."""
+    """Passes over the fit window. The learning rate falls over this many epochs."""
 
     patience: Count = 2
-    """Epochs without a better tail before stopping."""
+    """Training stops after this many epochs without a better result on the tail."""
 
     batch_tokens: Count | None = None
-    """Token slots in one optimiser step, over all devices together. None: by the log's length."""
+    """Token slots per optimiser step, over all devices together. None: by the length of the log."""
 
     max_length: Count = 128
-    """Events of a history that the model looks at, newest kept."""
+    """How many of the newest events of a history the model uses."""
 
     time_bias: Bool = True
-    """Attention weighs an event by the time from it to what is predicted, learned per head."""
+    """Whether attention has a learned bias, per head, by the time from an event to the
+    prediction."""
 
     distance_bias: Bool = True
-    """Attention weighs an event by the number of events since, learned per head."""
+    """Whether attention has a learned bias, per head, by the number of events in between."""
 
     dropout: Share | None = None
-    """Share of activations zeroed in training. None: more, the fewer events an item has."""
+    """Share of activations zeroed in training. None: the fewer events per item, the higher."""
 
     id_dropout: Share = 0.1
-    """Share of items that lose their id in a training step, on input and output alike."""
+    """Share of items that lose their id in a training step, both as input and as output."""
 
     weight_decay: Annotated[Float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """Decoupled, on matrices and embeddings; scaled by the learning rate. None: more, the fewer
-    events an item has."""
+    """Decoupled weight decay on matrices and embeddings, scaled by the learning rate.
+
+    None: the fewer events per item, the higher.
+    """
 
     loss: LossName = "softmax"
-    """Over the catalogue, exactly or by a sample; `contrastive`: among the targets of a step;
-    `bce`, `gbce`, `mse`: each score by itself (training/transformer/pointwise.py)."""
+    """`softmax`: over the catalogue, exact or sampled.
+
+    `contrastive`: among the targets of a step. `bce`, `gbce`, `mse`: each score by itself
+    (training/transformer/pointwise.py).
+    """
 
     optimiser: OptimiserName = "adamw"
-    """What takes the steps; all keep the average of the weights."""
+    """The optimiser. All of them also keep an average of the weights."""
 
     learning_rate: Annotated[Float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """Peak of the schedule. None: by size, which is right for the kinds of Adam."""
+    """Peak of the schedule. None: by size, with values that suit the variants of Adam."""
 
     schedule: ScheduleName = "cosine"
-    """How the learning rate falls after its warm-up: to a twentieth, unless `constant`."""
+    """How the learning rate falls after the warm-up: to a twentieth, except for `constant`."""
 
     warmup: Share = 0.05
-    """Share of all steps in which the learning rate rises."""
+    """Share of all steps during which the learning rate rises."""
 
     average: Share = 0.03
-    """Share of all steps that the average of the weights looks back; the model is that average."""
+    """The model is an average of the weights over about this share of all steps."""
 
     negatives: Annotated[Int, Field(ge=0)] | None = None
-    """Items drawn in a step to estimate the softmax from, 0: it is exact. None: exact up to 32,768
-    items with an id, where it makes a step three times as long, and 8,192 draws above; 256 for the
-    losses of single scores."""
+    """Items drawn per step to estimate the softmax; 0 makes it exact.
+
+    None: exact up to 32,768 items with an id (where it makes a step three times as long), and 8,192
+    draws above; 256 draws for `bce`, `gbce` and `mse`.
+    """
 
     tail_share: Share = 0.05
-    """Newest share of the fit window's events, kept out of training to decide when to stop."""
+    """Newest share of the fit window's events. Not trained on, but used to decide when to stop."""
 
     tail_queries: Count = 600
     """At most this many moments of the tail are ranked after each epoch."""
@@ -127,15 +138,15 @@ class TransformerParams:
 
 
 class RunOptions(BaseSettings):
-    """Where and how fast it is computed, from the environment (prefix `RONDO_TRAIN_`)."""
+    """Where and how fast the model is computed, from the environment (prefix `RONDO_TRAIN_`)."""
 
     model_config = SettingsConfigDict(env_prefix="RONDO_TRAIN_", frozen=True, extra="ignore")
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Device kind."""
+    """Kind of device."""
 
     devices: int = 1
-    """Devices per node; on CPU, processes."""
+    """Devices per node. On the CPU: processes."""
 
     num_nodes: int = 1
     """Machines, each started with the same command (for example by `torchrun`)."""
@@ -144,13 +155,16 @@ class RunOptions(BaseSettings):
     """How several devices share the work; `fsdp` also shares the weights."""
 
     precision: Literal["auto", "32-true", "bf16-mixed"] = "32-true"
-    """Number format of the computation; `auto`: bf16-mixed where the hardware multiplies it."""
+    """Number format of the computation.
+
+    `auto`: bf16-mixed if the hardware supports its products.
+    """
 
     compile: bool = False
-    """Compile the model with torch.compile: pays on GPUs and long runs."""
+    """Compile the model with torch.compile. Worthwhile on GPUs and in long runs."""
 
     threads: int = 2
-    """CPU threads; the same number gives the same bytes."""
+    """CPU threads. The same number gives the same bytes."""
 
     logger: LoggerName = "tensorboard"
-    """Where curves go, below RONDO_HOME: tensorboard, mlflow, wandb or none."""
+    """Where learning curves are written, below RONDO_HOME: tensorboard, mlflow, wandb or none."""

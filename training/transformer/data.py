@@ -1,7 +1,7 @@
-"""Behaviour as flat token arrays: users' events in order, with what each one predicts.
+"""Users' events as flat token arrays in order, with a flag for possible targets.
 
-The arrays may be maps of files larger than memory (`Tokens.open`), so nothing here or in training
-makes another array of their length wider than a byte.
+The arrays may be memory maps of files larger than memory (`Tokens.open`). So no code here or in
+training may create another array of the same length that is wider than a byte.
 """
 
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ from features.schema import SECOND
 from features.splits.judged import first_choices
 
 INTERVALS: Final = 32
-"""Buckets of `interval_buckets`."""
+"""Number of buckets of `interval_buckets`."""
 
 CHUNK_EVENTS: Final = 2**22
-"""Events that are looked at together where all are."""
+"""Number of events processed at a time, where all events are needed."""
 
 
 class FitError(InputError):
-    """The data cannot train a model; the message says why and what to do."""
+    """The data cannot train a model. The message says why, and what to do."""
 
 
 def interval_buckets(microseconds: Int64s) -> Int64s:
     """Log2 buckets of seconds: 1 for the same second, 2 for under 2 s, …, at most INTERVALS − 1.
 
-    0 is kept for "unknown", which the caller assigns.
+    The caller may use 0 for "unknown".
     """
     seconds = np.maximum(microseconds // SECOND, 0)
     magnitude = np.frexp(seconds.astype(np.float64))[1].astype(np.int64)
@@ -43,8 +43,8 @@ def interval_buckets(microseconds: Int64s) -> Int64s:
 class Tokens:
     """Events of users, ordered by (user, timestamp).
 
-    offsets: int64 [users + 1]; items: int32 [events]; event_types: int8 [events];
-    timestamps: int64 [events], µs; wanted: bool [events], whether the event may be a target.
+    offsets: int64 [users + 1]; items: int32 [events]; event_types: int8 [events]; timestamps: int64
+    [events], µs; wanted: bool [events], whether an event may be a target.
     """
 
     offsets: Int64s
@@ -57,14 +57,14 @@ class Tokens:
         return len(self.items)
 
     def users_of(self, events: Int64s) -> Int64s:
-        """int64 [n]: whose events these are (int64 [n]), as rows of `offsets`."""
+        """int64 [n]: the users of `events` (int64 [n]), as rows of `offsets`."""
         return np.searchsorted(self.offsets, events, side="right") - 1
 
     def moments_of(self, events: Int64s) -> Int64s:
-        """int64 [n]: for each of `events` (int64 [n]), the first of the same user and moment.
+        """int64 [n]: for each of `events` (int64 [n]), the first event of the same user and moment.
 
-        Events of one moment have no order among themselves: each is predicted from what came
-        strictly before the first of them, as it is when served.
+        Events of one moment have no order. Each is predicted from what happened strictly before the
+        first of them, as in serving.
         """
         times = self.timestamps[events]
         low, high = self.offsets[self.users_of(events)], events.copy()
@@ -76,7 +76,7 @@ class Tokens:
         return low
 
     def before(self, events: Int64s) -> Histories:
-        """What each of `events`' users (int64 [n]) did ahead of it in the log."""
+        """For each of `events` (int64 [n]), the events of the same user before it in the log."""
         starts = self.offsets[self.users_of(events)]
         lengths = events - starts
         index = spans(starts, lengths)
@@ -85,7 +85,8 @@ class Tokens:
         )
 
     def counts(self, catalogue_size: int, targets: bool = False) -> Int64s:
-        """int64 [catalogue]: events of each item, or those that may be targets."""
+        """int64 [catalogue]: number of events of each item. targets: count only events that may
+        be targets."""
         counts = np.zeros(catalogue_size, dtype=np.int64)
         for part in chunks(len(self), CHUNK_EVENTS):
             items = self.items[part][self.wanted[part]] if targets else self.items[part]
@@ -93,7 +94,7 @@ class Tokens:
         return counts
 
     def select(self, keep: Bools) -> "Tokens":
-        """The events where `keep`, users without any dropped."""
+        """The events where `keep` is true. Users without events are dropped."""
         some = np.diff(self.offsets) > 0
         counts = np.add.reduceat(keep, self.offsets[:-1][some], dtype=np.int64)
         return Tokens(
@@ -106,9 +107,9 @@ class Tokens:
 
     @staticmethod
     def create(folder: Path, offsets: Int64s) -> "Tokens":
-        """Arrays of zeros for users of these `offsets`, to be filled: writes go to `folder`.
+        """Arrays of zeros for users with these `offsets`, to be filled. Writes go to `folder`.
 
-        One `.npy` file per field, as `open` reads them.
+        There is one `.npy` file per field, as `open` expects.
         """
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "offsets.npy", offsets)
@@ -121,16 +122,16 @@ class Tokens:
         return Tokens(offsets, **arrays)
 
     def save(self, folder: Path) -> None:
-        """Write the arrays into `folder`, for `open`."""
+        """Write the arrays into `folder`, to be read by `open`."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, dtype in DTYPES.items():
             np.save(folder / f"{name}.npy", vars(self)[name].astype(dtype, copy=False))
 
     @staticmethod
     def open(folder: Path) -> "Tokens":
-        """The arrays in `folder`, mapped: what is not looked at is not read.
+        """Memory-map the arrays in `folder`, so that only the parts in use are read.
 
-        Raises FitError unless `save` or `create` wrote the folder.
+        Raises FitError unless the folder was written by `save` or `create`.
         """
         arrays = {}
         for name, dtype in DTYPES.items():
@@ -155,7 +156,7 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "timestamps": np.dtype(np.int64),
     "wanted": np.dtype(np.bool_),
 }
-"""Of each field of `Tokens`."""
+"""The type of each field of `Tokens`."""
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:
@@ -172,8 +173,8 @@ def tokens_from(
 ) -> Tokens:
     """Tokens of events sorted by (user, timestamp).
 
-    `repeats` false: only a user's first event with an item is a target, since an item already
-    chosen is not shown again. Raises FitError without events or if they are not sorted.
+    Unless `repeats`, only a user's first event with an item is a target, since an item already
+    chosen is not shown again. Raises FitError if there are no events, or if they are not sorted.
     """
     if not len(users):
         raise FitError("the fit window has no events: ingest more data or shorten split.*_days")
@@ -187,9 +188,9 @@ def tokens_from(
 
 
 def _first_choices(offsets: Int64s, items: Int32s) -> Bools:
-    """bool [events]: the user's first event with this item."""
+    """bool [events]: whether this is the user's first event with the item."""
     first = np.zeros(len(items), dtype=bool)
-    # Whole users at a time, so that no two chunks share one.
+    # Process whole users at a time, so that no two chunks share a user.
     bounds = np.unique(np.searchsorted(offsets, np.arange(0, len(items), CHUNK_EVENTS)))
     for begin, end in pairwise([*bounds.tolist(), len(offsets) - 1]):
         part = slice(offsets[begin], offsets[end])

@@ -1,4 +1,4 @@
-"""What goes wrong while training, said so that somebody can go on from there."""
+"""Explain failures of training so that the user knows how to continue."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ import torch
 from training.transformer.data import FitError
 from training.transformer.recipe import Recipe
 
-#: The name of the allocator for CPUs, in its only error; that for GPUs has a type of its own.
+#: The name of the CPU allocator in its error message. The GPU allocator has its own exception type.
 _FULL = "DefaultCPUAllocator"
 
 
 @contextmanager
 def explained(recipe: Recipe) -> Iterator[None]:
-    """Raises FitError where the block runs out of memory."""
+    """Raise FitError with advice if the block runs out of memory."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:

@@ -1,4 +1,4 @@
-"""What happens after each epoch: the tail decides, and a checkpoint is left."""
+"""The work after each epoch: rank the tail, keep the best weights and save a checkpoint."""
 
 import logging
 import time
@@ -20,7 +20,8 @@ logger = logging.getLogger("rondo.fit")
 
 
 class KeepBest(lightning.Callback):
-    """After each epoch: rank the tail, remember the best weights, save, stop when it got old."""
+    """After each epoch, rank the tail, remember the best weights, save, and stop if there was no
+    progress."""
 
     def __init__(
         self,

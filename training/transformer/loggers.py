@@ -1,6 +1,6 @@
-"""Where a training run writes its curves: TensorBoard, MLflow or Weights & Biases, by one name.
+"""Write the curves of a training run to TensorBoard, MLflow or Weights & Biases, chosen by name.
 
-All of them write below a local folder by default, without a server, an account or the network.
+By default all of them write below a local folder, without a server, an account or network access.
 """
 
 import os
@@ -14,21 +14,25 @@ from filelock import FileLock
 from base.errors import InputError
 from training.transformer.config import LoggerName
 
-if TYPE_CHECKING:  # settings name these loggers, and are read where nothing trains
+if TYPE_CHECKING:  # settings use these names in processes that do not train
     from lightning.pytorch.loggers import Logger
 
 PROJECT = "rondo"
-"""Experiment of MLflow, project of Weights & Biases."""
+"""Name of the experiment in MLflow, and of the project in Weights & Biases."""
 
 INSTALL: dict[LoggerName, str] = {
     "tensorboard": 'pip install -e ".[train]"',
     "mlflow": "pip install mlflow-skinny",
     "wandb": 'pip install -e ".[wandb]"',
 }
-"""Without its server, MLflow needs nothing that other packages pin differently; its own package
-does, so that it is no extra."""
+"""How to install each logger.
 
-#: Set where it is not: neither library reports on its use, nor about itself on the terminal.
+MLflow is not an extra of ours: without its server it has no conflicting requirements, but its full
+package pins other versions than we do.
+"""
+
+#: Defaults for these variables, so that the libraries neither report their use nor print about
+#: themselves.
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -39,12 +43,12 @@ QUIET = {
 
 @contextmanager
 def open_logger(name: LoggerName, folder: Path, run: str) -> "Iterator[Logger | Literal[False]]":
-    """What Lightning's Trainer takes as `logger` for one run, closed after the block.
+    """The `logger` argument of Lightning's Trainer for one run, closed after the block.
 
     folder: all state goes below it (`tensorboard/<run>`, `mlflow.db`, `wandb`), unless
     MLFLOW_TRACKING_URI names a server. Weights & Biases stays offline unless WANDB_MODE is set.
-    False for `none`, and in every process of a distributed run but the first. Raises InputError
-    that names the package when it is not installed.
+    Returns False for `none`, and in all processes of a distributed run except the first. Raises
+    InputError, which names the package, if it is not installed.
     """
     from lightning.pytorch.utilities import rank_zero_only
 
@@ -73,7 +77,7 @@ def _open(name: LoggerName, folder: Path, run: str) -> "Logger":
         from lightning.pytorch.loggers import MLFlowLogger
 
         uri = os.environ.get("MLFLOW_TRACKING_URI")
-        with FileLock(folder / "mlflow.lock"):  # two runs that make one database collide
+        with FileLock(folder / "mlflow.lock"):  # two runs must not create it at once
             logger = MLFlowLogger(
                 PROJECT,
                 run_name=run,
@@ -93,7 +97,7 @@ def _open(name: LoggerName, folder: Path, run: str) -> "Logger":
 
 
 def _close(name: LoggerName, exit_code: int) -> None:
-    """Weights & Biases has one run a process until it is told that the run is over."""
+    """End the run in Weights & Biases, which otherwise continues until the process ends."""
     if name == "wandb":
         import wandb
 

@@ -1,4 +1,4 @@
-"""Softmax cross entropy, exact or sampled, in pieces that stay in a processor's cache."""
+"""Softmax cross entropy, exact or sampled, computed in pieces that fit a processor's cache."""
 
 from typing import Any, Final
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from training.transformer.precision import computing
 
 CHUNK_ELEMENTS: Final = 4 * 2**20
-"""Scores that exist at a time; between a quarter and twice as many are as fast (docs/log.md)."""
+"""Scores held at a time. Between a quarter and twice as many are equally fast (docs/log.md)."""
 
 
 def cross_entropy(states: Tensor, items: Tensor, targets: Tensor) -> Tensor:
     """Sum of −log softmax(states · itemsᵀ)[targets], a scalar.
 
-    states: [n, size]; items: [catalogue, size]; targets: int64 [n]. Scores of one chunk at a time
-    exist, and gradients are computed with them, so memory does not grow with n × catalogue (the
-    scheme of Hsu et al., 2024, "Liger Kernel"). Under autocast, products are of its type.
+    states: [n, size]; items: [catalogue, size]; targets: int64 [n]. Only one chunk of scores exists
+    at a time, and gradients are computed with it, so memory does not grow with n × catalogue (as in
+    Hsu et al., 2024, "Liger Kernel"). Under autocast, products use its type.
     """
     states, items = computing(states), computing(items)
     with torch.autocast(states.device.type, enabled=False):
@@ -53,17 +53,18 @@ class _CrossEntropy(torch.autograd.Function):
 def sampled_cross_entropy(
     states: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, log_chances: Tensor
 ) -> Tensor:
-    """`cross_entropy` with its sum over the catalogue estimated from a sample, a scalar.
+    """`cross_entropy` with the sum over the catalogue estimated from a sample, a scalar.
 
     states: [n, size]; items: [rows, size]; targets: int64 [n], rows of `items`; negatives: int64
     [sample], ascending, rows of `items` that were drawn; log_chances: float32 [sample], log of the
-    chance that each is in the sample.
+    probability that each is in the sample.
 
-    −log(e^t / (e^t + Σ e^s / chance)), t the target's score, s those of the sample without the
-    target: its sum is right on average, for each state (importance sampling; Bengio and Senécal,
-    2008; Jean et al., 2015). With all items in the sample it is the exact loss. Memory as there.
+    Computes −log(e^t / (e^t + Σ e^s / chance)), where t is the target's score and s are the scores
+    of the sample without the target. The sum is unbiased for each state (importance sampling;
+    Bengio and Senécal, 2008; Jean et al., 2015). With all items in the sample the loss is exact.
+    Memory is used as in `cross_entropy`.
     """
-    # Looked up before they are cast: gradients of an item that is asked for often add up in full.
+    # Look up before casting, so that gradients of frequent items are summed in full precision.
     own, sample = (computing(F.embedding(rows, items)) for rows in (targets, negatives))
     states = computing(states)
     places = torch.searchsorted(negatives, targets).clamp_(max=len(negatives) - 1)
@@ -78,7 +79,8 @@ def sampled_cross_entropy(
 class _Sampled(torch.autograd.Function):
     """With z the log of the sum over the sample, a row's loss is log(1 + e^(z − t)).
 
-    Its derivative by z − t is `others`, the share of the probability that the target has not.
+    Its derivative by z − t is `others`, the share of the probability that does not go to the
+    target.
     """
 
     @staticmethod
@@ -93,7 +95,7 @@ class _Sampled(torch.autograd.Function):
             rows = slice(start, start + chunk)
             part, target = states[rows], own[rows]
             scores = torch.addmm(-log_chances, part, sample.T)
-            # Of the row's target in the sample, if it is there.
+            # The position of the row's target in the sample, if it is there.
             own_place = places[rows].clamp(min=0).unsqueeze(1)
             there = places[rows][:, None] >= 0
             scores.scatter_(1, own_place, scores.gather(1, own_place).masked_fill_(there, _NEVER))
@@ -117,6 +119,6 @@ class _Sampled(torch.autograd.Function):
 
 
 _NEVER: Final = -1e30
-"""Score of what is not to be chosen between. Finite, so that no gradient becomes NaN."""
+"""Score of items to leave out. Finite, so that no gradient becomes NaN."""
 
 _TINY: Final = float(torch.finfo(torch.float32).tiny)

@@ -1,19 +1,19 @@
-"""How the process holds its memory."""
+"""Configure how the process allocates memory."""
 
 import ctypes
 import sys
 from typing import Final
 
-# Of glibc's malloc.h.
+# A constant from glibc's malloc.h.
 _MMAP_MAX: Final = -4
 _TRIM_THRESHOLD: Final = -1
 
 
 def keep() -> None:
-    """Let the allocator keep what is freed: a training step asks for the same again.
+    """Let the allocator keep freed memory, since each training step needs the same memory again.
 
-    By default glibc returns large blocks to the system at once, and the next step pays for having
-    every page of them zeroed again: 10–15 % of a step. Elsewhere nothing happens.
+    By default glibc returns large blocks to the system at once, and the next step pays 10–15 % more
+    for having the pages zeroed again. On other systems this does nothing.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

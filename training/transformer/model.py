@@ -1,4 +1,4 @@
-"""The network: item representations, packed causal attention, scores by dot product."""
+"""The network: item representations, packed causal attention, and scores by dot product."""
 
 from dataclasses import dataclass
 from typing import Final, cast
@@ -16,37 +16,38 @@ from training.transformer.precision import computing
 
 HIDDEN_FACTOR: Final = 2
 STARTS: Final = 2
-"""Start tokens (BOS, CUT), the first rows of every table of representations."""
+"""Number of start tokens (BOS, CUT). They are the first rows of every table of representations."""
 
-#: Event types that the figures in docs/ were measured with; see `Transformer._add_later_types`.
+#: Number of event types for which the figures in docs/ were measured; see `_add_later_types`.
 FIRST_EVENT_TYPES: Final = 10
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything needed to rebuild the network around saved weights."""
+    """Everything needed to rebuild the network for saved weights."""
 
     vocabulary: int
-    """Items with an id embedding."""
+    """Number of items with an id embedding."""
 
     embedding_size: int
     num_layers: int
     num_heads: int
 
     max_length: int
-    """Events of a history it looks at."""
+    """How many events of a history the model uses."""
 
     text_size: int = TEXT_SIZE
     """Length of an item's content vector."""
 
     time_bias: bool = False
-    """Attention weighs events by the time since (`AttentionBias`)."""
+    """Whether attention has a bias by the time between events (`AttentionBias`)."""
 
     distance_bias: bool = False
-    """Attention weighs events by the number of events since."""
+    """Whether attention has a bias by the number of events in between."""
 
     event_types: int = len(EventType)
-    """Kinds of events that it was trained with: the first so many of `schema.EventType`."""
+    """Number of event types that the model was trained with, from the start of
+    `schema.EventType`."""
 
 
 class Block(nn.Module):
@@ -64,14 +65,14 @@ class Block(nn.Module):
         self.down = nn.Linear(HIDDEN_FACTOR * size, size, bias=False)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """[rows, length, size] to the same; `bias` as of `attend`."""
+        """[rows, length, size] to the same shape. bias: see `attend`."""
         query, key, value = self._heads(self.query_key_value(self.attention_norm(x)), 3)
         mixed = attend(query, key, value, bias)
         x = x + self._drop(self.output(mixed.transpose(1, 2).flatten(2)))
         return x + self._drop(self._feed_forward(x))
 
     def last(self, x: Tensor, ends: Tensor, bias: Tensor) -> Tensor:
-        """Only the outputs at `ends` (int64 [rows]): [rows, size]."""
+        """Compute only the outputs at `ends` (int64 [rows]): [rows, size]."""
         rows = torch.arange(len(x), device=x.device)
         normed = self.attention_norm(x)
         size = x.shape[-1]
@@ -99,9 +100,9 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """Causal transformer over (item, event type, time interval, position).
 
-    An item is its id's embedding plus a projection of its content; without an id (new, or dropped
-    in training) one shared vector stands for the id. The same representation is read on input and
-    scored against on output.
+    An item is represented by the embedding of its id plus a projection of its content. Items
+    without an id (new, or dropped in training) share one vector instead of the embedding. Input and
+    output use the same representations.
     """
 
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
@@ -144,8 +145,10 @@ class Transformer(nn.Module):
         self._add_later_types()
 
     def _add_later_types(self) -> None:
-        """Types beyond the first draw from a stream of their own: a type more leaves every other
-        number of a seed what it was."""
+        """Draw the embeddings of later event types from their own random stream.
+
+        So a new event type does not change the other initial weights of a seed.
+        """
         first = self.event_types.weight.detach()
         later = max(self.config.event_types - FIRST_EVENT_TYPES, 0)
         stream = torch.Generator("cpu").manual_seed(FIRST_EVENT_TYPES)
@@ -154,7 +157,7 @@ class Transformer(nn.Module):
         self.event_types = nn.Embedding(len(weight), weight.shape[1], _weight=weight)
 
     def represent(self, text: Tensor, known: Tensor) -> Tensor:
-        """Items [items, size], as read on input and scored against on output.
+        """Representations of items [items, size], used as input and to score outputs against.
 
         text: [items, text_size]; known: int64 [items], row of the id embedding, −1 for none.
         """
@@ -163,11 +166,12 @@ class Transformer(nn.Module):
         return ids + content
 
     def table(self, text: Tensor, known: Tensor) -> Tensor:
-        """[STARTS + items, size]: the start tokens, then the items of `represent`."""
+        """[STARTS + items, size]: the start tokens, then the items as in `represent`."""
         return torch.cat([self.starts.weight, self.represent(text, known)])
 
     def forward(self, batch: Batch, text: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """(states [targets, size] at `batch.contexts`, items [items, size] to score them against).
+        """Return (states [targets, size] at `batch.contexts`, items [items, size] to score them
+        against).
 
         text, known: see `represent`.
         """
@@ -193,7 +197,10 @@ class Transformer(nn.Module):
         return x
 
     def last_states(self, inputs: Inputs, table: Tensor, ends: Tensor) -> Tensor:
-        """Hidden states [rows, size] at `ends` (int64 [rows]) of left-aligned single windows."""
+        """Hidden states [rows, size] at `ends` (int64 [rows]).
+
+        Each row holds one left-aligned window.
+        """
         x = self.embed(inputs, table)
         bias = self.bias(inputs, window_mask(torch.ones_like(inputs.items)))
         for block in self.blocks[:-1]:
@@ -203,7 +210,10 @@ class Transformer(nn.Module):
 
 
 def dropout(x: Tensor, share: float) -> Tensor:
-    """Dropout in steps of 1/256, its bits drawn eight at a time: 4× faster on CPU than torch's."""
+    """Dropout in steps of 1/256.
+
+    Draws random bits eight at a time, 4× as fast on CPU as torch's.
+    """
     threshold = round(256 * share)
     if not threshold:
         return x

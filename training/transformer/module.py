@@ -1,4 +1,7 @@
-"""One optimisation step, as Lightning wants it. Nothing in a step depends on the step before."""
+"""One optimisation step in the form that Lightning needs.
+
+A step keeps no state for the next one.
+"""
 
 from typing import Any
 
@@ -19,11 +22,11 @@ from training.transformer.recipe import Recipe
 MAX_GRADIENT_NORM = 1.0
 
 CHECK_EVERY = 50
-"""Steps between looks at the loss, which make a GPU wait."""
+"""Steps between checks of the loss. Each check makes a GPU wait."""
 
 
 class SequenceModule(lightning.LightningModule):
-    """`fit.loss` over the items with an id, or over those that the batches name.
+    """The loss `fit.loss` over all items with an id, or over those that the batch names.
 
     text: float32 [items with an id, text_size], their content; total_steps: length of the
     learning-rate schedule.
@@ -40,10 +43,11 @@ class SequenceModule(lightning.LightningModule):
         self.epoch_loss, self.epoch_steps = torch.zeros(()), 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        # Randomness is a function of (seed, step, rank), so a resumed run repeats an unbroken one.
+        # Randomness depends only on (seed, step, rank), so a resumed run repeats an uninterrupted
+        # one.
         _seed((self.recipe.seed, self.global_step, self.global_rank), self.device)
-        # Gradients are averaged over devices: weigh each device by its share of the targets. Of
-        # people who only come back to what they know there may be none.
+        # Gradients are averaged over devices, so weigh each device by its share of the targets.
+        # There may be no target at all, if users only come back to items they know.
         loss = self._sum(batch) * (self.trainer.world_size / max(1, len(batch.all_targets)))
         self.epoch_loss = self.epoch_loss.to(loss.device) + loss.detach()
         self.epoch_steps += 1
@@ -66,7 +70,7 @@ class SequenceModule(lightning.LightningModule):
         return pointwise(states, items, batch.targets, drawn, form, len(self.text))
 
     def _with_id(self, items: Tensor) -> Tensor:
-        """`items` (int64 [n]), −1 for those that lose their id in this step."""
+        """`items` (int64 [n]), with −1 for those that lose their id in this step."""
         dropped = torch.rand(len(items), device=items.device) < self.recipe.id_dropout
         return items.masked_fill(dropped, -1)
 
@@ -74,7 +78,10 @@ class SequenceModule(lightning.LightningModule):
         self.epoch_loss, self.epoch_steps = torch.zeros((), device=self.device), 0
 
     def mean_loss(self) -> Tensor:
-        """Of this epoch's steps on this device; the mean over devices is that of one."""
+        """Mean loss of this epoch's steps on this device.
+
+        Averaged over devices, it is the overall loss.
+        """
         return self.epoch_loss / max(1, self.epoch_steps)
 
     def raise_if_diverged(self) -> None:
@@ -94,7 +101,7 @@ class SequenceModule(lightning.LightningModule):
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_model(self) -> None:
-        """Under FSDP, share the weights of each block and of the rest over the devices."""
+        """Under FSDP, shard the weights of each block and of the rest over the devices."""
         if self.device_mesh is not None:
             for part in (*self.model.blocks, self.model):
                 fully_shard(part, mesh=self.device_mesh["data_parallel"])
@@ -103,17 +110,20 @@ class SequenceModule(lightning.LightningModule):
         nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
 
     def averaged(self) -> dict[str, Tensor]:
-        """The model's averaged weights by name, float32, on their device. Of all processes."""
+        """The model's averaged weights by name, float32, on their device.
+
+        All processes must call this.
+        """
         chosen = self.optimizers(use_pl_optimizer=False)
         assert isinstance(chosen, Averaging)
         return {name: chosen.average(p).float() for name, p in self.model.named_parameters()}
 
 
 def _seed(parts: tuple[int, ...], device: torch.device) -> None:
-    """Start the generators of the processor and of `device` from `parts`.
+    """Seed the random generators of the CPU and of `device` from `parts`.
 
-    On a processor alone as `torch.manual_seed`, but without the stack that it formats for each kind
-    of absent accelerator: 1 ms of a short step.
+    On a CPU this equals `torch.manual_seed`, but saves the 1 ms that torch spends per absent kind
+    of accelerator on formatting a stack trace.
     """
     seed = int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
     if device.type == "cpu":

@@ -1,7 +1,7 @@
 """Optimisers that also keep an average of the weights, as part of their state.
 
-What is in the state of an optimiser is saved, resumed and sharded with it, on any strategy.
-Lightning's WeightAveraging gives the same weights, but copies the module, which FSDP2 refuses.
+An optimiser's state is saved, resumed and sharded with every strategy. Lightning's WeightAveraging
+gives the same weights but copies the module, which FSDP2 does not allow.
 """
 
 import math
@@ -16,7 +16,7 @@ from training.transformer.config import OptimiserName, ScheduleName
 from training.transformer.recipe import Recipe
 
 FINAL_RATE: Final = 0.05
-"""Share of the peak learning rate that is left after the last epoch."""
+"""Share of the peak learning rate left after the last epoch."""
 
 BETAS: Final = (0.9, 0.98)
 MOMENTUM: Final = 0.9
@@ -26,9 +26,10 @@ DECAY: Final = "decay"
 
 
 class Averaging(torch.optim.Optimizer):
-    """Mixed into an optimiser: `state[parameter]["average"]` follows its weights exponentially.
+    """Mixin for an optimiser: `state[parameter]["average"]` is an exponential average of the
+    weights.
 
-    horizon: steps that the average looks back; it starts as the mean of the steps so far.
+    horizon: number of steps in the average. It starts as the plain mean of the steps so far.
     """
 
     horizon: float = 0.0
@@ -36,8 +37,8 @@ class Averaging(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         loss: float | None = super().step(closure)
-        # Counted beside the settings of the first group, which are saved too: to ask the state
-        # each time would make a GPU wait.
+        # Count in the first group's settings, which are saved too: reading the count from the state
+        # would make a GPU wait at every step.
         first = self.param_groups[0]
         first[STEPS] = first.get(STEPS, 0) + 1
         states = {p: self.state[p] for group in self.param_groups for p in group["params"]}
@@ -51,16 +52,18 @@ class Averaging(torch.optim.Optimizer):
         return loss
 
     def average(self, parameter: nn.Parameter) -> Tensor:
-        """The averaged weights of one parameter, whole; itself before the first step.
+        """The averaged weights of one parameter, complete. Before the first step, the parameter
+        itself.
 
-        Under sharding a collective call: all processes ask for the same ones in the same order.
+        With sharding this is a collective call: all processes must ask for the same parameters in
+        the same order.
         """
         found: Tensor = self.state[parameter].get(AVERAGE, parameter.detach())
         return found.full_tensor() if isinstance(found, DTensor) else found
 
 
 class AveragingAdamW(Averaging, torch.optim.AdamW):
-    """Decoupled weight decay (Loshchilov and Hutter, 2019)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
 
 class AveragingNAdam(Averaging, torch.optim.NAdam):
@@ -72,9 +75,9 @@ class AveragingRAdam(Averaging, torch.optim.RAdam):
 
 
 class AveragingSGD(Averaging, torch.optim.SGD):
-    """Stochastic gradient descent, Nesterov momentum; needs a rate of its own.
+    """Stochastic gradient descent with Nesterov momentum. Needs an explicit learning rate.
 
-    Its weight decay is decoupled, too: torch's would pass through the momentum.
+    Its weight decay is decoupled as well; torch's would go through the momentum.
     """
 
     def __init__(self, groups: list[dict[str, Any]], rate: float) -> None:
@@ -106,7 +109,8 @@ BUILD: Final[dict[OptimiserName, Callable[[list[dict[str, Any]], float], Averagi
 
 
 def optimiser(model: nn.Module, recipe: Recipe, total_steps: int) -> Averaging:
-    """Of all parameters of `model`; weight decay on matrices and embeddings alone."""
+    """An optimiser of all parameters of `model`, with weight decay only on matrices and
+    embeddings."""
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
@@ -127,11 +131,11 @@ SCHEDULES: Final[dict[ScheduleName, Callable[[float], float]]] = {
     "exponential": lambda done: float(FINAL_RATE**done),
     "constant": lambda _: 1.0,
 }
-"""Share of the peak that is left when this share of the steps after the warm-up is done."""
+"""Share of the peak left, as a function of the share of steps done since the warm-up."""
 
 
 def rate(step: int, total_steps: int, recipe: Recipe) -> float:
-    """Share of the peak learning rate: linear warm-up to 1, then `fit.schedule`."""
+    """Share of the peak learning rate at a step: linear warm-up to 1, then `fit.schedule`."""
     warm = recipe.warmup * total_steps
     if step < warm:
         return (step + 1) / (warm + 1)

@@ -1,7 +1,7 @@
-"""Whole histories packed into full rows, batch after batch, by vectorised gathers.
+"""Pack whole histories into full rows, batch after batch, by vectorised gathers.
 
-A row holds several windows; a window is one start token and up to `max_length` events of one
-user. Attention never crosses windows, positions restart in each.
+A row holds several windows. A window is a start token and up to `max_length` events of one user.
+Attention never crosses windows, and positions restart in each.
 """
 
 from collections.abc import Iterator
@@ -20,19 +20,20 @@ from features.schema import SECOND
 from training.transformer.data import Tokens, interval_buckets
 
 BOS: Final = -2
-"""Stands before a user's first event."""
+"""Start token before a user's first event."""
 
 CUT: Final = -1
-"""Stands before a window whose earlier events are cut off."""
+"""Start token of a window whose earlier events are cut off."""
 
 
 class Inputs(NamedTuple):
-    """What the model reads, int64 [rows, length] each.
+    """The model's input, int64 [rows, length] each.
 
-    items: catalogue index, BOS or CUT; event_types: `schema.EVENT_CODES`; intervals, gaps:
-    bucketed time since the event before and until the event after (or the request), 0 unknown;
-    positions: 0 at the start token of each window; times: s, of the event, counted from the first
-    of its window; nexts: s, of the event after or the request, itself where there is none.
+    items: catalogue index, BOS or CUT; event_types: `schema.EVENT_CODES`; intervals, gaps: bucketed
+    time since the previous event, and until the next event (or the request), 0 if unknown;
+    positions: 0 at each window's start token; times: time of the event in seconds since the first
+    event of its window; nexts: time of the next event or the request, in the same unit, or the
+    event's own time if there is none.
     """
 
     items: Tensor
@@ -45,11 +46,12 @@ class Inputs(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What one step looks at instead of the whole vocabulary.
+    """The items that one step uses instead of the whole vocabulary.
 
     rows: int64 [rows], ascending, the items that are represented; negatives: int64 [n], ascending,
-    places in `rows` of the items drawn; log_chances: float32 [n], ≤ 0, log of the chance that an
-    item is among those drawn. Items and targets of the step's `Batch` are places in `rows`.
+    positions in `rows` of the drawn items; log_chances: float32 [n], ≤ 0, log of the probability
+    that an item is drawn. In a step with a sample, items and targets of the `Batch` are positions
+    in `rows`.
     """
 
     rows: Tensor
@@ -60,10 +62,10 @@ class Sample(NamedTuple):
 class Batch(NamedTuple):
     """Packed rows and what they should predict, all int64.
 
-    windows: [rows, length], a number per window, 0 where the slot is empty; contexts, targets:
-    [targets], flat slot of the last token strictly before each target, and the target;
-    all_targets: those of this step over all devices, int64 [all targets], never moved to a device;
-    sample: None for the exact softmax.
+    windows: [rows, length], a number per window, 0 for empty slots; contexts: [targets], flat slot
+    of the last token strictly before each target; targets: [targets]; all_targets: targets of this
+    step over all devices, int64 [all targets], never moved to a device; sample: None for the exact
+    softmax.
     """
 
     inputs: Inputs
@@ -76,7 +78,11 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class TokenWindows:
-    """int64 [windows] each: first event, number of events; bool: starts, ends with its user."""
+    """Windows of users' histories.
+
+    starts, lengths: int64 [windows], first event and number of events; whole, final: bool
+    [windows], whether the window begins and ends with the user's history.
+    """
 
     starts: Int64s
     lengths: Int64s
@@ -90,7 +96,7 @@ class TokenWindows:
 
 
 def cut_windows(offsets: Int64s, max_length: int, random: np.random.Generator) -> TokenWindows:
-    """Windows that cover every history; long ones are cut at places drawn anew each time."""
+    """Windows that cover every history. Long histories are cut at places drawn anew each time."""
     lengths = np.diff(offsets)
     first = np.minimum(lengths, max_length)
     long = lengths > max_length
@@ -106,11 +112,11 @@ def cut_windows(offsets: Int64s, max_length: int, random: np.random.Generator) -
 
 
 def pack(sizes: Int64s, row_length: int) -> tuple[Int64s, Int64s]:
-    """(row, slot) of each piece, int64: best fit, largest first.
+    """(row, slot) of each piece, int64, by best fit with the largest pieces first.
 
-    Pieces of one size are placed together: the tightest row that takes one takes as many as fit,
-    then the next tightest. So the time is that of a few passes over the pieces, plus something for
-    each of at most row_length² pairs of a size and the free space of a row.
+    Pieces of one size are placed together: the fullest row that can take one takes as many as fit,
+    then the next row. So the time is that of a few passes over the pieces, plus a constant for each
+    of at most row_length² pairs of a size and the free space of a row.
     """
     rows, slots = np.zeros_like(sizes), np.zeros_like(sizes)
     open_rows = [np.zeros(0, dtype=np.int64) for _ in range(row_length + 1)]
@@ -142,17 +148,17 @@ def pack(sizes: Int64s, row_length: int) -> tuple[Int64s, Int64s]:
 
 
 def _free(open_rows: list[Int64s], space: int, rows: Int64s) -> None:
-    """Note that `rows` have `space` free slots."""
+    """Record that `rows` have `space` free slots."""
     if space and len(rows):
         open_rows[space] = np.r_[open_rows[space], rows]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """The batches of one pass over the events: a pure function of (tokens, settings, epoch).
+    """The batches of one pass over the events, a pure function of (tokens, settings, epoch).
 
-    `rank` of `world` devices takes its share of the rows of every step. index: int32 [catalogue],
-    what the batches call each item; None: as the tokens do.
+    Device `rank` of `world` devices takes its share of the rows of every step. index: int32
+    [catalogue], the number that batches use for each item; None: the same as in the tokens.
     """
 
     tokens: Tokens
@@ -166,18 +172,18 @@ class Epoch:
 
     @cached_property
     def row_length(self) -> int:
-        """Slots per row: no longer than the longest history needs."""
+        """Slots per row, at most as many as the longest history needs."""
         longest = int(np.diff(self.tokens.offsets).max(initial=1))
         return min(self.max_length, longest) + 1
 
     @property
     def rows_per_step(self) -> int:
-        """Rows of one optimiser step, the same for any number of devices."""
+        """Rows per optimiser step, the same for any number of devices."""
         return max(1, self.batch_tokens // self.row_length)
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of this epoch."""
+        """Number of optimiser steps in this epoch."""
         rows = self._plan()[1]
         return -(-(int(rows.max()) + 1) // self.rows_per_step)
 
@@ -200,7 +206,8 @@ class Epoch:
         return windows, random.permutation(int(rows.max()) + 1)[rows], slots
 
     def _batch(self, windows: TokenWindows, row: Int64s, slots: Int64s) -> Batch:
-        """Those windows of a step that are this device's. row: of the step, over all devices."""
+        """The batch of this device, from the windows of one step. row: row within the step, over
+        all devices."""
         targets, contexts, owner = self._targets(windows)
         all_targets = self._items(targets).astype(np.int64)
         mine = row % self.world == self.rank
@@ -256,15 +263,17 @@ class Epoch:
         return items if self.index is None else self.index[items]
 
     def _following(self, windows: TokenWindows) -> Int64s:
-        """int64 [windows], µs: the time of the user's event after each, of its last if none."""
+        """int64 [windows], µs: time of the user's first event after each window, else of the
+        window's last event."""
         following: Int64s = windows.starts + windows.lengths - windows.final
         return self.tokens.timestamps[following]
 
     def _targets(self, windows: TokenWindows) -> tuple[Int64s, Int64s, Int64s]:
-        """Targets, int64 each: event, place in its window of the token before it, window.
+        """Targets, int64 each: event, position in its window of the token before it, window.
 
-        What stands before the first moment of a window is its start token; after a cut that token
-        says nothing, so such events are no targets. Nor is an event whose moment began before.
+        Events of a window's first moment are preceded only by its start token. After a cut this
+        token says nothing, so such events are not targets. Nor is an event whose moment began in an
+        earlier window.
         """
         events = spans(windows.starts, windows.lengths)
         owner = np.repeat(np.arange(len(windows.starts)), windows.lengths)

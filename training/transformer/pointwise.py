@@ -1,4 +1,4 @@
-"""Losses that judge each score by itself, on the target and on items drawn alike for all."""
+"""Losses that judge each score by itself, on the target and on negatives shared by all states."""
 
 from typing import Final, Literal
 
@@ -11,8 +11,10 @@ from training.transformer.precision import computing
 Pointwise = Literal["bce", "gbce", "mse"]
 
 CALIBRATION: Final = 0.75
-"""Of `gbce`, t: 0 leaves the probabilities as overconfident as sampling makes them, 1 not at all
-(gSASRec; Petrov and Macdonald, 2023, whose choice this is)."""
+"""The t of `gbce`: 0 leaves the overconfidence caused by sampling, 1 removes it.
+
+The value is that of gSASRec (Petrov and Macdonald, 2023).
+"""
 
 
 def pointwise(
@@ -23,16 +25,20 @@ def pointwise(
     form: Pointwise,
     vocabulary: int,
 ) -> Tensor:
-    """Sum over the states of the mean loss of the target's score and those of the sample, a scalar.
+    """Sum over the states of the mean loss of the target's score and the sample's scores, a scalar.
 
     states: [n, size]; items: [rows, size]; targets: int64 [n], rows of `items`; negatives: int64
-    [sample], rows of `items` that were drawn uniformly of `vocabulary`; a state's own target is no
-    negative. bce: −log σ of the target, −log(1 − σ) of the others (SASRec; Kang and McAuley, 2018).
-    gbce: the target's σ to the power β = 1 − t (1 − share of the other items in the sample). Of
-    both, σ is that of the score + log(β / negatives), the odds of an item about which nothing is
-    known: scores begin at 0, where without it every item is as likely as not, and nothing is
-    learned before all have come down. It is the same for all items and changes no ranking.
-    mse: (score − 1)² and score². Memory grows with n × sample.
+    [sample], rows of `items`, drawn uniformly from `vocabulary`. A state's own target is not used
+    as a negative. Memory grows with n × sample.
+
+    bce: −log σ of the target, −log(1 − σ) of the others (SASRec; Kang and McAuley, 2018). gbce: the
+    target's σ to the power β = 1 − t (1 − share of the other items in the sample). mse: (score −
+    1)² and score².
+
+    In bce and gbce, log(β / negatives) is added to all scores. These are the log odds of an item of
+    which nothing is known. Scores start at 0, so without this every item would start with a
+    probability of a half, and nothing would be learned until all scores have fallen. As the same
+    number is added to all items, it changes no ranking.
     """
     own = (computing(states) * computing(F.embedding(targets, items))).sum(-1).float()
     others = (computing(states) @ computing(F.embedding(negatives, items)).T).float()

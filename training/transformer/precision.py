@@ -1,4 +1,4 @@
-"""Number formats: which one this machine computes fast, and which one a computation is in."""
+"""Number formats: which one this machine computes fast, and which one a computation uses."""
 
 from typing import Literal
 
@@ -9,7 +9,8 @@ from training.transformer.config import RunOptions
 
 
 def native(options: RunOptions) -> Literal["32-true", "bf16-mixed"]:
-    """Lightning's name of the format; for "auto", bf16 where the hardware multiplies it."""
+    """Lightning's name of the number format. "auto" becomes bf16 if the hardware supports its
+    products."""
     if options.precision != "auto":
         return options.precision
     if options.accelerator != "cpu" and torch.cuda.is_available():
@@ -21,6 +22,6 @@ def native(options: RunOptions) -> Literal["32-true", "bf16-mixed"]:
 
 
 def computing(x: Tensor) -> Tensor:
-    """`x` in the type that autocast multiplies in; unchanged without autocast."""
+    """`x` in the type that autocast uses for products. Unchanged without autocast."""
     device = x.device.type
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x

@@ -1,4 +1,4 @@
-"""What section `fit` leaves open (null), settled by the data: the rules, all in one place."""
+"""The rules that derive from the data the settings that section `fit` leaves open (null)."""
 
 import math
 from collections.abc import Sequence
@@ -10,60 +10,71 @@ import numpy as np
 from training.transformer.config import TransformerParams
 
 STEPS_AN_EPOCH: Final = 120
-"""Fewer waste a small log's epochs, more are slow: a short step has the same fixed costs."""
+"""Target number of steps per epoch.
+
+With fewer, a small log's epochs are wasted. With more, training is slow, because every step has the
+same fixed cost.
+"""
 
 SPARSE, DENSE = 12.0, 300.0
-"""Events an item, of what is learned from, between which a log needs less and less regularisation:
-those of Amazon Sports and of MovieLens-1M, on which the values below were chosen (docs/log.md)."""
+"""Events per item of the training data, of Amazon Sports and MovieLens-1M. Between these densities,
+less and less regularisation is needed. The values below were chosen on these logs (docs/log.md)."""
 
 DROPOUT: Final = (0.5, 0.3)
-"""At SPARSE and below, at DENSE and above; between them on a line over the logarithm."""
+"""Dropout at SPARSE and below, and at DENSE and above.
+
+In between, linear in the log of the density.
+"""
 
 WEIGHT_DECAY: Final = (2.0, 0.3)
-"""As DROPOUT, on a line over its own logarithm, too; at DECAY_RATE. Per step a weight loses rate ×
-decay of itself: at another rate, chosen or of another size, that product stays (Wang and Aitchison,
-2024, "How to set AdamW's weight decay as you scale model and dataset size")."""
+"""Like DROPOUT, but linear in its own log too; for the learning rate DECAY_RATE.
+
+Per step, a weight loses rate × decay of itself. At another learning rate this product stays the
+same (Wang and Aitchison, 2024, "How to set AdamW's weight decay as you scale model and dataset
+size").
+"""
 
 DECAY_RATE: Final = 3e-3
-"""The learning rate that WEIGHT_DECAY was chosen at: then that of size `small`."""
+"""The learning rate for which WEIGHT_DECAY was chosen, that of size `small` at that time."""
 
 EXACT_UP_TO: Final = 2**15
-"""Items with an id up to which the softmax is exact.
+"""Up to this many items with an id, the softmax is exact.
 
-A step of DRAWS costs the same for any catalogue, the exact one about as much at 10,000 items, three
-times at this many and seven times at twice this many (docs/log.md): what is exact is dear here, and
-not yet out of reach.
+A step with DRAWS draws costs the same for any catalogue. An exact step costs about as much at
+10,000 items, three times as much at this many and seven times at twice this many (docs/log.md). So
+at this limit an exact softmax is costly, but still affordable.
 """
 
 DRAWS: Final = 2**13
-"""Of a step of softmax with more items than that."""
+"""Items drawn per softmax step for larger catalogues."""
 
 POINTWISE_DRAWS: Final = 256
-"""Of a step of the losses of single scores (as gSASRec; Petrov and Macdonald, 2023)."""
+"""Items drawn per step for `bce`, `gbce` and `mse` (as gSASRec; Petrov and Macdonald, 2023)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(TransformerParams):
-    """`TransformerParams` with nothing left open, of a log that is known."""
+    """`TransformerParams` with every open setting derived for a known log."""
 
     batch_tokens: int
     learning_rate: float
     dropout: float
     weight_decay: float
     negatives: int
-    """0: the loss needs no draws."""
+    """Items drawn per step. 0: the loss needs none."""
 
     def __post_init__(self) -> None:
-        """What is derived is in range, and the rest was checked before."""
+        """Skip the checks: derived values are in range, and the others were checked before."""
 
     @property
     def derived(self) -> dict[str, float]:
-        """What may follow from the data, by its name in section `fit`."""
+        """The settings that may be derived from the data, by their name in section `fit`."""
         return {name: getattr(self, name) for name in Recipe.__annotations__}
 
     @staticmethod
     def of(params: TransformerParams, events: int, items: int) -> "Recipe":
-        """For a log of so many events, with so many items that have an id; both at least 1."""
+        """Derive settings for a log with `events` events and `items` items with an id, both at
+        least 1."""
         density = events / items
         rate = _or(params.learning_rate, params.shape.learning_rate)
         decay = math.exp(_between([math.log(decay) for decay in WEIGHT_DECAY], density))
@@ -82,13 +93,13 @@ def _or(chosen: float | None, derived: float) -> float:
 
 
 def _batch_tokens(events: int) -> int:
-    """As many as make about STEPS_AN_EPOCH steps an epoch, a power of two from 512 to 8192."""
+    """Choose a power of two from 512 to 8192 that gives about STEPS_AN_EPOCH steps per epoch."""
     exponent = round(math.log2(max(events, 1) / STEPS_AN_EPOCH))
     return int(2 ** min(max(exponent, 9), 13))
 
 
 def _between(ends: Sequence[float], density: float) -> float:
-    """By events an item: at SPARSE the first of the ends, at DENSE the second."""
+    """Interpolate by events per item: the first of `ends` at SPARSE, the second at DENSE."""
     place = np.log(density / SPARSE) / np.log(DENSE / SPARSE)
     return float(np.interp(place, (0, 1), ends))
 

@@ -1,4 +1,4 @@
-"""Which items a step is scored against, instead of the whole vocabulary."""
+"""Choose the items that a step is scored against, instead of the whole vocabulary."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -12,25 +12,25 @@ from training.transformer.packing import Batch, Sample
 from training.transformer.recipe import Recipe
 
 POWER: Final = 0.75
-"""Of an item's count in its share of the draws (Mikolov et al., 2013, "Distributed
+"""Exponent of an item's count in its share of the draws (Mikolov et al., 2013, "Distributed
 representations")."""
 
 UNIFORM: Final = 0.5
-"""Share of the draws in which all items are alike, so that no rare one weighs too much."""
+"""Share of draws that treat all items alike, so that rare items do not get too high a weight."""
 
 
 class Sampler(Protocol):
-    """Narrows a step to some items.
+    """Restricts a step to some items.
 
-    A pure function of (batch, epoch, step), the same on all devices that share the step: they then
-    minimise what one alone would, and a resumed run repeats an unbroken one.
+    A pure function of (batch, epoch, step). It is the same on all devices that share a step, so
+    they minimise the same loss as one device would, and a resumed run repeats an uninterrupted one.
     """
 
     def sample(self, batch: Batch, epoch: int, step: int, /) -> Batch: ...
 
 
 def sampler_of(recipe: Recipe, log: Tokens, vocabulary: Int64s) -> Sampler | None:
-    """By the recipe's loss and negatives; None for the exact softmax.
+    """The sampler for the recipe's loss and negatives, or None for the exact softmax.
 
     vocabulary: int64 [items with an id], their indices in the log.
     """
@@ -46,10 +46,10 @@ def sampler_of(recipe: Recipe, log: Tokens, vocabulary: Int64s) -> Sampler | Non
 
 @dataclass(frozen=True)
 class Drawn:
-    """Draws with replacement, kept once each: what is scored is a set.
+    """Draws with replacement. Each item drawn is used once, so the sample is a set.
 
-    cumulative: float64 [vocabulary], of the shares of the draws; log_chances: float32
-    [vocabulary], log of the chance of being in the set.
+    cumulative: float64 [vocabulary], cumulated shares of the draws; log_chances: float32
+    [vocabulary], log of the probability to be in the set.
     """
 
     cumulative: Float64s
@@ -59,8 +59,8 @@ class Drawn:
 
     @staticmethod
     def of(counts: Int64s, draws: int, seed: int, uniform: float = UNIFORM) -> "Drawn":
-        """counts: int64 [vocabulary], events of each item; uniform: share of draws that ignore
-        them."""
+        """counts: int64 [vocabulary], events per item; uniform: share of draws that ignore the
+        counts."""
         popular = counts.astype(np.float64) ** POWER
         share = (1 - uniform) * popular / popular.sum() + uniform / len(counts)
         return Drawn(np.cumsum(share), _log_chances(share, draws), draws, seed)
@@ -74,10 +74,11 @@ class Drawn:
 
 @dataclass(frozen=True)
 class InBatch:
-    """The targets of a step are each other's negatives, weighed by the chance that they are there,
-    so that popular ones count no more than others (as Yi et al., 2019, by another formula).
+    """The targets of a step are the negatives of each other.
 
-    shares: float64 [vocabulary], of the log's targets.
+    They are weighted by the probability that they are in the step, so that popular items do not
+    count more (as Yi et al., 2019, with another formula). shares: float64 [vocabulary], each item's
+    share of the log's targets.
     """
 
     shares: Float64s
@@ -88,13 +89,13 @@ class InBatch:
 
 
 def _log_chances(shares: Float64s, draws: int) -> Float32s:
-    """Log of 1 − (1 − share)^draws, the chance to be drawn at least once."""
+    """Log of 1 − (1 − share)^draws, the probability to be drawn at least once."""
     chances = -np.expm1(draws * np.log1p(-shares))
     return np.asarray(np.log(chances), dtype=np.float32)
 
 
 def _narrowed(batch: Batch, drawn: Int64s, log_chances: Float32s) -> Batch:
-    """The batch with items numbered by their place among those that the step looks at.
+    """Renumber the batch's items by their position among the items of this step.
 
     drawn: int64 [n], ascending; log_chances: of each.
     """

@@ -1,4 +1,4 @@
-"""Scores of the trained transformer, for one request or many. Needs torch, not lightning."""
+"""Scores of the trained transformer, for one request or many. Needs torch but not lightning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,18 +21,20 @@ from training.transformer.packing import BOS, CUT, Inputs
 
 CHUNK_TOKENS = 16_384
 
-#: The mildest kind of wanting an item, for kinds that a model does not know.
+#: Stands for event types that a model does not know: the weakest sign of wanting an item.
 UNKNOWN = EVENT_CODES[EventType.VIEW]
 
 
 class CatalogueMismatch(ValueError):
-    """A catalogue does not extend the one that the model was fitted on."""
+    """A catalogue does not begin with the one that the model was fitted on."""
 
 
 @dataclass(frozen=True)
 class AttachedScorer:
-    """A model with the representations of one catalogue's items (`Transformer.table`), the last
-    `older` of them of replaced contents (`Catalogue.older`)."""
+    """A model with the representations of one catalogue's items (`Transformer.table`).
+
+    The last `older` rows belong to replaced contents (`Catalogue.older`).
+    """
 
     model: Transformer
     table: Tensor
@@ -42,7 +44,7 @@ class AttachedScorer:
     def of(
         config: ModelConfig, weights: Mapping[str, Tensor], text: Tensor, known: Tensor
     ) -> "AttachedScorer":
-        """On the device of `text`; text, known: see `Transformer.represent`."""
+        """Create a scorer on the device of `text`. text, known: see `Transformer.represent`."""
         model = Transformer(config).to(text.device).eval().requires_grad_(False)
         model.load_state_dict(weights)
         with torch.inference_mode():
@@ -50,20 +52,20 @@ class AttachedScorer:
 
     @property
     def items(self) -> Float32s:
-        """float32 [catalogue, size]: what `encode` is scored against."""
+        """float32 [catalogue, size]: the vectors that `encode` is scored against."""
         return np.asarray(self.table[STARTS : len(self.table) - self.older].numpy())
 
     def encode(self, histories: Histories, timestamps: Int64s) -> Float32s:
         """float32 [n, size]: the state of each user at its time (int64 [n], µs).
 
-        An empty history has a state too: that of a user about whom nothing is known.
+        An empty history has a state too, that of an unknown user.
         """
         return np.asarray(encode(self.model, self.table, histories, timestamps).numpy())
 
     def scores(
         self, histories: Histories, timestamps: Int64s, seen: Seen | None = None
     ) -> Float32s:
-        """float32 [n, catalogue], higher is better; nothing is masked.
+        """float32 [n, catalogue], higher is better, not masked.
 
         seen: which contents each request sees; None for the newest.
         """
@@ -84,13 +86,13 @@ class Scorer:
 
     @staticmethod
     def load(folder: Path) -> "Scorer":
-        """From the folder that the stage `fit` wrote."""
+        """Load the folder written by stage `fit`."""
         return Scorer(*artefact.load(folder))
 
     def attach(self, catalogue: Catalogue) -> AttachedScorer:
-        """Ready to score `catalogue`: trained items by id and content, others by content alone.
+        """Prepare to score `catalogue`: trained items by id and content, others only by content.
 
-        Raises CatalogueMismatch unless the catalogue starts with the fitted one's items.
+        Raises CatalogueMismatch unless the catalogue begins with the items fitted on.
         """
         return AttachedScorer(self.model, self._table(catalogue), len(catalogue.older))
 
@@ -110,7 +112,7 @@ class Scorer:
 def encode(model: Transformer, table: Tensor, histories: Histories, timestamps: Int64s) -> Tensor:
     """float32 [n, size] on the table's device: see `AttachedScorer.encode`.
 
-    Histories of similar length are computed together, so that padding costs little.
+    Histories of similar length are computed together, so that little padding is needed.
     """
     kept = np.minimum(histories.lengths, model.config.max_length)
     with torch.inference_mode():
@@ -146,8 +148,8 @@ def _padded(
 ) -> Inputs:
     """The newest `kept` events of `rows` after a start token, left-aligned.
 
-    An event of a kind that came up after the model was trained counts as UNKNOWN: what it was
-    about still tells.
+    An event type added after the model was trained counts as UNKNOWN, since the event's item is
+    still informative.
     """
     lengths = kept[rows]
     width = int(lengths.max()) + 1

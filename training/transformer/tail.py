@@ -1,4 +1,4 @@
-"""The fit window's newest moments, ranked: what decides when training stops."""
+"""Rank the newest moments of the fit window (the tail), to decide when training stops."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from training.metrics.ndcg import ndcg
 from training.transformer.data import FitError, Tokens, chunks
 
 QUERIES_PER_USER: Final = SplitParams.max_queries_per_user
-"""Moments of one user, so that heavy users do not decide alone."""
+"""Moments per user, so that heavy users do not dominate."""
 
 CHUNK_SCORES: Final = 2**26
-"""Scores that are ranked at a time: 256 MB of them, and about three times that while they are."""
+"""Scores ranked at a time: 256 MB, and about three times that during ranking."""
 
 Array = TypeVar("Array", Scores, Bools, covariant=True)
 
 
 class Rows(Protocol[Array]):
-    """[n, catalogue], whole (an array is one) or made a few rows at a time."""
+    """A [n, catalogue] array, either complete or computed a few rows at a time."""
 
     def __getitem__(self, rows: slice, /) -> Array: ...
 
 
 @dataclass(frozen=True)
 class Lazy(Generic[Array]):
-    """Rows that `make` makes when they are looked at."""
+    """Rows that `make` computes when they are read."""
 
     make: Callable[[slice], Array]
 
@@ -42,10 +42,10 @@ class Lazy(Generic[Array]):
 
 @dataclass(frozen=True)
 class Tail:
-    """Moments after the training cut whose outcome is known.
+    """Moments after the training cut with a known outcome.
 
-    histories: events strictly before each; timestamps: int64 [n], µs; users: int64 [n];
-    targets: what the user chose then; start: first µs of the tail.
+    histories: events strictly before each; timestamps: int64 [n], µs; users: int64 [n]; targets:
+    what the user chose then; start: first µs of the tail.
     """
 
     histories: Histories
@@ -58,7 +58,7 @@ class Tail:
         return len(self.timestamps)
 
     def part(self, rows: slice) -> "Tail":
-        """Those queries alone."""
+        """Only the queries `rows`."""
         index = np.arange(len(self))[rows]
         chosen, offsets = gather(self.targets.offsets, index)
         return Tail(
@@ -73,11 +73,11 @@ class Tail:
 def split_tail(
     tokens: Tokens, organic: Bools, share: float, max_queries: int
 ) -> tuple[Tokens, Tail]:
-    """(training tokens, tail): the tail is the newest `share` of events by time.
+    """(training tokens, tail), where the tail is the newest `share` of events by time.
 
-    Queries are moments with organic targets (with any, if none is organic), at most
-    QUERIES_PER_USER a user and `max_queries` in all, evenly spaced. Raises FitError if nothing is
-    left to train on or nothing to rank.
+    Queries are moments with organic targets (any targets, if there are no organic ones), at most
+    QUERIES_PER_USER per user and `max_queries` in total, evenly spaced. Raises FitError if nothing
+    is left to train on, or nothing to rank.
     """
     cut = int(np.quantile(tokens.timestamps, 1 - share, method="lower"))
     late = tokens.timestamps >= cut
@@ -112,8 +112,11 @@ def _spread(tokens: Tokens, moments: Int64s, max_queries: int) -> Int64s:
 
 
 def candidates(tail: Tail, created_at: Int64s, repeats: bool) -> Bools:
-    """bool [n, catalogue]: items that existed at each moment, without those already chosen unless
-    `repeats`. created_at: int64 [catalogue], µs, 0 where unknown."""
+    """bool [n, catalogue]: items that existed at each moment and, unless `repeats`, were not chosen
+    before.
+
+    created_at: int64 [catalogue], µs, 0 where unknown.
+    """
     allowed = created_at <= tail.timestamps[:, None]
     allowed[tail.targets.rows, tail.targets.items] = True
     if not repeats:
@@ -122,14 +125,15 @@ def candidates(tail: Tail, created_at: Int64s, repeats: bool) -> Bools:
 
 
 def lazy_candidates(tail: Tail, created_at: Int64s, repeats: bool) -> Lazy[Bools]:
-    """`candidates`, made when looked at: for catalogues that do not fit n times into memory."""
+    """Like `candidates`, but computed when read, for catalogues too large to hold n times in
+    memory."""
     return Lazy(lambda rows: candidates(tail.part(rows), created_at, repeats))
 
 
 def _parts(
     scores: Rows[Scores], tail: Tail, allowed: Rows[Bools]
 ) -> Iterator[tuple[Scores, Ragged]]:
-    """Scores, −inf where not allowed, and targets of at most CHUNK_SCORES scores at a time."""
+    """Scores (−inf where not allowed) and targets, in parts of at most CHUNK_SCORES scores."""
     catalogue_size = allowed[:0].shape[1]
     for rows in chunks(len(tail), max(1, CHUNK_SCORES // catalogue_size)):
         masked = np.where(allowed[rows], scores[rows], np.float32(-np.inf))
@@ -137,13 +141,13 @@ def _parts(
 
 
 def tail_ndcg(scores: Rows[Scores], tail: Tail, allowed: Rows[Bools], k: int = 10) -> float:
-    """ndcg@k over `allowed`, user-averaged; ties count against the model.
+    """ndcg@k over `allowed`, averaged by user. Ties count against the model.
 
     scores: float32 [n, catalogue]. Raises ValueError on NaN or infinity.
     """
     per_query = []
     for part, targets in _parts(scores, tail, allowed):
-        # `against_ties` looks for targets among all columns; here a target is its column.
+        # Faster than `against_ties`, which searches all columns: here a target is its own column.
         own = part[targets.rows, targets.items]
         lower = np.nextafter(own, np.float32(-np.inf), dtype=np.float32)
         part[targets.rows, targets.items] = np.where(np.isfinite(own), lower, own)
@@ -154,10 +158,10 @@ def tail_ndcg(scores: Rows[Scores], tail: Tail, allowed: Rows[Bools], k: int = 1
 
 
 def popularity(tokens: Tokens, tail: Tail, catalogue_size: int, allowed: Rows[Bools]) -> float:
-    """ndcg@10 of recency-popularity on the tail, by the best of the windows POPULARITY_DAYS.
+    """ndcg@10 of recency-popularity on the tail, with the best of the windows POPULARITY_DAYS.
 
-    Counts are as of the midnight before each moment, as the feature store would hold them.
-    `tokens`: all events of the fit window.
+    Counts are those of the midnight before each moment, as the feature store would hold them.
+    tokens: all events of the fit window.
     """
     midnights, snapshot = np.unique(tail.timestamps // DAY * DAY, return_inverse=True)
     recent = tokens.timestamps >= midnights[0] - max(POPULARITY_DAYS) * DAY
@@ -180,7 +184,7 @@ def new_item_shares(
 ) -> tuple[float, float]:
     """(predicted, actual) share of choices that fall on `new` items (bool [catalogue]).
 
-    Calibrated scores of items without an id make the two agree. `predicted` is the mean softmax
+    If scores of items without an id are calibrated, the two agree. `predicted` is the mean softmax
     probability over `allowed`.
     """
     predicted = []

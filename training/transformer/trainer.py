@@ -1,4 +1,4 @@
-"""Runs the training: devices, stopping, checkpoints. The only module that sets up Lightning."""
+"""Run the training: devices, stopping, checkpoints. The only module that sets up Lightning."""
 
 import logging
 import signal
@@ -34,22 +34,22 @@ from training.transformer.tail import Rows, Tail
 
 CHECKPOINT = "resume.ckpt"
 
-#: Of Lightning's own making, or about choices made here on purpose.
+#: Warnings caused by Lightning itself, or by choices made here on purpose.
 KNOWN_WARNINGS = (
-    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # lightning calls torch's old name
-    "MLFlow only allows",  # it shows ndcg@10 without the sign
-    ".*does not have many workers",  # there is no loader: batches are gathered in place
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # lightning uses torch's old name
+    "MLFlow only allows",  # MLflow shows ndcg@10 without the @
+    ".*does not have many workers",  # no loader is needed: batches are gathered here
 )
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training run yields.
+    """The result of a training run.
 
-    is_first: this process is the one that writes the output; weights: state of the best epoch;
-    vocabulary: int32 [items with an id], catalogue index; ndcg: `ndcg@10` on the tail after each
-    epoch; best: position of the best; losses: of each epoch, mean over its steps of the mean over
-    their targets; seconds: of each epoch, without ranking the tail; recipe: section `fit`, settled.
+    is_first: whether this process writes the output; weights: state of the best epoch; vocabulary:
+    int32 [items with an id], catalogue index; ndcg: `ndcg@10` on the tail after each epoch; best:
+    index of the best epoch; losses: per epoch, mean over its steps of the mean over their targets;
+    seconds: per epoch, without ranking the tail; recipe: section `fit` with all settings derived.
     """
 
     is_first: bool
@@ -64,20 +64,22 @@ class Fitted:
 
     @property
     def parameters(self) -> int:
-        """Weights of the model."""
+        """Number of weights of the model."""
         return sum(weight.numel() for weight in self.weights.values())
 
     def attach(self, text: Float32s) -> AttachedScorer:
-        """Ready to score a catalogue. text: float32 [catalogue, text_size], its content."""
+        """Prepare to score a catalogue. text: float32 [catalogue, text_size], its content."""
         known = torch.full((len(text),), -1, dtype=torch.int64)
         known[self.vocabulary] = torch.arange(len(self.vocabulary))
         return AttachedScorer.of(self.config, self.weights, torch.from_numpy(text), known)
 
 
 class OwnSignals(lightning.Callback):
-    """SIGTERM does to a training what it did before: as a rule it ends the process at once, and the
-    next run resumes from the last epoch. Lightning's own handler finishes the step at hand, or the
-    ranking of a large tail, and then reports success."""
+    """Keep the default effect of SIGTERM, which ends the process at once; the next run resumes.
+
+    Lightning's own handler would finish the current step, or the ranking of a large tail, and then
+    report success.
+    """
 
     def __init__(self) -> None:
         self.before = signal.getsignal(signal.SIGTERM)
@@ -102,7 +104,7 @@ class EpochBatches:
         self.keep = keep
 
     def __iter__(self) -> Iterator[Batch]:
-        # A resumed trainer asks for batches before its own count of epochs is right.
+        # A resumed trainer asks for batches before it has restored its own epoch counter.
         trainer = self.module.trainer
         number = len(self.keep.ndcg)
         epoch = replace(
@@ -125,10 +127,11 @@ def fit(
     logger: Logger | Literal[False],
     callbacks: Sequence[lightning.Callback] = (),
 ) -> Fitted:
-    """Train on `train`, stop by `tail`, resume from `checkpoints` if a run was cut short there.
+    """Train on `train`, stop by `tail`, and resume from `checkpoints` if an earlier run was
+    interrupted.
 
-    allowed: bool [queries, catalogue]; text: float32 [catalogue, text_size]; logger: of
-    `open_logger`; callbacks: of Lightning, such as one that measures. Raises FitError if the data
+    allowed: bool [queries, catalogue]; text: float32 [catalogue, text_size]; logger: from
+    `open_logger`; callbacks: for Lightning, such as one that measures. Raises FitError if the data
     has fewer than two items, its content is not finite, or the loss diverges.
     """
     vocabulary = np.flatnonzero(train.counts(len(text)))
@@ -173,7 +176,7 @@ def fit(
     if options.compile:
         model.compile()
     content = torch.from_numpy(text)
-    # Of a catalogue in which every item has an id, no second copy.
+    # Avoid a copy if every item of the catalogue has an id.
     known = content[torch.from_numpy(vocabulary)] if epoch.index is not None else content
     module = SequenceModule(model, known, recipe, epoch.steps * recipe.max_epochs)
     sampler = sampler_of(recipe, train, vocabulary)
@@ -211,7 +214,8 @@ def _check_content(text: Float32s) -> None:
 
 
 def _strategy(options: RunOptions) -> str | ModelParallelStrategy:
-    """Lightning's name, or FSDP2, whose checkpoint is one file for any number of devices."""
+    """Lightning's name of the strategy, or FSDP2 with one checkpoint file for any number of
+    devices."""
     if options.strategy != "fsdp":
         return options.strategy
     return ModelParallelStrategy(

@@ -1,6 +1,6 @@
-"""What a trial measures: ndcg@10 on validation moments, by the real trainers.
+"""The measurement of a trial: ndcg@10 on validation moments, with the real trainers.
 
-Sections `fit` and `trees` each keep the newest part of their own window out of training; nothing
+Sections `fit` and `trees` each keep the newest part of their own window out of training. Nothing
 here reads the judge window, and `fit` does not read the rank window either.
 """
 
@@ -31,7 +31,10 @@ STAGES: Final[dict[Section, str]] = {"fit": "training.fit", "trees": "training.t
 
 @dataclass(frozen=True)
 class Outcome:
-    """value: validation ndcg@10; curve: the same after each epoch, empty where there are none."""
+    """The result of a trial.
+
+    value: validation ndcg@10; curve: the same after each epoch, empty if there are no epochs.
+    """
 
     value: float
     curve: tuple[float, ...] = ()
@@ -39,10 +42,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Task:
-    """What trials run on, small enough to send to a process.
+    """What trials run on. Small enough to send to a process.
 
-    data: folder of the files that the section's stage reads; options: of one trial; home: the
-    study's folder, for checkpoints; logs: where all runs have their curves.
+    data: folder with the files that the section's stage reads; options: for one trial; home: the
+    study's folder, for checkpoints; logs: folder of the learning curves of all runs.
     """
 
     space: Space
@@ -52,19 +55,19 @@ class Task:
     logs: Path
 
 
-#: Values and the name of a trial to its outcome. A trial that was cut short resumes by its name.
+#: Runs a trial with the given values and name. An interrupted trial resumes by its name.
 Objective = Callable[[Values, str], Outcome]
 
 
 def objective(task: Task) -> Objective:
-    """Reads the data once, for as many trials as follow. Raises InputError where it is unusable."""
+    """Read the data once, for any number of trials. Raises InputError if it is unusable."""
     return _fit(task) if task.space.section == "fit" else _trees(task)
 
 
 def fingerprint(section: Section, data: Path) -> str:
-    """Hex digest of the data and of the code that measures; equal: values are comparable.
+    """Hex digest of the data and of the measuring code. Values with equal digests are comparable.
 
-    Raises InputError when a file is missing.
+    Raises InputError if a file is missing.
     """
     digest = sha256()
     for path in (data / name for name in FILES[section]):
@@ -72,7 +75,7 @@ def fingerprint(section: Section, data: Path) -> str:
             stage = "split" if section == "fit" else "candidates"
             raise InputError(f"{path} does not exist: run `dvc repro {stage}` first")
         digest.update(sha256(path.read_bytes()).digest())
-    # This module reads both stages' data; of what it imports, only the section's stage counts.
+    # This module uses code of both stages, but only the section's own stage counts.
     own = Path(__file__).resolve().relative_to(code.SOURCE).as_posix()
     files = {own, *code.deciding([STAGES[section]])}
     digest.update(code.digest(sorted(files)).encode())

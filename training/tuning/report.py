@@ -1,4 +1,4 @@
-"""The report of a search: `tune.json`, `tune.html` and its picture of the learning curves."""
+"""Report a search: `tune.json`, and `tune.html` with a picture of the learning curves."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,16 @@ from training.tuning.study import Record
 
 BEST, PRESENT, OTHER = "#1b6ca8", "#c9742b", "#bbbbbb"
 TOP = 5
-"""Trials in the table that is printed."""
+"""Trials in the printed table."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A search as it stands. best, present: numbers of trials; diff: of `params.yaml`; written:
-    whether it has been applied."""
+    """The current state of a search.
+
+    best, present: numbers of trials; diff: change of `params.yaml`; written: whether it has been
+    applied.
+    """
 
     section: str
     study: str
@@ -29,12 +32,12 @@ class Summary:
     written: bool
 
     def ranked(self) -> list[Record]:
-        """Best first, failed ones last."""
+        """The trials, best first, failed ones last."""
         return sorted(self.trials, key=lambda r: (r.value is None, -(r.value or 0.0), r.number))
 
 
 def write(summary: Summary, folder: Path) -> Path:
-    """Write both files into `folder`; returns the path of the page."""
+    """Write both files into `folder` and return the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(asdict(summary), indent=2, allow_nan=False)
     (folder / "tune.json").write_text(content + "\n")
@@ -46,7 +49,7 @@ def write(summary: Summary, folder: Path) -> Path:
 
 
 def table(summary: Summary) -> str:
-    """The best trials as text, and the present values' trial."""
+    """The best trials and the trial of the present values, as text."""
     ranked = summary.ranked()
     shown = [r for place, r in enumerate(ranked) if place < TOP or r.number == summary.present]
     rows = [["trial", "ndcg@10", "seconds", "values"]]
@@ -65,7 +68,7 @@ def table(summary: Summary) -> str:
 
 
 def conclusion(summary: Summary) -> str:
-    """What became of `params.yaml`, with the difference."""
+    """What was done with `params.yaml`, with the difference."""
     if not summary.diff:
         return "no trial was better than the present values: params.yaml stays as it is"
     done = "written to params.yaml:" if summary.written else "not written to params.yaml:"
@@ -73,12 +76,12 @@ def conclusion(summary: Summary) -> str:
 
 
 def plain(values: Mapping[str, Any]) -> str:
-    """Values in one line."""
+    """The values in one line."""
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def picture(curves: Mapping[int, Sequence[float]], best: int | None, present: int | None) -> bytes:
-    """PNG of learning curves, ndcg@10 by epoch, one for each trial."""
+    """PNG of the learning curves, ndcg@10 by epoch, one per trial."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.2), layout="constrained")

@@ -24,14 +24,16 @@ Values = dict[str, Any]
 
 PARAMS: Final[dict[Section, type[Any]]] = {"fit": TransformerParams, "trees": TreeParams}
 
-#: Not searched: what decides on which moments a trial is measured, luck, and speed.
+#: Parameters that are not searched: they choose the moments to measure on, or only change luck or
+#: speed.
 FIXED: Final[dict[Section, tuple[str, ...]]] = {
     "fit": ("seed", "tail_share", "tail_queries"),
     "trees": ("seed", "tail", "threads"),
 }
 
 DIGITS = 4
-"""Significant digits of a sampled number: what is written back should read like written by hand."""
+"""Significant digits of a sampled number, so that values written to params.yaml are easy to
+read."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,16 @@ class Axis:
     """Smallest value of the range."""
 
     high: Float | None = None
-    """Largest value of the range, itself included."""
+    """Largest value of the range (included)."""
 
     log: Bool = False
-    """Even in the logarithm, for what spans orders of magnitude; `low` is above 0 then."""
+    """Whether to sample evenly in the logarithm, for ranges over orders of magnitude.
+
+    Then `low` must be above 0.
+    """
 
     choices: tuple[Any, ...] | None = None
-    """The values themselves, in place of a range."""
+    """A list of values, instead of a range."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +61,23 @@ class TuneParams:
     """Section `tune`."""
 
     sampler: Sampler = "tpe"
-    """`tpe` learns from the trials so far (Bergstra et al., 2011), `random` does not, `grid` tries
+    """`tpe` learns from earlier trials (Bergstra et al., 2011), `random` does not, `grid` tries
     each combination once."""
 
     trials: Count = 20
-    """Finished trials of a study in all, failed ones too; a run goes on up to this many."""
+    """Number of finished trials in a study, including failed ones.
+
+    A run continues up to this number.
+    """
 
     jobs: Count = 1
-    """Trials at a time, each in a process of its own."""
+    """Trials run at the same time, each in its own process."""
 
     seed: Int = 1
-    """Of the samplers, and of the order of a grid."""
+    """Seed of the samplers and of the order of a grid."""
 
     grid_points: Annotated[Int, Field(ge=2)] = 3
-    """Values that a grid takes from each range, evenly spaced, both ends included; at least 2."""
+    """Values that a grid takes from each range, evenly spaced, including both ends."""
 
     fit: dict[str, Axis] = field(default_factory=dict)
     """Parameters of section `fit` with their ranges or choices."""
@@ -80,8 +88,11 @@ class TuneParams:
 
 @dataclass(frozen=True)
 class Space:
-    """What a study varies. distributions: by parameter, as Optuna samples them; present: their
-    values now, inside the distributions; fixed: the section's other values."""
+    """What a study varies.
+
+    distributions: by parameter, as Optuna samples them; present: their present values, which lie
+    inside the distributions; fixed: the section's other values.
+    """
 
     section: Section
     distributions: dict[str, BaseDistribution]
@@ -89,11 +100,14 @@ class Space:
     fixed: Values
 
     def params(self, values: Values) -> Any:
-        """The section's dataclass with `values`. Raises ParamsError or ValueError naming a key."""
+        """The section's dataclass with `values`.
+
+        Raises ParamsError or ValueError, which name a key.
+        """
         return build(PARAMS[self.section], self.section, self.fixed | self.present | values)
 
     def tidy(self, sampled: Mapping[str, Any]) -> Values:
-        """Sampled values with few digits, still inside; the present ones exactly as they are."""
+        """Round sampled values to few digits within their range. Present values stay exact."""
         return {name: self._tidy(name, value) for name, value in sampled.items()}
 
     def _tidy(self, name: str, value: Any) -> Any:
@@ -103,8 +117,10 @@ class Space:
         return min(max(float(f"{value:.{DIGITS}g}"), axis.low), axis.high)
 
     def grid(self, points: int, seed: int) -> list[Values]:
-        """Every combination once, ranges cut to `points` values; shuffled, so that a part of it
-        covers all axes."""
+        """Every combination once, with `points` values per range.
+
+        The order is shuffled, so that a part of the grid covers all axes.
+        """
         axes = [_points(axis, points) for axis in self.distributions.values()]
         rows = [
             self.tidy(dict(zip(self.distributions, row, strict=True)))
@@ -116,9 +132,9 @@ class Space:
 def space(section: Section, axes: Mapping[str, Axis], content: Mapping[str, Any]) -> Space:
     """The space of `axes` around the present values of a section.
 
-    content: the section as `params.yaml` has it. Raises ParamsError that names the key: unknown or
-    not to be searched, an axis that is no range and no list, a value that the section refuses, a
-    present value outside its axis.
+    content: the section as in `params.yaml`. Raises ParamsError, which names the key, if a key is
+    unknown or must not be searched, if an axis is neither a range nor a list, if the section
+    refuses a value, or if a present value lies outside its axis.
     """
     if not axes:
         raise ParamsError(f"'tune.{section}' is empty: name at least one parameter of '{section}'")
@@ -175,7 +191,10 @@ def _distribution(axis: Axis, present: Any, key: str) -> BaseDistribution:
 
 
 def _extremes(axis: BaseDistribution) -> list[Any]:
-    """All choices, or both ends of a range: what its dataclass refuses lies there, if anywhere."""
+    """All choices, or both ends of a range.
+
+    If the dataclass refuses any value, it refuses one of these.
+    """
     if isinstance(axis, CategoricalDistribution):
         return list(axis.choices)
     assert isinstance(axis, IntDistribution | FloatDistribution)

@@ -1,8 +1,8 @@
-"""A study: Optuna chooses what to try, one SQLite file remembers what came of it.
+"""A study: Optuna chooses what to try, and one SQLite file stores the results.
 
-Only the process that opened a study talks to its file, whatever the number of trials at a time. It
-asks Optuna for values and tells it results (`ask`, `tell`). Optuna's own grid, heartbeat, retries
-and limit of trials are made for its own loop, and do not hold outside it (docs/log.md).
+Only the process that opened a study accesses its file, even if trials run in parallel. It asks
+Optuna for values and tells it results (`ask`, `tell`). Optuna's own grid, heartbeat, retries and
+limit of trials work only in its own loop (docs/log.md).
 """
 
 import json
@@ -26,12 +26,15 @@ from training.tuning.objective import Outcome
 from training.tuning.space import Space, TuneParams, Values
 
 LOSSES = 3
-"""A trial whose process was killed this often is recorded as failed."""
+"""A trial is recorded as failed after its process was killed this often."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished trial. value: validation ndcg@10, or None with an `error`; seconds: wall time."""
+    """A finished trial.
+
+    value: validation ndcg@10, or None with an `error`; seconds: wall time.
+    """
 
     number: int
     state: Literal["finished", "failed"]
@@ -43,9 +46,10 @@ class Record:
 
 
 def study_name(space: Space, fingerprint: str, precision: str) -> str:
-    """Equal where trials are comparable: the same data and code, space and fixed parameters.
+    """A name that is equal for comparable trials: same data, code, space and fixed parameters.
 
-    Not in it: the present values and how many trials, by which sampler. Both may change on the way.
+    The present values, the number of trials and the sampler are not part of it, so they may change
+    during a study.
     """
     axes = {name: distribution_to_json(axis) for name, axis in space.distributions.items()}
     what = json.dumps([axes, space.fixed, fingerprint, precision], sort_keys=True)
@@ -53,7 +57,7 @@ def study_name(space: Space, fingerprint: str, precision: str) -> str:
 
 
 class Study:
-    """What was tried, and what to try next."""
+    """The trials so far, and what to try next."""
 
     def __init__(self, optuna_study: optuna.Study, space: Space, params: TuneParams) -> None:
         self.optuna = optuna_study
@@ -61,15 +65,15 @@ class Study:
         self.params = params
         self.running: dict[int, optuna.Trial] = {}
         for trial in self._trials(TrialState.RUNNING):
-            self._lost(trial)  # of a run that was killed
+            self._lost(trial)  # left by a run that was killed
         if space.present not in self._known():
             self.optuna.enqueue_trial(space.present)
 
     def next(self) -> tuple[int, Values, str] | None:
-        """Number, values and name of a trial to run; None when no more are to be started.
+        """Number, values and name of a trial to run. None if no more are to be started.
 
-        A trial whose process was killed comes again, under its first name. The present values are
-        tried even if there are enough trials of former ones.
+        A trial whose process was killed is run again under its first name. The present values are
+        tried even if there are already enough trials.
         """
         while self._wanting():
             if not self._trials(TrialState.WAITING) and self.params.sampler == "grid":
@@ -92,29 +96,35 @@ class Study:
         return None
 
     def finish(self, number: int, outcome: Outcome) -> None:
-        """A trial has a value."""
+        """Record the value of a trial."""
         trial = self.running.pop(number)
         trial.set_user_attr("curve", list(outcome.curve))
         self.optuna.tell(number, outcome.value)
 
     def fail(self, number: int, message: str) -> None:
-        """A trial ended with an error; it counts, and is not tried again."""
+        """Record the error of a trial. It counts as finished and is not tried again."""
         self.running.pop(number).set_user_attr("error", message)
         self.optuna.tell(number, state=TrialState.FAIL)
 
     def lose(self, number: int) -> None:
-        """A trial's process is gone without a word; the trial comes again, at most LOSSES times."""
+        """Record that a trial's process was killed.
+
+        It runs again until it was killed LOSSES times.
+        """
         del self.running[number]
         self._lost(self.optuna.trials[number])
 
     def interrupt(self) -> None:
-        """The running trials are stopped on purpose; they come again, whenever that is."""
+        """Record that the running trials are stopped on purpose.
+
+        They run again when the study continues.
+        """
         for number in list(self.running):
             del self.running[number]
             self._again(self.optuna.trials[number], 0)
 
     def records(self) -> list[Record]:
-        """What is finished, by number."""
+        """The finished trials, by number."""
         trials = self._trials(TrialState.COMPLETE, TrialState.FAIL)
         return [self._record(trial) for trial in trials if not _to_be_repeated(trial)]
 
@@ -123,7 +133,7 @@ class Study:
         return [record for record in self.records() if record.value is not None]
 
     def best(self) -> Record | None:
-        """The highest value; of equals the first."""
+        """The record with the highest value, or the first of several."""
         return max(self.finished(), key=lambda r: (r.value, -r.number), default=None)
 
     def present(self) -> Record | None:
@@ -146,7 +156,7 @@ class Study:
         )
 
     def _known(self) -> list[Values]:
-        """Values that were tried, are being tried or wait."""
+        """Values that were tried, are being tried or are waiting."""
         trials = self.optuna.get_trials(deepcopy=False)
         return [self._values(trial) for trial in trials if not _to_be_repeated(trial)]
 
@@ -166,7 +176,8 @@ class Study:
         return next((point for point in points if point not in known), None)
 
     def _sampler(self) -> BaseSampler:
-        # Seeded by the number of the trial: a study that was cut short draws what a whole one does.
+        # Seed by the number of the trial, so that an interrupted study draws the same values as an
+        # uninterrupted one.
         count = len(self._known())
         seed = int(np.random.SeedSequence((self.params.seed, count)).generate_state(1)[0])
         if self.params.sampler == "tpe":
@@ -191,22 +202,25 @@ class Study:
     def _again(self, trial: FrozenTrial, losses: int) -> None:
         self.optuna.tell(trial.number, state=TrialState.FAIL)
         values = self._values(trial)
-        if set(values) == set(self.space.distributions):  # not killed while it was being drawn
+        if set(values) == set(self.space.distributions):  # not killed while drawing values
             name = trial.user_attrs.get("name", f"trial-{trial.number:04d}")
             attributes = {"values": values, "name": name, "losses": losses}
             self.optuna.enqueue_trial(values, attributes)
 
 
 def _to_be_repeated(trial: FrozenTrial) -> bool:
-    """Failed without an error of its own: its process was killed, and it was queued again."""
+    """Whether a trial failed without an error of its own.
+
+    Then its process was killed and it was queued again.
+    """
     return trial.state == TrialState.FAIL and "error" not in trial.user_attrs
 
 
 @contextmanager
 def open_study(folder: Path, name: str, space: Space, params: TuneParams) -> Iterator[Study]:
-    """The study `name` in `folder/study.db`, new or as a former run left it.
+    """Open the study `name` in `folder/study.db`, new or as an earlier run left it.
 
-    Raises InputError while another process has it open.
+    Raises InputError if another process has it open.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,7 +1,7 @@
-"""Where trials run: one after another in this process, or side by side in others.
+"""Run trials one after another in this process, or in parallel in other processes.
 
-Processes, not threads: torch, Lightning and LightGBM hold state of their own, and a trial that is
-killed for its memory takes only itself along.
+Processes are used instead of threads, because torch, Lightning and LightGBM hold global state, and
+because a trial that is killed for its memory use then ends alone.
 """
 
 import multiprocessing
@@ -21,19 +21,19 @@ from training.tuning.space import Values
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a trial has no value, in one line."""
+    """The reason, in one line, why a trial has no value."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The trial's process ended without a word."""
+    """The trial's process was killed."""
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """The data cannot be read, whatever the trial."""
+    """The data cannot be read, so no trial can run."""
 
     message: str
 
@@ -42,7 +42,7 @@ Result = Outcome | Failure | Lost
 
 
 class Workers(Protocol):
-    """Takes trials up to its number of places, and hands back their results in any order."""
+    """Takes as many trials as it has places, and returns their results in any order."""
 
     @property
     def free(self) -> int: ...
@@ -55,7 +55,8 @@ class Workers(Protocol):
 
 
 class Here:
-    """This process: no second import of torch, and its progress on the terminal."""
+    """Runs trials in this process, without a second import of torch, with progress on the
+    terminal."""
 
     def __init__(self, task: Task) -> None:
         self._run = objective(task)
@@ -69,7 +70,10 @@ class Here:
         self._next = number, values, name
 
     def wait(self) -> tuple[int, Result]:
-        """Runs the trial. Anything but an error of its own, such as Ctrl-C, passes through."""
+        """Run the trial.
+
+        Only its own errors become a result; others, such as Ctrl-C, are raised.
+        """
         assert self._next is not None
         (number, values, name), self._next = self._next, None
         return number, attempt(self._run, values, name)
@@ -86,8 +90,10 @@ class _Worker:
 
 @dataclass
 class Processes:
-    """`jobs` processes that start when first needed and end with this one; they print to files in
-    `logs`."""
+    """`jobs` processes that start when needed and end with this one.
+
+    They print to files in `logs`.
+    """
 
     task: Task
     jobs: int
@@ -105,7 +111,7 @@ class Processes:
         worker.connection.send((values, name))
 
     def wait(self) -> tuple[int, Result]:
-        """Raises InputError when the data are unusable."""
+        """Wait for the next result. Raises InputError if the data are unusable."""
         ready = wait(list(self._busy))[0]
         assert isinstance(ready, Connection)
         worker, number = self._busy.pop(ready)
@@ -139,7 +145,7 @@ class Processes:
 
 
 def attempt(run: Objective, values: Values, name: str) -> Outcome | Failure:
-    """One trial. Any error is the trial's own: a night's search goes on after it."""
+    """Run one trial. Any error counts as a failure of this trial, so that a long search goes on."""
     try:
         return run(values, name)
     except InputError as error:
@@ -150,7 +156,7 @@ def attempt(run: Objective, values: Values, name: str) -> Outcome | Failure:
 
 def _work(task: Task, connection: Connection, logs: Path) -> None:
     follow_parent(float("inf"))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the main process
     log = os.open(logs / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -77,7 +77,7 @@ def test_a_wrong_unit_or_an_unset_time_is_never_1970(
     path = write(tmp_path / "e.csv", "uid,iid,action,at", *rows)
     report, _ = bring(path, tmp_path / "log", {"events": EVENTS | {"timestamp": unit}})
     assert report.reasons == {
-        "timestamp is before 1971, as one that is unset or in another unit": len(times)
+        "timestamp is before 1971; it may be unset or in another unit": len(times)
     }
 
 
@@ -251,7 +251,7 @@ def test_a_zip_that_writes_outside_itself_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("../../outside.csv", "x")
         archive.writestr("events.csv", "x")
-    assert "a path outside itself" in refused(tmp_path / "evil.zip")
+    assert "a path that leads outside it" in refused(tmp_path / "evil.zip")
 
 
 def test_a_zip_that_holds_a_file_twice_loses_neither_unseen(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_lists_of_what_was_shown_are_no_ids(tmp_path: Path) -> None:
     report, _ = bring(path, tmp_path / "log", {"events": layout})
     assert report.reasons == {
         "item_id is missing": 1,
-        "the entry ends in none of the mapping's outcomes": 1,
+        "the entry does not end in one of the mapping's outcomes": 1,
     }
     rows = [
         (r["user_id"], r["item_id"], r["event_type"], r["position"])
@@ -318,7 +318,7 @@ def test_an_object_in_the_place_of_an_id_says_what_to_map(tmp_path: Path) -> Non
         write(tmp_path / "all.jsonl", lines[1]),
     ):
         assert "unknown columns item_id.sku" in (said := refused(path))
-        assert "'item_id' holds an object: map what is meant within it" in said
+        assert "'item_id' holds an object: map a key inside it" in said
     mapping = {"columns": {name: name for name in (*row, "item_id")}}
     assert "no column 'item_id' for 'item_id'" in (said := refused(path, {"events": mapping}))
     assert "e.g. 'item_id.sku')" in said

@@ -39,7 +39,7 @@ def stored(folder: Path) -> list[dict[str, Any]]:
         ({"event_type": "stare"}, "unknown event_type 'stare'"),
         ({"timestamp": "yesterday"}, "timestamp is missing or not a time"),
         ({"timestamp": None}, "timestamp is missing or not a time"),
-        ({"timestamp": -5}, "timestamp is before 1971, as one that is unset or in another unit"),
+        ({"timestamp": -5}, "timestamp is before 1971; it may be unset or in another unit"),
         ({"timestamp": NOW + HOUR}, "timestamp is in the future"),
         ({"received_at": NOW + HOUR}, "received_at is in the future"),
         ({"value": "much"}, "value is not a finite number"),

@@ -68,7 +68,7 @@ def test_an_item_is_refused_alike_by_the_service_and_by_the_import(item: dict[st
     [
         ({"event_type": "rating"}, "a rating has no value"),
         ({"event_type": "watch"}, "a watch has no value"),
-        ({"event_type": "watch", "value": -1.0}, "a watch lasts less than no time"),
+        ({"event_type": "watch", "value": -1.0}, "the value of a watch is negative"),
         ({"event_type": "watch", "value": 0.0}, None),
         ({"event_type": "watch", "value": 273.5}, None),
         ({"item_id": "tab\tin it"}, "an id holds a line break, a tab or another control character"),

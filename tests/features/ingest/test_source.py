@@ -155,7 +155,7 @@ def test_a_mapping_to_a_column_that_is_not_there_names_both(tmp_path: Path) -> N
     mapping = Mapping(events=TableMapping(columns={"user_id": "visitor"}))
     with pytest.raises(IngestError, match=r"no column 'visitor' for 'user_id'; the file has: a, b"):
         read_source(path, mapping)
-    with pytest.raises(IngestError, match="'visitor', which is no column of ours"):
+    with pytest.raises(IngestError, match="'visitor', which is not one of our columns"):
         read_source(path, Mapping(events=TableMapping(columns={"visitor": "a"})))
 
 
