@@ -1,1 +1,1 @@
-"""Prefect: the pipeline's stages as tasks, ingestion, gates, retraining, rollout, the loop."""
+"""Prefect flows: pipeline stages as tasks, ingestion, gates, retraining, rollout and the loop."""

@@ -1,9 +1,9 @@
-"""What came into the log since the data of the last retrain: the shares that the data gate limits.
+"""Shares, for the data gate, over what came into the log since the data of the last retrain.
 
-A retrain notes how far the log went (`learned`), and the shares are of the rows after that. So they
-depend on recorded numbers only, not on when they are asked for, and their cost is that of the new
-rows, however old the log is; only where some were refused, what was refused before is looked at. A
-retrain of a log that did not grow asks about the same rows again: what was held stays held.
+A retrain stores how far the log went (`learned`), and the shares count the rows after that. So they
+depend only on stored numbers, not on the time of the check, and their cost grows with the new rows,
+not with the log. (Only if rows were refused, earlier refusals are read too.) A retrain of a log
+that did not grow checks the same rows again, so a release that was held stays held.
 """
 
 import re
@@ -26,18 +26,18 @@ _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 
 def stored_events(log: Path) -> int:
-    """How many events the log holds."""
+    """The number of events in the log."""
     return sum(pq.read_metadata(path).num_rows for path in log.glob("events/dt=*/part-*.parquet"))
 
 
 def require_events(engine: sa.Engine, log: Path) -> None:
-    """Raises IngestError where there is nothing to learn from: no event in the log, none waiting
-    in the outbox."""
+    """Raise IngestError if there is nothing to learn from: no event in the log, none waiting in
+    the outbox."""
     if any(log.glob("events/dt=*/part-*.parquet")):
         return
     if FeedbackLog(engine).last_offset() > offsets.read(engine, EVENTS):
         return
-    # Rows that are no events: a catalogue, or a file of which every row was refused.
+    # Rows other than events: a catalogue, or a file whose rows were all refused.
     what = "no event" if offsets.read(engine, LOG_ROWS) else "nothing"
     raise IngestError(
         f"{what} has been ingested yet: add events with `rondo ingest FILE`, or serve "
@@ -48,7 +48,7 @@ def require_events(engine: sa.Engine, log: Path) -> None:
 def shares(engine: sa.Engine, log: Path, join_days: int) -> dict[str, float]:
     """`quarantine_share` and `unjoined_share` of the events after `first_row`.
 
-    join_days: how long after a slate its outcomes may come to count as joined to it.
+    join_days: how many days after a slate an outcome can arrive and still be joined to it.
     """
     first = first_row(engine)
     new = _parts(log / "events", first)
@@ -59,21 +59,21 @@ def shares(engine: sa.Engine, log: Path, join_days: int) -> dict[str, float]:
 
 
 def first_row(engine: sa.Engine) -> int:
-    """The number of the first row of the log that the last finished retrain on other data had not
-    seen."""
+    """The number of the first log row not seen by the last finished retrain whose data differed
+    from the present data."""
     learned = offsets.read(engine, LEARNED)
     grown = offsets.read(engine, LOG_ROWS) > learned
     return learned if grown else offsets.read(engine, LEARNED_BEFORE)
 
 
 def learned(engine: sa.Engine) -> Mapping[str, int]:
-    """The marks that a finished retrain leaves: how far the log goes that it has learned from."""
+    """The marks that a finished retrain stores: how much of the log it has learned from."""
     before, now = offsets.read(engine, LEARNED), offsets.read(engine, LOG_ROWS)
     return {LEARNED_BEFORE: before, LEARNED: now} if now > before else {}
 
 
 def _quarantined(new: list[Path], quarantine: Path, first: int) -> float:
-    """Share of refused rows among those that came."""
+    """Share of refused rows among the new rows."""
     stored = sum(pq.read_metadata(path).num_rows for path in new)
     faults = _faults(quarantine, first)
     return faults / (stored + faults) if stored + faults else 0.0
@@ -82,7 +82,7 @@ def _quarantined(new: list[Path], quarantine: Path, first: int) -> float:
 def _faults(quarantine: Path, first: int) -> int:
     """How many rows from number `first` on were refused for the first time.
 
-    A row that is there already is no fault, nor is one that an export brings again and again.
+    Rows that are stored already do not count, nor do refused rows that an export repeats.
     """
     bad = _parts(quarantine, first)
     if not bad:
@@ -110,7 +110,7 @@ def _faults(quarantine: Path, first: int) -> int:
 
 
 def _unjoined(events: Path, new: list[Path], join_days: int) -> float:
-    """Share of the slates that new events answer whose impressions are not in the log."""
+    """Share of the slates answered by new events whose impressions are not in the log."""
     if not new:
         return 0.0
     connection = connect()
@@ -134,7 +134,7 @@ def _unjoined(events: Path, new: list[Path], join_days: int) -> float:
 
 
 def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> None:
-    """Take from `answered` the requests that have an impression in `parts`."""
+    """Remove from `answered` the requests that have an impression in `parts`."""
     if parts:
         connection.execute(
             f"""
@@ -148,7 +148,7 @@ def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> None:
 def _older(
     connection: duckdb.DuckDBPyConnection, events: Path, new: set[Path], join_days: int
 ) -> list[Path]:
-    """Parts of the days on which the slates of what is left in `answered` can have been shown."""
+    """Parts of the days on which the remaining slates of `answered` may have been shown."""
     days = connection.execute(
         f"""
         SELECT DISTINCT strftime(make_timestamp(day * {DAY}), 'dt=%Y-%m-%d') FROM (
@@ -160,7 +160,7 @@ def _older(
 
 
 def _parts(folder: Path, first: int) -> list[Path]:
-    """The files below `folder` of ranges that begin at number `first` or later."""
+    """Files below `folder` of ranges that begin at number `first` or later."""
     found = ((path, _PART.fullmatch(path.name)) for path in folder.rglob("part-*.parquet"))
     return sorted(path for path, match in found if match and int(match[1]) >= first)
 

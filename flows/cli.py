@@ -1,6 +1,6 @@
-"""The command line `rondo`: what stands, what was released, and the few things to do by hand.
+"""The command line `rondo`: show the state, list releases, and do things by hand.
 
-Errors are one line on standard error and exit status 1.
+Errors are one line on standard error, with exit status 1.
 """
 
 import json
@@ -21,7 +21,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate a Ro
 
 @app.command()
 def status() -> None:
-    """Champion, events in the log, feedback not yet there or refused, and who is retraining."""
+    """Show the champion, events in the log, feedback that waits or was refused, and a running
+    retrain."""
     from flows import arrivals, lease
     from flows.consumers import EVENTS
     from flows.rollout import CHANNEL, installation
@@ -61,7 +62,7 @@ def status() -> None:
 def releases(
     limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 20,
 ) -> None:
-    """The newest releases with their verdicts."""
+    """List the newest releases with their verdicts."""
     from flows.rollout import CHANNEL, installation
     from serving import channels, verdicts
 
@@ -78,10 +79,10 @@ def releases(
 
 @app.command()
 def lineage(
-    name: Annotated[str, typer.Argument(help="A release, its beginning, or a request_id.")],
-    as_json: Annotated[bool, typer.Option("--json", help="All of it, for programs.")] = False,
+    name: Annotated[str, typer.Argument(help="A release id or its start, or a request_id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """What a release, or the release behind a served request, was made of."""
+    """Show what a release, or the release that answered a request, was made from."""
     from flows import lineage as records
     from flows.rollout import installation
 
@@ -94,9 +95,9 @@ def lineage(
 
 @app.command()
 def rebuild(
-    name: Annotated[str, typer.Argument(help="A release, its beginning, or a request_id.")],
+    name: Annotated[str, typer.Argument(help="A release id or its start, or a request_id.")],
     folder: Annotated[
-        Path | None, typer.Option(help="Where; default: `rebuilds/` in the home, emptied before.")
+        Path | None, typer.Option(help="Default: `rebuilds/` in RONDO_HOME, emptied before.")
     ] = None,
 ) -> None:
     """Make a release again from its lineage in a fresh clone, and compare the two."""
@@ -127,9 +128,9 @@ def ingest(
         str | None, typer.Argument(help="File, folder or database URL; default: the feedback log.")
     ] = None,
 ) -> None:
-    """Add a source, or the new feedback, to the log.
+    """Add a source, or new feedback, to the log.
 
-    Exit status 1 where a source brought rows and none could be used.
+    Exits with status 1 if a source had rows and none could be used.
     """
     from flows import ingest as consumer
     from flows.lease import lease, wall_clock
@@ -156,7 +157,9 @@ def ingest(
     if stored.folded > 0:
         print(f"  {stored.folded} rows of the source are parts of the item versions above")
     if stored.folded < 0:
-        print(f"  {-stored.folded} events more than rows: lists of what was shown are expanded")
+        print(
+            f"  {-stored.folded} more events than rows, because lists of shown items are expanded"
+        )
     if held.again:
         retrain("asked for while a source was ingested")
     if source is not None and stored.nothing:
@@ -166,13 +169,13 @@ def ingest(
 
 @app.command()
 def retrain(reason: str = "by hand") -> None:
-    """Retrain now, judge the release, and promote it if the gate says so."""
+    """Retrain now, judge the release, and promote it if the gate allows."""
     from base.processes import some_prefect_server
     from flows.arrivals import require_events
     from flows.rollout import installation
     from flows.workspace import LOG
 
-    # Before a server is started for a flow that could only fail.
+    # Check before starting a server for a flow that could only fail.
     rollout = installation()
     require_events(rollout.engine, rollout.settings.root / "workspace" / LOG)
     with some_prefect_server(Settings().root):
@@ -190,13 +193,13 @@ def retrain(reason: str = "by hand") -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database's tables to this program's. Every start does it, too, where it may."""
+    """Upgrade the database's tables to this version. Every start does this too, if it may."""
     from serving import migrate as migration
     from serving.database import open_engine
 
     engine = open_engine(Settings().database)
     before, now = migration.upgrade(engine)
-    known = " (of a later Rondo, with which this one works)" if now > migration.head() else ""
+    known = " (of a later version, which is compatible)" if now > migration.head() else ""
     print(f"database    {migration.shown(engine)}")
     print(f"revision    {now}{known}, was {before or 'none'}")
     engine.dispose()
@@ -204,7 +207,7 @@ def migrate() -> None:
 
 @app.command("rebuild-online")
 def rebuild_online() -> None:
-    """Fill the online store again after its loss: batch views and all live histories."""
+    """Fill a lost online store again: batch views and all live histories."""
     from flows.rebuild_online import rebuild
     from flows.rollout import installation
 
@@ -217,7 +220,7 @@ def rebuild_online() -> None:
 
 @app.command()
 def rollback(reason: str = "by hand") -> None:
-    """Serve the champion before the current one again."""
+    """Serve the previous champion again."""
     from flows.lease import wall_clock
     from flows.rollout import CHANNEL, installation
     from serving import channels
@@ -227,7 +230,7 @@ def rollback(reason: str = "by hand") -> None:
 
 
 def main() -> None:
-    """Entry point: prepares the environment, turns known errors into one line."""
+    """Entry point: prepare the environment, and print known errors as one line."""
     environment.settings()
     try:
         app()

@@ -3,12 +3,12 @@
 from typing import Final
 
 EVENTS: Final = "ingest.events"
-#: How much of the feedback log the last finished retrain had learned from.
+#: How much of the feedback log the last finished retrain learned from.
 RETRAINED: Final = "retrain.events"
-#: How far the log went that the last finished retrain had learned from, and the one before whose
-#: data were others; as LOG_ROWS.
+#: How far the log went (counted as LOG_ROWS) for the last finished retrain, and for the last one
+#: before it with other data.
 LEARNED: Final = "retrain.log"
 LEARNED_BEFORE: Final = "retrain.log.before"
 ITEMS: Final = "ingest.items"
-#: The number that the next row of the log gets, whatever its source: the order of ingestion.
+#: The number of the next log row. All sources share it, in the order of ingestion.
 LOG_ROWS: Final = "ingest.log"

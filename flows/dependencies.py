@@ -1,9 +1,10 @@
-"""`make deps`: the code that each stage of `dvc.yaml` depends on, found by its imports.
+"""`make deps`: write the code that each stage depends on into `dvc.yaml`, found by its imports.
 
     python -m flows.dependencies
 
-DVC does not see imports. What a stage reads beside code (data) stays as it stands there, but for
-the stages of candidate sources, which are written whole (`flows.source_stages`).
+
+DVC does not see imports. Other dependencies (data) stay as they are in the file, except for the
+stages of candidate sources, which are generated completely (`flows.source_stages`).
 """
 
 import shutil
@@ -14,15 +15,15 @@ from base import code
 from flows import source_stages
 from training import fingerprint
 
-#: What a stage that names the fingerprint depends on as well: everything that it is of.
+#: A stage that imports this module also depends on all code that the fingerprint covers.
 NAMING: Final = "training/fingerprint.py"
 LAUNCHER: Final = "base.stage"
-#: A folder of at least so many files, all of them needed, is listed as one.
+#: If all files of a folder are needed, and at least this many, the folder is listed instead.
 FOLDER: Final = 3
 
 
 def needed(root: Path = code.SOURCE) -> dict[str, list[str]]:
-    """The code that each stage needs, by its name: paths below `root`, sorted."""
+    """The code that each stage needs: stage name to paths below `root`, sorted."""
     found = {}
     for name, stage in fingerprint.pipeline(root).items():
         files = set(code.files([LAUNCHER, fingerprint.stage_module(stage)], root))
@@ -33,18 +34,18 @@ def needed(root: Path = code.SOURCE) -> dict[str, list[str]]:
 
 
 def listed(root: Path = code.SOURCE) -> dict[str, list[str]]:
-    """The code that `dvc.yaml` says each stage needs."""
+    """The code that `dvc.yaml` lists for each stage."""
     stages = fingerprint.pipeline(root)
     return {name: [dep for dep in stage["deps"] if _is_code(dep)] for name, stage in stages.items()}
 
 
 def write(root: Path = code.SOURCE) -> bool:
-    """Bring `dvc.yaml` up to date, all else in it as it was; whether anything changed."""
+    """Bring `dvc.yaml` up to date, without other changes. Returns whether anything changed."""
     from ruamel.yaml import YAML
 
     path = root / fingerprint.PIPELINE
     before = path.read_text()
-    # First the stages, for what each of them needs is found by reading the file.
+    # Write the stages first: what each of them needs is found by reading the file.
     path.write_text(source_stages.bring_in(before))
     yaml = YAML()
     yaml.width = 100
@@ -63,7 +64,7 @@ def write(root: Path = code.SOURCE) -> bool:
 
 
 def _name_sections(params: list[Any], sections: list[str]) -> None:
-    """Add the missing `sections` to what a stage names, unless that is all of `params.yaml`."""
+    """Add the missing `sections` to a stage's params, unless it depends on all of `params.yaml`."""
     if all(isinstance(name, str) for name in params):
         params += [name for name in sections if name not in params]
 
@@ -73,7 +74,7 @@ def _is_code(dep: str) -> bool:
 
 
 def _with_folders(files: set[str], root: Path) -> list[str]:
-    """`files`, those that are all there is in a folder as that folder."""
+    """Replace files by their folder if they are all its files."""
     folders = sorted({Path(name).parent.as_posix() for name in files})
     for folder in folders:
         below = {path.relative_to(root).as_posix() for path in (root / folder).rglob("*.py")}

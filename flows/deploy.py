@@ -1,9 +1,10 @@
-"""`make deploy`: a local Prefect server and worker with the deployments of prefect.yaml.
+"""`make deploy`: run a local Prefect server and a worker with the deployments of prefect.yaml.
 
     python -m flows.deploy
 
-Uses the server at PREFECT_API_URL if one answers there, else starts one at that address. Ctrl-C
-stops the worker, then the server.
+
+Uses the server at PREFECT_API_URL if it answers, else starts one at that address. Ctrl-C stops the
+worker, then the server.
 """
 
 import os
@@ -51,9 +52,9 @@ def main() -> None:
 
 @contextmanager
 def deployed(root: Path) -> Iterator[Supervised]:
-    """The deployments on the server at PREFECT_API_URL, and a worker for them while in the block.
+    """Register the deployments at PREFECT_API_URL, and run a worker for them during the block.
 
-    Raises ProcessFailed when Prefect refuses prefect.yaml.
+    Raises ProcessFailed if Prefect refuses prefect.yaml.
     """
     prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
     _check([*prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite"])

@@ -1,8 +1,8 @@
-"""The environment in which every tool runs: state under RONDO_HOME, our Python first, no telemetry.
+"""The environment in which all tools run: state below RONDO_HOME, our Python first, no telemetry.
 
-`make` writes the same variables to `.rondo/env`; here they are set for a process that was started
-without it. What is already set stays, except PATH, which always begins with this interpreter's
-folder: DVC runs stages as `python`.
+`make` writes the same variables to `.rondo/env`. This module sets them for processes started
+without it. Variables that are set stay, except PATH, which always begins with this interpreter's
+folder, because DVC runs stages as `python`.
 """
 
 import os
@@ -21,13 +21,13 @@ QUIET = {
     "BENTOML_DO_NOT_TRACK": "True",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "OTEL_SDK_DISABLED": "true",
-    # Threads that wait for each other sleep: beside other work, spinning ones cost minutes.
+    # Waiting OpenMP threads sleep instead of spinning, which would cost minutes beside other work.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Name to value of everything the tools read, for state in `settings.root`."""
+    """The variables of all tools, name to value, for state in `settings.root`."""
     root = settings.root
     return QUIET | {
         "RONDO_HOME": str(root),
@@ -38,8 +38,10 @@ def variables(settings: Settings) -> dict[str, str]:
 
 
 def prepare(settings: Settings) -> None:
-    """Set the variables in this process, where they are not set. Call it before prefect, dvc or
-    bentoml is imported."""
+    """Set the variables in this process, unless they are set.
+
+    Call this before importing prefect, dvc or bentoml.
+    """
     for name, value in variables(settings).items():
         os.environ.setdefault(name, value)
     folder = str(Path(sys.executable).parent)
@@ -50,7 +52,10 @@ def prepare(settings: Settings) -> None:
 
 
 def expected_errors() -> tuple[type[Exception], ...]:
-    """Errors that say what is wrong and what to do: shown as one line, without a stack trace."""
+    """Errors that say what is wrong and what to do.
+
+    They are shown as one line, without a stack trace.
+    """
     from sqlalchemy.exc import ArgumentError, OperationalError
 
     from base.errors import InputError
@@ -83,15 +88,15 @@ def told(error: Exception) -> str:
 
     if isinstance(error, ArgumentError):
         return f"RONDO_DATABASE_URL: {error}"
-    if isinstance(error, OperationalError):  # its own text is the statement, over many lines
+    if isinstance(error, OperationalError):  # its text is the SQL statement, over many lines
         return f"the database cannot be used: {' '.join(str(error.orig).split())}"
     return " ".join(str(error).split())
 
 
 def settings() -> Settings:
-    """The settings that the environment holds, with the environment prepared; for commands.
+    """The settings from the environment, with the environment prepared. For commands.
 
-    Ends the process with one line where they cannot be used.
+    Ends the process with a one-line message if the settings cannot be used.
     """
     try:
         found = Settings()

@@ -1,16 +1,16 @@
-"""Failures that were foreseen are a line in Prefect's logs, without the stack that led to them."""
+"""Log expected failures in Prefect as one line, without a stack trace."""
 
 import logging
 from typing import Final
 
 from flows import environment
 
-#: What Prefect's engines log a failed run to.
+#: The loggers that Prefect uses for failed runs.
 LOGGERS: Final = ("prefect.flow_runs", "prefect.task_runs")
 
 
 class Brief(logging.Filter):
-    """Takes the stack trace off the record of an expected error; every record passes."""
+    """Removes the stack trace from records of expected errors. All records pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], environment.expected_errors()):
@@ -19,9 +19,9 @@ class Brief(logging.Filter):
 
 
 def tell_briefly() -> None:
-    """Have Prefect log expected errors of flows and tasks in one line. A second call does nothing.
+    """Make Prefect log expected errors of flows and tasks in one line. A second call does nothing.
 
-    The errors say what is wrong and what to do; the stack is ours and hides it.
+    These errors say what is wrong and what to do; a stack trace would only hide that.
     """
     for name in LOGGERS:
         logger = logging.getLogger(name)

@@ -1,8 +1,9 @@
-"""From sources to a version of `data/log`: the feedback log, files and databases, a ready-made log.
+"""Ingest sources into a version of `data/log`: the feedback log, files, databases, or a ready-made
+log.
 
-Rows are numbered in the order of ingestion, whatever their source: read a range, store it by day of
-arrival, `dvc add` the days, then advance the numbers. A kill between any two of these is harmless:
-the next run first removes what a run that never advanced left behind.
+Rows of all sources are numbered in the order of ingestion. A run reads a range, stores it by day of
+arrival, adds the days with `dvc add`, then advances the numbers. It may be killed between any two
+of these steps: the next run first removes files of a run that did not advance the numbers.
 """
 
 import re
@@ -44,10 +45,11 @@ _PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 @dataclass(frozen=True)
 class Ingested:
-    """What a run read: rows stored and quarantined, and the version of the whole log after it.
+    """The result of a run: numbers of rows stored and quarantined, and the new version of the whole
+    log.
 
-    reasons: quarantined rows by reason; those that repeat stored ones (DUPLICATE) are among them;
-    folded: see `Source`; users: stored ones.
+    reasons: quarantined rows by reason, including those that repeat stored rows (DUPLICATE);
+    folded: see `Source`; users: number of stored users.
     """
 
     events: int
@@ -60,18 +62,18 @@ class Ingested:
 
     @property
     def duplicates(self) -> int:
-        """Rows that were stored before: told, and no fault."""
+        """Number of rows that were stored before. They are reported, but are no error."""
         return self.reasons.get(DUPLICATE, 0)
 
     @property
     def nothing(self) -> bool:
-        """Were there rows, none of which can be used?"""
+        """Whether there were rows and none of them can be used."""
         return self.events + self.items + self.users == 0 and self.quarantined > self.duplicates
 
 
 @task(cache_policy=NO_CACHE)
 def ingest_feedback(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> Ingested:
-    """Bring `data/log` up to the end of the outbox and of the catalogue feed."""
+    """Add everything new in the outbox and the catalogue feed to `data/log`."""
     begin(engine, workspace)
     reports = [_drain_items(engine, workspace, fence)]
     events = 0
@@ -94,10 +96,10 @@ def ingest_source(
     now: int,
     fence: Fence | None = None,
 ) -> Ingested:
-    """Add a file, a folder, a database by URL, or what was read from one. `now` in µs.
+    """Add a file, a folder, a database by URL, or a `Source` read from one. now: µs.
 
-    Bringing the same source again quarantines its rows as duplicates. Raises IngestError for one
-    that cannot be read.
+    If the same source is added again, its rows are quarantined as duplicates. Raises IngestError if
+    the source cannot be read.
     """
     if not isinstance(source, Source):
         params = load(IngestParams, "ingest", workspace.root / "params.yaml")
@@ -113,8 +115,10 @@ def ingest_source(
 
 
 def ingest_log(engine: sa.Engine, workspace: Workspace, folder: Path) -> Ingested:
-    """Add a folder that is a log already (`events/dt=…`, `items/dt=…`, `users/`). Whatever comes
-    next is numbered after it."""
+    """Add a folder that already is a log (`events/dt=…`, `items/dt=…`, `users/`).
+
+    Rows added later are numbered after it.
+    """
     begin(engine, workspace)
     parts = sorted(folder.rglob("part-*.parquet"))
     rows = dict.fromkeys(("events", "items", "users"), 0)
@@ -131,9 +135,9 @@ def ingest_log(engine: sa.Engine, workspace: Workspace, folder: Path) -> Ingeste
 
 
 def begin(engine: sa.Engine, workspace: Workspace) -> int:
-    """The number of the next row of the log, after removing what a killed run left there.
+    """Remove files of a killed run, and return the number of the next row of the log.
 
-    Raises IngestError for a log that another database has numbered.
+    Raises IngestError for a log that was numbered by another database.
     """
     first = offsets.find(engine, LOG_ROWS)
     parts = [(path, _PART.fullmatch(path.name)) for path in workspace.log.rglob("*.parquet")]
@@ -149,7 +153,7 @@ def begin(engine: sa.Engine, workspace: Workspace) -> int:
     for path in [*left, *workspace.log.rglob(".*.tmp")]:
         path.unlink()
     versioned = bool(workspace.data_version())
-    # It may have been versioned before the kill, or have lost its version to it (`flows.torn`).
+    # The killed run may have versioned the log already, or damaged its version (`flows.torn`).
     if (left and versioned) or (len(parts) > len(left) and not versioned):
         workspace.add([workspace.log])
     return first
@@ -163,7 +167,7 @@ def end(
     marks: dict[str, int],
     fence: Fence | None,
 ) -> None:
-    """Version what `reports` have written from number `first` on, and advance `marks` with it."""
+    """Version the files that `reports` wrote from number `first` on, and advance `marks`."""
     reports = list(reports)
     workspace.add(folders(workspace, reports))
     after = first + max(report.rows for report in reports)
@@ -171,7 +175,7 @@ def end(
 
 
 def folders(workspace: Workspace, reports: Iterable[Report]) -> list[Path]:
-    """The folders of the log that reports have written to."""
+    """The folders of the log that `reports` wrote to."""
     found = {
         (workspace.log / partition).parent for report in reports for partition in report.partitions
     }
@@ -197,6 +201,7 @@ def _drain_items(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -
 
 
 def _newest(rows: pa.Table) -> int:
-    """The clock of a range of rows: its last arrival, so that a replay judges it the same."""
+    """The time used to judge a range of rows: its last arrival, so that reading it again gives
+    the same."""
     newest: int = pc.max(rows["received_at"].cast(pa.int64())).as_py()
     return newest

@@ -1,4 +1,4 @@
-"""The ingest flow: feedback into the versioned log between retrains.
+"""The ingest flow: add feedback to the versioned log between retrains.
 
 prefect deployment run 'ingest/every-quarter'
 """
@@ -16,7 +16,7 @@ from flows.rollout import installation
 
 @flow(name="ingest")
 def ingest() -> Ingested | None:
-    """Ingest once; None when a retrain is running, which ingests by itself."""
+    """Ingest once. Returns None if a retrain is running, since a retrain ingests by itself."""
     environment.prepare(Settings())
     rollout = installation()
     try:

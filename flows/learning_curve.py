@@ -1,4 +1,4 @@
-"""How the transformer's training went, epoch by epoch, for the page of a verdict."""
+"""The learning curve of the transformer by epoch, for the page of a verdict."""
 
 import json
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class Curve:
 
     @staticmethod
     def read(workspace: Path) -> "Curve":
-        """What stage `fit` wrote; empty where there is nothing."""
+        """Read the metrics of stage `fit`. Empty if there are none."""
         path = workspace / METRICS
         content = json.loads(path.read_text()) if path.exists() else {}
         return Curve(content.get("epoch_loss", []), content.get("epoch_ndcg@10", []))
 
     def told(self) -> str:
-        """The picture in words."""
+        """The curves in words."""
         return "; ".join(
             f"{title}: {values[0]:.4g} in epoch 1, {values[-1]:.4g} in epoch {len(values)}"
             for title, values in self._titled().items()
@@ -37,7 +37,7 @@ class Curve:
         )
 
     def png(self) -> bytes:
-        """The picture, empty where there is nothing to draw."""
+        """The picture, or empty bytes if there is nothing to draw."""
         return pages.png(self.figure()) if self.ndcg else b""
 
     def figure(self) -> "Figure":

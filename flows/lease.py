@@ -1,9 +1,9 @@
-"""One retrain at a time: a lease in the operations database.
+"""Allow one retrain at a time, by a lease in the operations database.
 
-A row holds the holder, when the lease expires and a fencing number that grows with every holder;
-every write of offset, channel or verdict checks the number (`serving.fences`). Whoever finds the
-lease taken sets `again`, and the holder runs once more before it is done, so late runs coalesce.
-Times are of the real clock: a lease is about processes, not about the data.
+A row stores the holder, when the lease expires and a fencing number that grows with every holder.
+Every write of an offset, channel or verdict checks the number (`serving.fences`). A process that
+finds the lease taken sets `again`, and the holder then runs once more, so several late requests
+become one run. Times are of the real clock, since a lease is about processes, not data.
 """
 
 import logging
@@ -31,12 +31,12 @@ logger = logging.getLogger("rondo.lease")
 
 
 class Busy(RuntimeError):
-    """Somebody else holds the lease; it has been asked to run once more."""
+    """Another process holds the lease. It was asked to run once more."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """A lease as the database has it."""
+    """A lease as stored in the database."""
 
     holder: str | None
     expires_at: int
@@ -45,15 +45,16 @@ class Held:
 
 
 def wall_clock() -> int:
-    """Now, in µs."""
+    """The present time, in µs."""
     return time.time_ns() // 1000
 
 
 @dataclass
 class Lease:
-    """A lease in our hands. `again`: once it is given back, did somebody ask for another run?
+    """A lease that this process holds. `again`: after it is given back, whether another run was
+    requested.
 
-    After a failure the question stays open in the database, for the monitor to see (`wanted`).
+    After a failure the request stays in the database, for the monitor to see (`wanted`).
     """
 
     fence: Fence
@@ -64,9 +65,9 @@ class Lease:
 def lease(
     engine: sa.Engine, name: str, clock: Clock = wall_clock, ask_again: bool = True
 ) -> Iterator[Lease]:
-    """Hold `name` for the block, renewed in the background.
+    """Hold the lease `name` during the block, and renew it in the background.
 
-    Raises Busy when it is taken; with `ask_again` its holder will then run once more.
+    Raises Busy if it is taken. With `ask_again` its holder will then run once more.
     """
     holder = this_process()
     fence = acquire(engine, name, holder, clock(), ask_again)
@@ -90,8 +91,11 @@ def lease(
 def acquire(
     engine: sa.Engine, name: str, holder: str, now: int, ask_again: bool = True
 ) -> Fence | None:
-    """The lease with a new number, or None when a living holder has it, which is then asked to run
-    `again`. Without `ask_again` the caller does no such run: what was asked for stays asked for."""
+    """Take the lease with a new number. Returns None if a living holder has it, which is asked to
+    run `again`.
+
+    Without `ask_again`, the caller does not run again itself, so an open request stays open.
+    """
     table = tables.leases
     with writing(engine) as connection:
         query = sa.select(table).where(table.c.name == name).with_for_update()
@@ -118,7 +122,7 @@ def acquire(
 
 
 def renew(engine: sa.Engine, fence: Fence, now: int) -> bool:
-    """Push the expiry on; False when somebody else has taken over."""
+    """Extend the lease. Returns False if another process has taken over."""
     table = tables.leases
     with writing(engine) as connection:
         changed = connection.execute(
@@ -130,9 +134,9 @@ def renew(engine: sa.Engine, fence: Fence, now: int) -> bool:
 
 
 def release(engine: sa.Engine, fence: Fence, forget: bool = True) -> bool:
-    """Give the lease back, if it is still ours. Did somebody ask for another run meanwhile?
+    """Give the lease back if it is still ours. Returns whether another run was requested meanwhile.
 
-    forget: the caller runs once more if so; else it stays asked for.
+    forget: the caller will do that run; otherwise the request stays open.
     """
     table = tables.leases
     ours = (table.c.name == fence.lease) & (table.c.fence == fence.number)
@@ -148,7 +152,7 @@ def release(engine: sa.Engine, fence: Fence, forget: bool = True) -> bool:
 
 
 def read(engine: sa.Engine, name: str) -> Held | None:
-    """The lease as it stands, or None if nobody ever held it."""
+    """The lease as it is now, or None if nobody ever held it."""
     table = tables.leases
     columns = (table.c.holder, table.c.expires_at, table.c.fence, table.c.again)
     with reading(engine) as connection:
@@ -157,24 +161,24 @@ def read(engine: sa.Engine, name: str) -> Held | None:
 
 
 def wanted(engine: sa.Engine, name: str, clock: Clock = wall_clock) -> bool:
-    """Was a run asked for that nobody does: its holder failed or was killed?"""
+    """Whether a run was requested that nobody will do, because its holder failed or was killed."""
     held = read(engine, name)
     return held is not None and held.again and not living(held, clock())
 
 
 def living(held: Held, now: int) -> bool:
-    """Does somebody hold this lease, as far as can be told?"""
+    """Whether a living process holds this lease, as far as can be known."""
     return held.holder is not None and held.expires_at > now and not gone(held.holder)
 
 
 def this_process() -> str:
-    """`host/pid/start`: enough to tell, on the same machine, whether the holder still lives."""
+    """`host/pid/start`. On the same machine this is enough to tell whether the holder is alive."""
     process = psutil.Process()
     return f"{socket.gethostname()}/{process.pid}/{process.create_time():.2f}"
 
 
 def gone(holder: str) -> bool:
-    """Is `holder` a process of this machine that no longer runs? Unknown elsewhere: False."""
+    """Whether `holder` is a process of this machine that has ended. False if unknown."""
     host, _, rest = holder.rpartition("/")[0].partition("/")
     started = holder.rpartition("/")[2]
     if host != socket.gethostname():

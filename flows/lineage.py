@@ -1,10 +1,11 @@
-"""Where a release came from: code, data, parameters, training ranges and what computed it.
+"""The origin of a release: code, data, parameters, training ranges and libraries.
 
-    rondo lineage RELEASE            # an id, or its beginning
-    rondo lineage REQUEST_ID         # of an answer of the service, signed or not
+    rondo lineage RELEASE            # an id, or its first characters
+    rondo lineage REQUEST_ID         # from an answer of the service, signed or not
 
-Recorded when a release is published, beside its verdict. Uncommitted edits are kept, too, as a
-patch named by its hash in `patches/` beside the releases: `rondo rebuild` needs them.
+
+Recorded when a release is published, beside its verdict. Uncommitted edits are stored as a patch,
+named by its hash, in `patches/` beside the releases: `rondo rebuild` needs them.
 """
 
 import json
@@ -27,7 +28,7 @@ from flows.workspace import Workspace
 from serving import offsets, verdicts
 from serving.feedback_log import FeedbackLog
 
-#: Libraries whose version may change what is computed.
+#: Libraries whose version may change results.
 LIBRARIES: Final = (
     "duckdb",
     "feast",
@@ -49,7 +50,7 @@ _SHORT: Final = 12
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """A slate that was served: `timestamp` in µs; `release` None where no release answered."""
+    """A slate that was served. `timestamp` is in µs; `release` is None if no release answered."""
 
     request_id: str
     user_id: str
@@ -63,18 +64,18 @@ class LoggedRequest:
 
 @dataclass(frozen=True)
 class Found:
-    """A release's record, and the request that led to it where there was one."""
+    """A release's record, and the request that led to it, if any."""
 
     record: verdicts.Record
     request: LoggedRequest | None = None
 
 
 def recorded(workspace: Workspace, engine: sa.Engine, releases_url: str) -> dict[str, Any]:
-    """What the record of a release says beside its own `lineage.json`; keeps the patch.
+    """What is recorded of a release in addition to its own `lineage.json`. Stores the patch.
 
-    Keys: commit, patch (hash, empty where the checkout was clean), data_version, offsets of the
-    feedback log and the catalogue feed that were ingested, checkout, training (`RONDO_TRAIN_…` of
-    the fit); python, machine, libraries of this process.
+    Keys: commit, patch (hash; empty for a clean checkout), data_version, offsets of the feedback
+    log and the catalogue feed that were ingested, checkout, training (`RONDO_TRAIN_…` of the fit);
+    python, machine and libraries of this process.
     """
     origin = workspace.origin()
     return {
@@ -91,7 +92,8 @@ def recorded(workspace: Workspace, engine: sa.Engine, releases_url: str) -> dict
 
 
 def _options(workspace: Workspace) -> dict[str, Any]:
-    """The `RONDO_TRAIN_…` of the fit; those of this process where it did not note them."""
+    """The `RONDO_TRAIN_…` options of the fit, or those of this process if the fit did not record
+    them."""
     from training.transformer.config import RunOptions
 
     path = workspace.root / METRICS
@@ -100,19 +102,19 @@ def _options(workspace: Workspace) -> dict[str, Any]:
 
 
 def keep_patch(patch: bytes, releases_url: str) -> str:
-    """Store a patch beside the releases under its SHA-256, which is returned; "" for none."""
+    """Store a patch beside the releases and return its SHA-256. Returns "" for an empty patch."""
     if not patch:
         return ""
     identity = sha256(patch).hexdigest()
     url = _patch_url(identity, releases_url)
-    if _read(url) != patch:  # absent, or a kill left a part of it
+    if _read(url) != patch:  # missing, or incomplete after a kill
         with fsspec.open(url, "wb") as file:
             file.write(patch)
     return identity
 
 
 def read_patch(identity: str, releases_url: str) -> bytes:
-    """The patch of that hash. Raises InputError where it is gone or is another one."""
+    """Read the patch with that hash. Raises InputError if it is missing or was changed."""
     if not identity:
         return b""
     url = _patch_url(identity, releases_url)
@@ -131,15 +133,15 @@ def _read(url: str) -> bytes | None:
 
 
 def find(engine: sa.Engine, name: str) -> Found:
-    """By release id, the beginning of one (from four characters on), or request id.
+    """Find a release by its id, by the first characters of it (at least four), or by a request id.
 
-    Raises LookupError where there is none or several.
+    Raises LookupError if there is none, or if there are several.
     """
     if re.fullmatch(r"[0-9a-f]{4,64}", name):
         known = verdicts.beginning(engine, name)
         if len(known) > 1:
             told = ", ".join(record.release[: len(name) + 4] for record in known)
-            raise LookupError(f"{len(known)} releases begin with {name}: {told}")
+            raise LookupError(f"{len(known)} release ids begin with {name}: {told}")
         if known:
             return Found(known[0])
     request = _request(engine, name)
@@ -163,7 +165,7 @@ def find(engine: sa.Engine, name: str) -> Found:
 
 
 def content(found: Found) -> dict[str, Any]:
-    """All that is known, for programs: times in µs."""
+    """All that is known, for programs. Times are in µs."""
     record = found.record
     windows = record.lineage.get("windows")
     return {
@@ -180,7 +182,10 @@ def content(found: Found) -> dict[str, Any]:
 
 
 def told(found: Found) -> list[str]:
-    """The same for people, a line each; parameters as far as they differ by section."""
+    """All that is known, for people, one line each.
+
+    Shows parameters in the sections where they differ.
+    """
     known = content(found)
     lines = []
     if request := found.request:
@@ -215,7 +220,8 @@ def told(found: Found) -> list[str]:
 
 
 def _sections(known: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    """What of the parameters took part: not the made world, not what tuning would search."""
+    """The parameters that affected the release, without those of the simulated world and of
+    tuning."""
     params = known.get("params") or {}
     return [(name, value) for name, value in params.items() if name not in ("world", "tune")]
 
@@ -235,7 +241,7 @@ def _moment(microseconds: int) -> str:
 
 
 def _request(engine: sa.Engine, name: str) -> LoggedRequest | None:
-    """The logged request of that id; a signature at its end is not looked at."""
+    """The logged request with that id. A signature at its end is ignored."""
     log = FeedbackLog(engine)
     found = log.request(name) or log.request(name.rpartition(".")[0])
     if found is None:

@@ -1,4 +1,4 @@
-"""The live histories of everybody, pushed to the online store from the feedback log."""
+"""Push the live histories of all users to the online store, from the feedback log."""
 
 import time
 from collections.abc import Callable
@@ -15,17 +15,18 @@ from serving.feedback_log import FeedbackLog
 if TYPE_CHECKING:
     from features.online import OnlineStore
 
-#: Seconds between two lines about the progress.
+#: Seconds between two progress messages.
 TELL_SECONDS = 5.0
 
 
 def restore(
     engine: sa.Engine, online: "OnlineStore", champion: Path | None, say: Callable[[str], None]
 ) -> int:
-    """Push the live history of everybody in the log, as the champion reads it; returns how many.
+    """Push the live history of every user in the log, by the champion's rules. Returns their
+    number.
 
-    champion: folder of the release that serves, None where there is none; say: is told of the
-    progress. Linear in the log.
+    champion: folder of the release being served, or None; say: receives progress messages. The time
+    is linear in the log.
     """
     length, min_rating = _rules(champion)
     log, users, last = FeedbackLog(engine), 0, ""
@@ -41,7 +42,7 @@ def restore(
 
 
 def _rules(champion: Path | None) -> tuple[int, float]:
-    """How long a history is, and the lowest rating in it, for who serves."""
+    """The length of histories and the lowest rating that counts, as used by the champion."""
     if champion is None:
         return SplitParams.history_length, SplitParams.min_rating
     from serving.release import Release

@@ -1,8 +1,10 @@
-"""The monitor flow: looks at what came in, and emits the events that start retrains.
+"""The monitor flow: look at new data and emit the events that start retrains.
 
     prefect deployment run 'monitor/every-minute'
 
-It also marks retrains Crashed whose process is gone: Prefect leaves a SIGKILLed run Running.
+
+It also marks retrains as Crashed if their process is gone, because Prefect leaves a killed run
+Running.
 """
 
 from dataclasses import dataclass
@@ -30,25 +32,27 @@ from serving.feedback_log import FeedbackLog
 
 RESOURCE = "rondo.feedback-log"
 FEEDBACK, DRIFT, DECAY = "rondo.feedback", "rondo.drift", "rondo.decay"
-#: A run that was asked for while another one, which then failed, held the lease.
+#: The event for a run requested while another retrain, which then failed, held the lease.
 ASKED = "rondo.asked"
 
 
 @dataclass(frozen=True)
 class Signs:
-    """What the monitor saw. new_events: since the last retrain; drift: population stability index
-    of the items' popularity, last day against the days before; decay: relative fall of the
-    click-through rate. None: too little to say."""
+    """What the monitor measured.
+
+    new_events: since the last retrain; drift: population stability index of item popularity, last
+    day against the days before; decay: relative fall of the click-through rate. None: too few data.
+    """
 
     new_events: int
     drift: float | None
     decay: float | None
 
     def events(self, params: RetrainParams) -> dict[str, float]:
-        """Events that this calls for, with the value that does.
+        """The events to emit, each with the value that caused it.
 
-        Drift and decay wait for feedback that no retrain has seen: one more on the same data would
-        change nothing.
+        Drift and decay are only emitted if there is feedback that no retrain has seen, since a
+        retrain on the same data would change nothing.
         """
         limits = {
             FEEDBACK: (float(self.new_events), float(params.feedback)),
@@ -74,12 +78,12 @@ def monitor() -> Signs:
     get_run_logger().info("%s", signs)
     champion = channels.read(engine, CHANNEL)
     if retraining(engine) or on_their_way():
-        return signs  # it takes in what has come by then
+        return signs  # the running retrain includes the new data
     events = {} if failed_lately() else signs.events(params)
     if wanted(engine, "retrain"):
         events[ASKED] = 1.0
     if events:
-        name, value = next(iter(events.items()))  # one retrain answers all that calls for one
+        name, value = next(iter(events.items()))  # one retrain is enough for all events
         emit_event(
             name,
             resource={"prefect.resource.id": RESOURCE},
@@ -94,7 +98,7 @@ def monitor() -> Signs:
 
 
 def look(engine: sa.Engine, params: RetrainParams) -> Signs:
-    """Read the last days of the outbox, whatever its length, and what was ingested of it."""
+    """Read the last days of the outbox, whatever its length, and how much of it was ingested."""
     last = FeedbackLog(engine).last_offset()
     table = tables.events
     with reading(engine) as connection:
@@ -102,7 +106,7 @@ def look(engine: sa.Engine, params: RetrainParams) -> Signs:
         if newest is None:
             return Signs(0, None, None)
         day, week = newest - DAY, newest - 8 * DAY
-        # Not grouped by the comparison: PostgreSQL takes the same parameter twice for two values.
+        # Do not group by the comparison: PostgreSQL treats the repeated parameter as two values.
         of_today = sa.func.sum(sa.case((table.c.timestamp > day, 1), else_=0))
         query = (
             sa.select(table.c.item_id, sa.func.count(), of_today)
@@ -135,9 +139,10 @@ def look(engine: sa.Engine, params: RetrainParams) -> Signs:
 
 
 def stability_index(before: Float64s, now: Float64s, least: int, bins: int = 10) -> float | None:
-    """Population stability index of items binned by their old popularity: Σ (q − p) ln(q / p).
+    """Population stability index of items, binned by their old popularity: Σ (q − p) ln(q / p).
 
-    before, now: events of each item, float64 [items]. None under `least` events on either side.
+    before, now: events per item, float64 [items]. None if either side has fewer than `least`
+    events.
     """
     if before.sum() < least or now.sum() < least:
         return None
@@ -151,8 +156,11 @@ def stability_index(before: Float64s, now: Float64s, least: int, bins: int = 10)
 
 
 def fall(slots: dict[tuple[str, bool], int], least: int) -> float | None:
-    """1 − CTR of the last day / CTR before; slots: (event type, is new) to count. None under
-    `least` impressions on either side, or without a click before."""
+    """1 − CTR of the last day / CTR before.
+
+    slots: (event type, is new) to count. None if either side has fewer than `least` impressions, or
+    if there was no click before.
+    """
     shown = {new: slots.get((EventType.IMPRESSION, new), 0) for new in (False, True)}
     clicked = {new: slots.get((EventType.CLICK, new), 0) for new in (False, True)}
     if min(shown.values()) < least or not clicked[False]:
@@ -161,6 +169,6 @@ def fall(slots: dict[tuple[str, bool], int], least: int) -> float | None:
 
 
 def retraining(engine: sa.Engine) -> bool:
-    """Does a living process hold the lease?"""
+    """Whether a living process holds the lease."""
     held = read(engine, "retrain")
     return held is not None and living(held, wall_clock())

@@ -1,4 +1,4 @@
-"""Why rows or events were set aside, as lines for a terminal."""
+"""Format the reasons why rows or events were set aside, for a terminal."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,7 +6,7 @@ LONGEST = 120
 
 
 def lines(counts: Mapping[str, int], limit: int = 10) -> Iterator[str]:
-    """A line for each reason, the most frequent first; what is beyond `limit` in one line."""
+    """One line per reason, the most frequent first, and one line for those beyond `limit`."""
     ordered = sorted(counts.items(), key=lambda told: (-told[1], told[0]))
     for reason, count in ordered[:limit]:
         yield f"  {count} × {_plain(reason)}"
@@ -15,6 +15,6 @@ def lines(counts: Mapping[str, int], limit: int = 10) -> Iterator[str]:
 
 
 def _plain(reason: str) -> str:
-    """One line without control characters: a reason may quote what somebody sent."""
+    """One line without control characters, because a reason may quote a client's data."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in reason)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"

@@ -1,8 +1,8 @@
-"""A release made once more from its lineage, in a fresh clone: `rondo rebuild RELEASE`.
+"""`rondo rebuild RELEASE`: make a release again from its lineage, in a fresh clone.
 
-Same machine, same libraries: the same bytes, hence the same id. Elsewhere floats are rounded in
-another order: then the golden requests must get the same scores within the tolerance that every
-load of a release is held to.
+The same machine with the same libraries gives the same bytes, and so the same id. Other machines
+round differently. Then the golden requests must get the same scores within the tolerance used
+whenever a release is loaded.
 """
 
 import os
@@ -29,8 +29,11 @@ NEEDED: Final = ("commit", "patch", "data_version", "params")
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """difference: of the golden scores from the first ones, infinite where other items were found;
-    files: names of those that are not the same."""
+    """The result of a rebuild.
+
+    difference: largest difference of the golden scores, infinite if other items were found; files:
+    names of files that differ.
+    """
 
     release: str
     path: Path
@@ -44,15 +47,15 @@ class Rebuilt:
 
 
 def rebuild(rollout: Rollout, record: verdicts.Record, folder: Path) -> Rebuilt:
-    """Make the release of `record` again in `folder`, which must be empty or absent.
+    """Make the release of `record` again in `folder`, which must be empty or missing.
 
-    Raises InputError or WorkspaceError where its commit, edits, data or recorded lineage are gone.
+    Raises InputError or WorkspaceError if its commit, edits, data or recorded lineage are gone.
     """
     known = record.lineage
     if missing := [key for key in NEEDED if key not in known]:
         raise InputError(f"release {record.release[:12]} has no record of {', '.join(missing)}")
     if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty: a rebuild begins with a fresh clone")
+        raise InputError(f"{folder} is not empty: a rebuild needs an empty folder")
     original = rollout.fetch(record.release)
     origin = Origin(known["commit"], lineage.read_patch(known["patch"], rollout.settings.releases))
     recorded = Path(known["checkout"])
@@ -65,7 +68,7 @@ def rebuild(rollout: Rollout, record: verdicts.Record, folder: Path) -> Rebuilt:
 
 
 def compare(original: Path, rebuilt: Path) -> Rebuilt:
-    """A rebuilt release folder beside the first one."""
+    """Compare a rebuilt release folder with the original."""
     identity = release.verify(rebuilt)
     same = identity == release.release_id(original)
     return Rebuilt(
@@ -94,7 +97,7 @@ def _pull(place: Workspace, version: str) -> None:
 
 
 def _reproduce(place: Workspace, training: dict[str, Any]) -> None:
-    """All stages, in a home of its own: nothing that was computed before is found there."""
+    """Run all stages in a separate home, so that no earlier result is reused."""
     options = {f"RONDO_TRAIN_{name.upper()}": str(value) for name, value in training.items()}
     own = environment.variables(Settings(home=place.root / ".rondo"))
     command = [sys.executable, "-m", "dvc", "repro", "--quiet", LAST_STAGE]
@@ -112,7 +115,7 @@ def _reproduce(place: Workspace, training: dict[str, Any]) -> None:
 
 
 def _changed(original: Path, rebuilt: Path) -> list[str]:
-    """Names of files that only one of two releases has, or that differ."""
+    """Names of files that differ or exist in only one of the two releases."""
     hashes: list[dict[str, str]] = []
     for folder in (original, rebuilt):
         paths = [path for path in folder.rglob("*") if path.is_file()]
@@ -125,7 +128,7 @@ def _changed(original: Path, rebuilt: Path) -> list[str]:
 
 
 def _golden_difference(original: Path, rebuilt: Path) -> float:
-    """How far the rebuilt release's scores are from the golden ones of the original."""
+    """The largest difference of the rebuilt release's scores from the original's golden scores."""
     from serving import golden
 
     known = golden.read(original)

@@ -1,7 +1,7 @@
-"""The online store, lost, filled again from what is kept elsewhere: `rondo rebuild-online`.
+"""`rondo rebuild-online`: fill a lost online store again from other stores.
 
-Live histories come from the feedback log; the batch views from the data version of the newest
-release whose features mean what the champion's do, as a retrain would have left them.
+Live histories come from the feedback log. Batch views come from the data version of the newest
+release that defines its features as the champion does, as a retrain would have left them.
 """
 
 import logging
@@ -18,25 +18,28 @@ from flows.rollout import CHANNEL, Rollout, experiment
 from flows.workspace import Workspace
 from serving import channels, verdicts
 
-#: What materialising reads of a release's data version.
+#: The part of a release's data version that materialising needs.
 FEATURES = "data/features"
 
 
 @dataclass(frozen=True)
 class Refilled:
-    """users: whose live history was restored; release: whose features are in the batch views, None
-    where no release was ever promoted."""
+    """The result of a rebuild.
+
+    users: number of users whose live history was restored; release: the release whose features are
+    in the batch views, or None if no release was ever promoted.
+    """
 
     users: int
     release: str | None
 
 
 def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Refilled:
-    """Fill the online store; say: is told of the progress. Doing it again changes nothing.
+    """Fill the online store. Doing so again changes nothing. say: receives progress messages.
 
-    The histories come first: they need no lease, and a running service goes back to the store when
-    the batch views are whole. Raises InputError when the features are nowhere, Busy while a retrain
-    runs (which then fills the store itself).
+    Histories come first: they need no lease, and a running service uses the store again once the
+    batch views are complete. Raises InputError if the features cannot be found, and Busy during a
+    retrain (which fills the store itself).
     """
     champion = channels.read(rollout.engine, CHANNEL)
     if champion is None:
@@ -54,7 +57,7 @@ def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Refilled:
 def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]:
     """The newest release with the champion's features, and a folder with them.
 
-    Raises InputError when no such data version can be had.
+    Raises InputError if no such data version is available.
     """
     root = rollout.settings.root / "workspace"
     place = Workspace(root, CHECKOUT) if (root / ".git").exists() else rollout.workspace({})
@@ -77,7 +80,10 @@ def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]
 
 
 def checked_out(place: Workspace, name: str, folder: Path) -> bool:
-    """Put the features of experiment `name` into `folder`; False where they cannot be had."""
+    """Copy the features of experiment `name` to `folder`.
+
+    Returns False if they are not available.
+    """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
     from scmrepo.exceptions import SCMError

@@ -1,7 +1,7 @@
-"""Checks of a packaged release, for the gate: it loads, it scores as in training, it is small.
+"""Gate checks of a packaged release: it loads, scores as in training, and is small and fast.
 
-"What was gated is what is served": the copy judged here is the published one, fetched and verified
-like any worker would.
+The checks use the published copy, fetched and verified as a worker would do, so that the release
+being judged is the one that will be served.
 """
 
 import math
@@ -14,7 +14,7 @@ from training.gate import Check
 from training.judging import Judged
 from training.thresholds import GateParams
 
-#: A difference that only the order of a sum can make.
+#: A difference up to this comes only from the order of summation.
 EXACT = 1e-9
 
 
@@ -28,8 +28,8 @@ def release_checks(
 ) -> list[Check]:
     """Checks of the published copy of `release`.
 
-    numbers: of that copy in a fresh process (`serving.release_checks`); withdrawn: releases that
-    were rolled back from; judged: that copy on the judge window.
+    numbers: measured on that copy in a fresh process (`serving.release_checks`); withdrawn:
+    releases that were rolled back from; judged: that copy on the judge window.
     """
     return [
         reproduces(evidence, judged),
@@ -41,14 +41,17 @@ def release_checks(
 
 
 def not_withdrawn(release: str, withdrawn: set[str]) -> Check:
-    """Was this very release rolled back from? The same data would bring it back unasked."""
+    """Check that this very release was not rolled back from.
+
+    The same data would otherwise bring it back.
+    """
     known = release in withdrawn
-    reason = "it was rolled back from: new data, or a person" if known else "never rolled back from"
+    reason = "it was rolled back from before" if known else "never rolled back from"
     return Check("release.withdrawn", not known, None, None, reason)
 
 
 def reproduces(evidence: Evidence, judged: Judged) -> Check:
-    """Does the packaged release score the judge window as the trained parts did?"""
+    """Check that the packaged release scores the judge window as the models did in training."""
     known = evidence.metrics.get("served", {}).get(evidence.metric)
     if known is None or not known.known:
         return Check("release.parity", None, None, None, "no training-time score to compare with")
@@ -64,7 +67,7 @@ def reproduces(evidence: Evidence, judged: Judged) -> Check:
 
 
 def reproduces_golden(numbers: dict[str, float]) -> Check:
-    """Does a fresh process load it and give the golden requests the scores of training?"""
+    """Check that a fresh process loads the release and reproduces the golden scores."""
     difference = numbers.get("golden_difference")
     if difference is None:
         reason = "a fresh process could not load the release"
@@ -82,7 +85,7 @@ def reproduces_golden(numbers: dict[str, float]) -> Check:
 
 
 def latency(numbers: dict[str, float], limit: float) -> Check:
-    """Does one request at a time rank fast enough?"""
+    """Check that requests, one at a time, are ranked fast enough."""
     value = numbers.get("rank_p50_ms", math.nan)
     if not math.isfinite(value):
         return Check("release.latency", None, None, limit, "latency was not measured")
@@ -96,7 +99,7 @@ def latency(numbers: dict[str, float], limit: float) -> Check:
 
 
 def size(numbers: dict[str, float], limit: float) -> Check:
-    """Is it small enough to be fetched by every worker?"""
+    """Check that the release is small enough to be fetched by every worker."""
     value = numbers.get("megabytes", math.nan)
     if not math.isfinite(value):
         return Check("release.size", None, None, limit, "size was not measured")

@@ -1,9 +1,10 @@
-"""The retrain flow: new feedback in, a judged release out, promoted if the gate says so.
+"""The retrain flow: ingest new feedback, make and judge a release, promote it if the gate allows.
 
     rondo retrain                                        # once, here
     prefect deployment run 'retrain/feedback'            # by a worker
 
-Killed at any point, run it again: every step finds what is done and does the rest.
+
+If it is killed at any point, run it again: every step finds what is done and does the rest.
 """
 
 import time
@@ -28,8 +29,10 @@ from serving.release_checks import FreshProcess
 
 @dataclass
 class RetrainOutcome:
-    """What a retrain did. seconds: by step; stages: seconds by stage of the pipeline, several of
-    which may run at once."""
+    """The result of a retrain.
+
+    seconds: by step; stages: seconds by pipeline stage, of which several may have run at once.
+    """
 
     release: str = ""
     decision: str = ""
@@ -44,11 +47,11 @@ class RetrainOutcome:
 def retrain(
     reason: str = "by hand", overrides: Mapping[str, Any] | None = None, now: int | None = None
 ) -> RetrainOutcome:
-    """Retrain once, and once more if somebody asked meanwhile.
+    """Retrain once, and once more if another run was requested meanwhile.
 
-    reason: for the log; overrides: dotted keys of params.yaml; now: µs, the real clock by default
-    (simulations have their own). When a retrain is running already it will run once more, and
-    this one is done, with an empty outcome.
+    reason: for the log; overrides: dotted keys of params.yaml; now: µs, by default the real clock
+    (simulations have their own). If a retrain is running already, it will run once more, and this
+    call returns an empty outcome.
     """
     environment.prepare(Settings())
     foreseen_failures.tell_briefly()
@@ -68,7 +71,10 @@ def retrain(
 def run_once(
     rollout: Rollout, fence: Fence, overrides: Mapping[str, Any], now: int
 ) -> RetrainOutcome:
-    """The steps, in order. Each one is idempotent; the fence stops a run that lost its lease."""
+    """Do the steps in order.
+
+    Each one can be repeated. The fence stops a run that has lost its lease.
+    """
     settings, engine, outcome = rollout.settings, rollout.engine, RetrainOutcome()
     clock = StepClock(outcome.seconds)
     place = rollout.workspace(overrides)
@@ -109,7 +115,7 @@ def run_once(
 
 
 class StepClock:
-    """Seconds since the last lap, added up by step."""
+    """Measures the seconds since the last lap and adds them up by step."""
 
     def __init__(self, seconds: dict[str, float]) -> None:
         self.seconds = seconds

@@ -10,29 +10,30 @@ class RetrainParams:
     """When to retrain and what to keep."""
 
     feedback: Int = 5_000
-    """New events in the feedback log that start a retrain."""
+    """This many new events in the feedback log start a retrain."""
 
     fresh: Int = 1_000
-    """New events since the last retrain without which neither drift nor decay starts another."""
+    """Drift and decay start a retrain only if there are this many new events since the last one."""
 
     drift: Float = 0.2
-    """Population stability index of item popularity, newest day against the week before it, that
-    starts a retrain."""
+    """A retrain starts at this population stability index of item popularity, last day against
+    the week before."""
 
     decay: Float = 0.3
-    """Fall of the click-through rate, last day against the week before, that starts a retrain."""
+    """A retrain starts at this relative fall of the click-through rate, last day against the
+    week before."""
 
     min_events: Int = 200
-    """Organic events of the last day, and of the week before, without which nothing is said of
-    drift."""
+    """Drift is measured only with this many organic events both in the last day and in the week
+    before."""
 
     min_impressions: Int = 1_000
-    """Impressions of the last day, and of the week before, without which nothing is said of the
-    click-through rate."""
+    """Decay is measured only with this many impressions both in the last day and in the week
+    before."""
 
     keep: Int = 10
-    """Releases kept besides every past champion."""
+    """Number of releases kept, in addition to every past champion."""
 
     trace_days: Float = 30.0
-    """How long curves of fits are kept, and checkpoints of fits that were killed and never
-    resumed, days."""
+    """Days for which learning curves are kept, and checkpoints of killed fits that were not
+    resumed."""

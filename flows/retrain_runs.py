@@ -1,4 +1,4 @@
-"""What Prefect knows of the runs of the retrain flow."""
+"""Query Prefect about runs of the retrain flow."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -9,24 +9,30 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Crashed
 
-#: How long a run may take from its worker to the lease.
+#: A run may take this long from its worker to the lease.
 STARTING: Final = timedelta(minutes=2)
-#: What failed a retrain is most likely still there a minute later.
+#: Wait this long after a failed retrain, because its cause most likely persists.
 PAUSE: Final = timedelta(hours=1)
 
 
 def on_their_way() -> int:
-    """Runs that wait for a worker or start. What calls for a retrain does so until one has the
-    lease, and each call would be a run."""
+    """The number of runs that wait for a worker or are starting.
+
+    A reason for a retrain persists until a retrain has the lease. Without this number, every look
+    of the monitor would start another run.
+    """
     now = datetime.now(UTC)
-    due = {"expected_start_time": {"before_": now}}  # not the nights to come
+    due = {"expected_start_time": {"before_": now}}  # only runs that are due, not future ones
     waiting = _runs(["SCHEDULED"], due)
     starting = _runs(["PENDING", "RUNNING"])
     return len(waiting) + sum(_since(run) > now - STARTING for run in starting)
 
 
 def failed_lately() -> bool:
-    """Did the newest retrain that ended fail, less than PAUSE ago? A killed one did not end."""
+    """Whether the newest finished retrain failed, less than PAUSE ago.
+
+    Killed retrains do not count.
+    """
     newest = _runs(["COMPLETED", "FAILED"], limit=1, sort=FlowRunSort.END_TIME_DESC)
     return any(
         run.state_type == StateType.FAILED
@@ -37,9 +43,10 @@ def failed_lately() -> bool:
 
 
 def bury_dead() -> int:
-    """Mark Running retrains Crashed; for when no living process holds the lease. Returns how many.
+    """Mark Running retrains as Crashed and return their number. Call this if no living process has
+    the lease.
 
-    A run younger than STARTING may be on its way to the lease and is left alone.
+    A run younger than STARTING may be about to take the lease and is not marked.
     """
     old = datetime.now(UTC) - STARTING
     dead = [run for run in _runs(["RUNNING"]) if run.start_time and run.start_time < old]
@@ -63,5 +70,5 @@ def _runs(states: list[str], more: dict[str, Any] | None = None, **options: Any)
 
 
 def _since(run: FlowRun) -> datetime:
-    """Since when the run is in its state."""
+    """The time since which the run is in its present state."""
     return run.state.timestamp if run.state else datetime.now(UTC)

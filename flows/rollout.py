@@ -1,6 +1,7 @@
-"""From a packaged folder to what users get: publish, promote, materialise, retain.
+"""Bring a packaged release to users: publish, promote, materialise, and delete old releases.
 
-What scores or serves is imported where it is used: `rondo status` does not wait for it.
+Modules that score or serve are imported only where needed, so that `rondo status` does not wait for
+them.
 """
 
 import logging
@@ -35,36 +36,37 @@ CHANNEL = "champion"
 
 @cache
 def installation() -> "Rollout":
-    """The one that the environment names; one database engine and online store a process."""
+    """The installation that the environment names, with one database engine and online store per
+    process."""
     settings = Settings()
     return Rollout(settings, connect(settings.database))
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Where releases of this installation live."""
+    """The releases of an installation."""
 
     settings: Settings
     engine: sa.Engine
 
     @cached_property
     def reports(self) -> Path:
-        """Folder of the verdict pages."""
+        """The folder of the verdict pages."""
         return self.settings.root / "verdicts"
 
     @cached_property
     def online(self) -> "OnlineStore":
-        """The online feature store (imports Feast: seconds, once a process)."""
+        """The online feature store. The first call imports Feast, which takes seconds."""
         from features.online import OnlineStore
 
         return OnlineStore(self.settings)
 
     def workspace(self, overrides: Mapping[str, Any]) -> Workspace:
-        """The retraining workspace, brought to the checkout's present state."""
+        """Prepare the retraining workspace from the checkout's present state."""
         return prepare(self.settings.root / "workspace", CHECKOUT, self.settings.remote, overrides)
 
     def at_workspace(self) -> AbstractContextManager[None]:
-        """Nobody else of this machine changes the workspace in the block."""
+        """Keep other processes of this machine out of the workspace during the block."""
         return locked(self.settings.root / "workspace")
 
     def fetch(self, identity: str) -> Path:
@@ -75,7 +77,7 @@ class Rollout:
         return release.fetch(identity, self.settings.releases, cache).path
 
     def publish(self, workspace: Workspace, now: int, fence: Fence | None) -> str:
-        """Store `data/release` under its id among the releases, and note what made it."""
+        """Copy `data/release` to the releases under its id, and record its lineage."""
         from serving import release
 
         folder = workspace.root / "data" / "release"
@@ -89,17 +91,17 @@ class Rollout:
     def promote(
         self, identity: str, champion: Channel | None, now: int, fence: Fence | None
     ) -> Channel:
-        """Make `identity` the champion, if the channel still stands where `champion` says.
+        """Make `identity` the champion, if the channel still points to `champion`.
 
-        Raises ChannelMoved when somebody else moved it since the gate judged.
+        Raises ChannelMoved if it was moved after the gate judged.
         """
         generation = champion.generation if champion else 0
         return channels.move(self.engine, CHANNEL, identity, generation, fence, now=now)
 
     def same_features(self, identity: str, champion: Channel | None) -> bool:
-        """Do this release and the champion mean the same by every stored feature?
+        """Whether this release and the champion define every stored feature in the same way.
 
-        What is held must not change what the champion reads.
+        If not, a release that is held must not change the features that the champion reads.
         """
         if champion is None:
             return True
@@ -116,17 +118,17 @@ class Rollout:
         return same
 
     def materialise(self, workspace: Workspace, now: int) -> None:
-        """Bring the online store up to the newest snapshot of `data/features` by `now`, µs.
+        """Load the newest snapshot of `data/features` by `now` (µs) into the online store.
 
-        One that was lost gets the live histories first: from the snapshot on, who serves reads
-        them there and no longer in the log.
+        A lost store gets the live histories first, because after this the service reads them from
+        the store instead of the log.
         """
         if self.online.snapshot() == 0:
             self.restore_histories(logger.info)
         self.online.materialise(workspace.root / "data" / "features", now)
 
     def restore_histories(self, say: Callable[[str], None]) -> int:
-        """Push everybody's live history to the online store; see `live_histories.restore`."""
+        """Push every user's live history to the online store; see `live_histories.restore`."""
         from flows import live_histories
 
         champion = channels.read(self.engine, CHANNEL)
@@ -134,11 +136,11 @@ class Rollout:
         return live_histories.restore(self.engine, self.online, folder, say)
 
     def retain(self, workspace: Workspace, params: RetrainParams) -> list[str]:
-        """Delete all but the newest releases and every past champion; returns the deleted.
+        """Delete all releases except the newest and every past champion. Returns the deleted ones.
 
-        Their experiments go, too, with the data that no other has; their records and verdicts stay.
-        Releases that this installation did not register, in a folder that it shares with others,
-        are not its to delete.
+        Their experiments are deleted too, with data that no other experiment needs; records and
+        verdicts stay. Releases in a shared folder that this installation did not register are not
+        deleted.
         """
         from serving import release
 
@@ -149,7 +151,7 @@ class Rollout:
         for identity in doomed:
             release.remove(identity, self.settings.releases)
             shutil.rmtree(self.settings.root / "cache" / "releases" / identity, ignore_errors=True)
-        # Not only the doomed: a run that was killed here has left their experiments.
+        # Include releases deleted earlier: a run killed at this point has left their experiments.
         names = {experiment(identity) for identity in set(own[keep:]) - champions}
         workspace.forget(names, remote_too=self.settings.remote_url is None)
         for folder in ("checkpoints", "tensorboard/fit"):
@@ -158,7 +160,7 @@ class Rollout:
 
 
 def remove_older(folder: Path, days: float) -> None:
-    """Remove what lies in `folder` and was not written to for `days`."""
+    """Remove entries of `folder` that were not written to for `days`."""
     for path in folder.glob("*"):
         if path.stat().st_mtime < time.time() - days * 86_400:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

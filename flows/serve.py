@@ -1,8 +1,9 @@
-"""`make serve`: the current champion on http://localhost:3000, with its page of API docs.
+"""`make serve`: the current champion on http://localhost:3000, with interactive API documentation.
 
-python -m flows.serve [options of `bentoml serve`]
+    python -m flows.serve [options of `bentoml serve`]
 
-Only this machine reaches it, as the service asks for no key; `--host` says otherwise.
+
+Only this machine can reach it, unless `--host` says otherwise, because the service asks for no key.
 """
 
 import argparse
@@ -18,12 +19,15 @@ from base.errors import InputError
 from flows import environment
 from serving.signing import signer
 
-#: What BentoML takes where nothing else is said (`serving.service` sets the host).
+#: BentoML's defaults (`serving.service` sets the host).
 HOST, PORT = "127.0.0.1", 3000
 
 
 def main() -> None:
-    """Becomes `bentoml serve`. Ends with one line where the port is held or the secret is empty."""
+    """Replace this process by `bentoml serve`.
+
+    Ends with a one-line message if the port is in use or the secret is empty.
+    """
     settings = environment.settings()
     try:
         signer(settings)
@@ -36,7 +40,10 @@ def main() -> None:
 
 
 def address(arguments: Sequence[str]) -> tuple[str, int]:
-    """Host and port that `bentoml serve` would listen on; it judges the other options itself."""
+    """The host and port on which `bentoml serve` would listen.
+
+    It checks all other options itself.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--host", default=os.environ.get("BENTOML_HOST", HOST))
     parser.add_argument("-p", "--port", default=os.environ.get("BENTOML_PORT", str(PORT)))
@@ -45,7 +52,8 @@ def address(arguments: Sequence[str]) -> tuple[str, int]:
 
 
 def held(host: str, port: int) -> str | None:
-    """Why nobody else can listen there, naming who does; None where it is free."""
+    """The reason why the port cannot be used, naming the process that uses it; None if it is
+    free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
@@ -60,7 +68,7 @@ def held(host: str, port: int) -> str | None:
 
 
 def _listener(port: int) -> str:
-    """The process that listens on `port`, as far as this user may know."""
+    """The process that listens on `port`, as far as this user may see it."""
     try:
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port

@@ -1,12 +1,12 @@
-"""Is what was served what training computes for the same requests? (DESIGN, rule 5)
+"""Check that what was served equals what training computes for the same requests (DESIGN, rule 5).
 
-The newest logged requests are computed once more along the training path: the user's features and
-impressions at the snapshot that was served, history and hidden items as known at the request, and
-the scores that the release which served gives to all that. Each must equal what was logged.
+The newest logged requests are computed again as training does: the user's features and impressions
+at the snapshot that was served, history and hidden items as known at the request, and the scores of
+the release that served. Each must equal what was logged.
 
-Batch features are asked for at the snapshot that the request says it read: how old that snapshot
-was depends on when somebody retrained, and is no fault of the values. Where one lies before those
-that training reads, the features are computed once more from there on.
+Batch features are computed for the snapshot that the request says it read, since the age of that
+snapshot depends only on when retrains ran. If it is older than the snapshots that training reads,
+features are computed again from there on.
 """
 
 import sys
@@ -50,8 +50,11 @@ PARTS: Final = ("user_features", "impressed", "history", "hidden", "scores")
 
 @dataclass(frozen=True)
 class Skew:
-    """compared, differing: requests by part; example: one that differs, and how; without_store:
-    requests that were answered without the online store, or from an empty one."""
+    """The result of a comparison.
+
+    compared, differing: number of requests by part; example: a request that differs, and how;
+    without_store: requests that were answered without the online store, or with an empty one.
+    """
 
     compared: dict[str, int]
     differing: dict[str, int]
@@ -60,7 +63,7 @@ class Skew:
 
     @property
     def worst(self) -> float:
-        """The largest share of differing requests of a part; NaN where nothing was compared."""
+        """The largest share of differing requests of a part; NaN if nothing was compared."""
         shares = [self.differing[part] / n for part, n in self.compared.items() if n]
         return max(shares, default=float("nan"))
 
@@ -68,7 +71,10 @@ class Skew:
 def serving_parity(
     workspace: Workspace, rollout: Rollout, release: str, thresholds: GateParams
 ) -> Check:
-    """The check of the last requests; not made (the gate holds) where none can be compared."""
+    """The check of the newest requests.
+
+    Without comparable requests it has no result, and the gate holds.
+    """
     data = workspace.root / "data"
     end = Windows.read(data / "split" / "windows.json").judge_end
     newest = FeedbackLog(rollout.engine).newest_requests(end, thresholds.parity_requests)
@@ -87,7 +93,7 @@ def serving_parity(
             Release.open(rollout.fetch(release)),
             thresholds,
         )
-    except Exception as error:  # whatever it was, parity is not shown
+    except Exception as error:  # on any error, parity is unknown
         return Check(NAME, None, None, None, f"requests could not be computed again: {error}")
     return judged(skew, len(rows), thresholds.max_skew_share)
 
@@ -124,13 +130,13 @@ def measure(
     challenger: Release,
     thresholds: GateParams,
 ) -> Skew:
-    """Of requests that releases served (rows of `requests`), against `data/split` and
+    """Compare requests that releases served (rows of `requests`) with `data/split` and
     `data/features`.
 
-    challenger: the release that was made of them. Batch features and scores of a release with
-    another definition of the features, and histories of one with another rule for ratings, are not
-    compared, nor scores of requests before the windows, nor what was served without the online
-    store. Raises ReleaseError where a release that served is not to be had.
+    challenger: the release made from these data. Not compared are: batch features and scores of a
+    release that defines features differently, histories of a release with another rule for ratings,
+    scores of requests before the windows, and anything served without the online store. Raises
+    ReleaseError if a release that served is not available.
     """
     known = set(pq.read_table(split / "users.parquet")["user_id"].to_pylist())
     by_release: dict[str, list[tuple[str, Context]]] = {}
@@ -150,7 +156,7 @@ def measure(
 
 
 def oldest(contexts: Sequence[Context]) -> int:
-    """The first snapshot that these requests, or training in their place, read, µs."""
+    """The oldest snapshot that these requests read, or that training would read for them, µs."""
     asked = [logged.timestamp // DAY * DAY for logged in contexts]
     read = [logged.features_at for logged in contexts if logged.features_at]
     return min([*asked, *read], default=sys.maxsize)
@@ -158,7 +164,8 @@ def oldest(contexts: Sequence[Context]) -> int:
 
 @contextmanager
 def features_since(first: int, split: Path, features: Path) -> Iterator[Path]:
-    """`data/features`, or where its snapshots begin after `first` (µs), the same from there on."""
+    """`data/features`; if its snapshots begin after `first` (µs), the same computed from `first`
+    on."""
     snapshots = Snapshots.read(features)
     if first >= snapshots.first:
         yield features
@@ -192,7 +199,10 @@ def _skew(
 
 @dataclass(frozen=True)
 class _Log:
-    """What training reads. first_known: int64 [catalogue], µs, when each item was first known."""
+    """The data that training reads.
+
+    first_known: int64 [catalogue], µs, when each item became known.
+    """
 
     split: Path
     features: Path
@@ -206,7 +216,8 @@ _Part = tuple[str, Bools, Bools, Callable[[int], str]]
 
 
 def _parts(log: _Log, release: Release, requests: Sequence[tuple[str, Context]]) -> Iterator[_Part]:
-    """Part, which requests are comparable in it, which differ, and what to say of one."""
+    """For each part: its name, which requests are comparable, which differ, and a description of
+    one."""
     contexts = [logged for _, logged in requests]
     snapshots = Snapshots.read(log.features)
     at = np.array([logged.features_at for logged in contexts], dtype=np.int64)
@@ -241,7 +252,7 @@ def _parts(log: _Log, release: Release, requests: Sequence[tuple[str, Context]])
     for part, differs in user_parts(served, offline).items():
         yield part, fair[part], differs, says[part]
     whole = release.history_length <= rules.history_length
-    # What items were before the windows is not kept in the split.
+    # The split does not keep the state of items before the windows.
     fit_end = Windows.read(log.split / "windows.json").fit_end
     lately = np.array([logged.timestamp >= fit_end for logged in contexts])
     yield _scores(log, release, contexts, offline, batch & own & whole & lately)
@@ -250,7 +261,7 @@ def _parts(log: _Log, release: Release, requests: Sequence[tuple[str, Context]])
 def _scores(
     log: _Log, release: Release, contexts: Sequence[Context], offline: Requests, fair: Bools
 ) -> _Part:
-    """The release over what training knows of the requests."""
+    """Compare the scores that the release gives to the requests as training knows them."""
     recommender = release.load(log.catalogue)
     late = [np.flatnonzero(log.first_known > logged.timestamp).tolist() for logged in contexts]
     excluded = Ragged.from_lists(
@@ -276,8 +287,8 @@ def _scores(
 
 
 def _gap(logged: Mapping[str, float], again: Mapping[str, float], thresholds: GateParams) -> str:
-    """What differs between the candidates as logged and as computed again; empty where no
-    more of them than allowed do."""
+    """Describe how the logged candidates differ from those computed again; empty if within the
+    thresholds."""
     every = sorted({*logged, *again})
     gaps = {item: abs(logged.get(item, np.inf) - again.get(item, -np.inf)) for item in every}
     wrong = [item for item in every if not gaps[item] <= thresholds.score_tolerance]
@@ -299,7 +310,7 @@ def _same_features(release: Release, challenger: Release) -> bool:
 
 
 def _first_known(split: Path) -> Int64s:
-    """µs by item: when it came."""
+    """The time at which each item became known, µs."""
     items = pq.read_table(split / "items.parquet", columns=["first_known"])
     first: Int64s = items["first_known"].cast(pa.int64()).to_numpy()
     return first

@@ -1,7 +1,7 @@
-"""The stages of `dvc.yaml` that fit candidate sources: they follow from `training.sources.all`.
+"""Generate the stages of `dvc.yaml` that fit candidate sources, from `training.sources.all`.
 
-A source whose `stage` is called as the source itself is fitted by running the source's own file.
-So adding one adds a stage, and reruns no other source's (ADR 22).
+If a source's `stage` has the source's own name, it is fitted by running the source's file. So
+adding a source adds a stage and reruns no other source (ADR 22).
 """
 
 import re
@@ -14,8 +14,8 @@ from training.sources.all import SOURCES
 from training.sources.source import Source
 
 FOLDER: Final = "data/sources"
-#: The stage that reads every source, and makes those that have nothing to learn. The others stand
-#: before it.
+#: The stage that reads all sources, and creates those that have nothing to learn. Generated stages
+#: stand before it.
 READER: Final = "candidates"
 _READER: Final = re.compile(rf"^  {READER}:\n(?:    .*\n)+", re.MULTILINE)
 _COMMAND: Final = "exec python -m base.stage training.sources."
@@ -25,9 +25,9 @@ _OURS: Final = re.compile(
 
 
 def bring_in(pipeline: str) -> str:
-    """The text of `dvc.yaml` with the stages of SOURCES, all else in it as it was.
+    """The text of `dvc.yaml` with the stages of SOURCES, otherwise unchanged.
 
-    The code that a stage depends on stays; a new stage has none yet.
+    The listed code of existing stages stays; a new stage has none yet.
     """
     known = yaml.safe_load(pipeline)["stages"]
     fitted = [source for source in SOURCES if source.stage == source.name]

@@ -1,7 +1,8 @@
-"""What a kill leaves half written in a workspace: DVC rewrites its small files in place.
+"""Repair files that a kill left half written in a workspace, since DVC rewrites small files in
+place.
 
-A run after the kill could not read them, and no later one either. None of them says anything that
-cannot be found again: outputs are known by their contents, the log is hashed anew.
+No later run could read them. All their content can be found again: outputs are identified by their
+content, and the log is hashed anew.
 """
 
 import logging
@@ -12,20 +13,22 @@ import yaml
 
 logger = logging.getLogger("rondo.workspace")
 
-#: Who reads and writes what at this moment, by process id.
+#: DVC's list of what each process reads and writes now, by process id.
 RUNNING: Final = Path(".dvc/tmp/rwlock")
 
 
 def mend(root: Path, log: Path) -> None:
-    """Remove what cannot be read of DVC's files in the workspace at `root`.
+    """Remove those of DVC's files in the workspace at `root` that cannot be read.
 
-    log: the versioned folder, below `root`. Only for whoever keeps everybody else out of it.
+    log: the versioned folder, below `root`. Only for a process that keeps all others out of the
+    workspace.
     """
-    # Of a process that is gone, as nobody else is here; its id may be another's by now.
+    # No other process is working here, so its entries belong to ended processes, whose ids may be
+    # in use again.
     (root / RUNNING).unlink(missing_ok=True)
     for path, whole in ((root / "dvc.lock", _is_lock), (root / f"{log}.dvc", _is_pointer)):
         if path.exists() and not whole(_parsed(path), log.name):
-            logger.warning("%s was left half written by a run that was killed: made anew", path)
+            logger.warning("%s was left half written by a killed run: it is made again", path)
             path.unlink()
 
 
@@ -39,12 +42,12 @@ def _is_lock(content: Any, _: str) -> bool:
         return False
     stages = content.get("stages", {}).values()
     entries = [entry for s in stages for entry in (*s.get("deps", ()), *s.get("outs", ()))]
-    # DVC's schema lets pass what DVC cannot work with: a hash by a name that was cut.
+    # DVC's schema accepts content that DVC cannot work with: a hash whose name was cut off.
     return all(entry.get("hash") == "md5" and entry.get("md5") for entry in entries)
 
 
 def _is_pointer(content: Any, name: str) -> bool:
-    """Its last line is the name of the folder."""
+    """Whether the content is complete: its last line is the name of the folder."""
     try:
         (out,) = content["outs"]
         return bool(out["md5"].endswith(".dir") and out["path"] == name)

@@ -1,4 +1,4 @@
-"""A verdict for people: a Prefect artifact and a page of HTML."""
+"""Show a verdict to people: as a Prefect artifact and as an HTML page."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def markdown(release: str, verdict: Verdict, evidence: Evidence) -> str:
 
 
 def page(release: str, verdict: Verdict, evidence: Evidence, curve: Curve) -> str:
-    """The verdict as a page of its own."""
+    """The verdict as an HTML page."""
     return pages.render(
         "flows",
         "verdict.html",

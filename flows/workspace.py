@@ -1,8 +1,8 @@
-"""The retraining workspace: a plain clone of the checkout, with its own DVC cache and identity.
+"""The retraining workspace: a plain clone of the checkout, with its own DVC cache and git identity.
 
-It stands at the checkout's HEAD plus the checkout's uncommitted edits as a patch, reads
-`data/log`, and never commits: every retrain is saved as a DVC experiment whose ref is pushed to
-the checkout, so `dvc exp show -A` there lists it while `git status` stays clean.
+It contains the checkout's HEAD plus its uncommitted edits as a patch, reads `data/log`, and never
+commits. Every retrain is saved as a DVC experiment whose ref is pushed to the checkout. There `dvc
+exp show -A` lists it, while `git status` stays clean.
 """
 
 import hashlib
@@ -31,10 +31,10 @@ logger = logging.getLogger("rondo.workspace")
 LOG = Path("data/log")
 STATE, PATCH = "rondo-state", "rondo-patch"
 LOCK_SECONDS = 60.0
-#: Files of the workspace's own that git does not know: they outlive a change of the checkout.
+#: The workspace's own files, unknown to git, which stay when the checkout changes.
 OWN_FILES = (f"{LOG}.dvc", "dvc.lock")
-#: Where new files are source. Anything else that lies untracked in a checkout may be data, or
-#: somebody's secret, which a patch would carry to where releases are kept.
+#: Folders in which new files count as source. Other untracked files of a checkout may be data or
+#: secrets, which a patch would copy to the store of releases.
 SOURCE = ("base", "features", "training", "serving", "flows", "simulation", "tests")
 CONFIG = """\
 [core]
@@ -48,12 +48,15 @@ CONFIG = """\
 
 
 class WorkspaceError(RuntimeError):
-    """The checkout cannot be cloned or patched, or somebody else is at it; the message says why."""
+    """The checkout cannot be cloned or patched, or another process uses the workspace.
+
+    The message says why.
+    """
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a workspace's code is: a commit of the checkout and edits that it lacks, for git."""
+    """The code of a workspace: a commit of the checkout, and edits as a patch for git."""
 
     commit: str
     patch: bytes
@@ -61,39 +64,39 @@ class Origin:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where stages run. Paths below `root`; `checkout` is where experiments are shown."""
+    """Where stages run. Paths are relative to `root`; experiments are shown in `checkout`."""
 
     root: Path
     checkout: Path
 
     @property
     def log(self) -> Path:
-        """The folder that ingestion adds to."""
+        """The folder to which ingestion adds files."""
         return self.root / LOG
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """`root` as the working directory of this process; DVC resolves stages against it.
+        """Make `root` the working directory of this process; DVC resolves stages against it.
 
-        Not for several threads at once: whoever starts them enters before and leaves after them.
+        Not for several threads at once: enter before starting threads, and leave after they end.
         """
         with chdir(self.root):
             yield
 
     @contextmanager
     def repo(self) -> Iterator[Any]:
-        """The DVC repository, opened anew: its index is cached and must see new files."""
+        """The DVC repository, opened anew, because a cached index would not see new files."""
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.WARNING)
-        # Not put back: stages have their repositories open at the same time, in threads of one
-        # process, and what one puts back would be what another had set.
+        # This filter stays: stages have repositories open at the same time, in threads of one
+        # process, and restoring filters in one thread would undo those of another.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="pathspec|dvc")
         with self.inside(), Repo() as repo:
             yield repo
 
     def add(self, folders: Sequence[Path]) -> None:
-        """`dvc add` of new or grown folders below `log`; the first time, of `log` itself."""
+        """`dvc add` new or changed folders below `log`; the first time, `log` itself."""
         pointer = self.root / f"{LOG}.dvc"
         targets = [str(folder) for folder in folders] if pointer.exists() else [str(self.log)]
         if targets:
@@ -101,23 +104,23 @@ class Workspace:
                 repo.add(targets)
 
     def data_version(self) -> str:
-        """The hash of everything in `log` as last added; empty before the first."""
+        """The hash of everything in `log` as last added; empty before the first time."""
         pointer = self.root / f"{LOG}.dvc"
         if not pointer.exists():
             return ""
         return str(yaml.safe_load(pointer.read_text())["outs"][0]["md5"])
 
     def origin(self) -> Origin:
-        """The commit and the edits that this workspace was made of."""
+        """The commit and the edits from which this workspace was made."""
         git = self.root / ".git"
-        commit = _git(self.root, "rev-parse", "HEAD").strip()  # it never commits
+        commit = _git(self.root, "rev-parse", "HEAD").strip()  # the workspace never commits
         return Origin(commit, (git / PATCH).read_bytes())
 
     def save_experiment(self, name: str) -> None:
         """Save the present state as experiment `name`, push its data and show it in the checkout.
 
-        Saving the same state again changes nothing. Raises WorkspaceError when the remote does not
-        take the data.
+        Saving the same state again changes nothing. Raises WorkspaceError if the remote does not
+        accept the data.
         """
         from dvc.repo.experiments.push import push
 
@@ -126,7 +129,7 @@ class Workspace:
             repo.experiments.save(
                 name=name,
                 force=True,
-                # The stages are in dvc.lock since they ran; all targets would want `world`, too.
+                # Stages are in dvc.lock since they ran. Naming all targets would include `world`.
                 targets=[f"{LOG}.dvc"],
                 include_untracked=[path for path in untracked if path],
             )
@@ -134,11 +137,11 @@ class Workspace:
             push(repo, "origin", [name], force=True, push_cache=False)
 
     def forget(self, names: Set[str], remote_too: bool) -> None:
-        """Remove experiments here and in the checkout, and the data that only they had.
+        """Remove experiments here and in the checkout, and the data that only they needed.
 
-        What any branch, tag or experiment of the checkout needs stays; where that cannot be told,
-        everything does. remote_too: also from the remote, which must be nobody else's; it is left
-        alone once somebody runs the pipeline in the checkout itself, which may push there.
+        Data needed by any branch, tag or experiment of the checkout stays; if that is unknown, all
+        data stays. remote_too: also delete from the remote, which must not be shared. The remote is
+        left alone once the pipeline was run in the checkout itself, which may push to it.
         """
         from dvc.exceptions import DvcException
 
@@ -163,12 +166,12 @@ class Workspace:
 def prepare(
     root: Path, checkout: Path, remote: str, overrides: Mapping[str, Any] | None = None
 ) -> Workspace:
-    """The workspace at `root`, brought to the checkout's present state.
+    """Create the workspace at `root`, or update it to the checkout's present state.
 
-    remote: DVC remote; overrides: dotted keys of `params.yaml` to values, on top of
-    `input: data/log`. Outputs and the log stay; calling it twice changes nothing. Raises
-    WorkspaceError when the checkout is no git repository or has no commit, ParamsError when its
-    `params.yaml` cannot be read.
+    remote: DVC remote; overrides: values by dotted key of `params.yaml`, in addition to `input:
+    data/log`. Outputs and the log stay, and calling it twice changes nothing. Raises WorkspaceError
+    if the checkout is not a git repository or has no commit, and ParamsError if its `params.yaml`
+    cannot be read.
     """
     with locked(root):
         return _prepare(root, checkout, remote, overrides or {})
@@ -176,11 +179,11 @@ def prepare(
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Keep every other process of this machine out of the workspace at `root` for the block.
+    """Keep all other processes of this machine out of the workspace at `root` during the block.
 
-    The lease says who may retrain; this keeps its next holder waiting for one that lost it without
-    noticing. Ends with the process; the same thread may enter again. Raises WorkspaceError after a
-    minute.
+    The lease decides who may retrain. This lock also makes its next holder wait for a process that
+    lost the lease without noticing. The lock ends with the process, and the same thread may take it
+    again. Raises WorkspaceError after a minute.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root.with_name(f".{root.name}.lock"), is_singleton=True)
@@ -197,7 +200,7 @@ def locked(root: Path) -> Iterator[None]:
 
 
 def _prepare(root: Path, checkout: Path, remote: str, overrides: Mapping[str, Any]) -> Workspace:
-    params.read(checkout / "params.yaml")  # what cannot be read is said of this file, not of a copy
+    params.read(checkout / "params.yaml")  # an error should name this file, not a copy
     values: dict[str, Any] = {"input": str(LOG), **overrides}
     origin = Origin(_git(checkout, "rev-parse", "HEAD").strip(), uncommitted(checkout))
     text = f"{origin.commit}\n{sorted(values.items())}\n{remote}\n{checkout}\n"
@@ -213,16 +216,17 @@ def _prepare(root: Path, checkout: Path, remote: str, overrides: Mapping[str, An
 
 
 def stand(root: Path, checkout: Path, remote: str, origin: Origin) -> Workspace:
-    """A clone of `checkout` at `root` that holds the code of `origin`; made where there is none.
+    """Create or update a clone of `checkout` at `root` that holds the code of `origin`.
 
-    Raises WorkspaceError where the checkout does not have the commit.
+    Raises WorkspaceError if the checkout does not have the commit.
     """
     if not (root / ".git").exists():
         _clone(checkout, root)
     (root / ".git" / STATE).unlink(missing_ok=True)
     _git(root, "remote", "set-url", "origin", str(checkout))  # it may have moved
     _git(root, "fetch", "-q", "origin", origin.commit)
-    # Outputs are ignored by git and stay; so do the log's pointer and the lock, by name.
+    # Outputs are ignored by git and stay. So do the log's pointer and dvc.lock, which are named in
+    # OWN_FILES.
     _git(root, "checkout", "-q", "--force", "--detach", origin.commit)
     _git(root, "clean", "-fdq", *(f"--exclude=/{name}" for name in OWN_FILES))
     if origin.patch:
@@ -233,7 +237,7 @@ def stand(root: Path, checkout: Path, remote: str, origin: Origin) -> Workspace:
 
 
 def uncommitted(checkout: Path) -> bytes:
-    """Edits, removals and new source files of the checkout that HEAD lacks, as a patch for git."""
+    """Edits, removals and new source files of the checkout since HEAD, as a patch for git."""
     folder = Path(tempfile.mkdtemp(prefix="rondo-index-"))
     try:
         index = Path(_git(checkout, "rev-parse", "--git-path", "index").strip())
@@ -252,7 +256,7 @@ def uncommitted(checkout: Path) -> bytes:
 
 
 def _clone(checkout: Path, root: Path) -> None:
-    """Under a temporary name first: a kill leaves no half clone behind."""
+    """Clone under a temporary name and rename it, so that a kill leaves no half clone."""
     temporary = root.with_name(f".{root.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -263,15 +267,18 @@ def _clone(checkout: Path, root: Path) -> None:
 
 
 def _push(repo: Any) -> None:
-    """Data to the remote. Raises WorkspaceError, in one line, when it does not take them."""
+    """Push data to the remote.
+
+    Raises WorkspaceError, in one line, if the remote does not accept them.
+    """
     try:
         repo.push()
-    except Exception as error:  # each kind of remote has its own
+    except Exception as error:  # each kind of remote raises its own errors
         from serving import release_store
 
         url = release_store.shown(repo.config["remote"]["store"]["url"])
         raise WorkspaceError(
-            f"the DVC remote {url} takes no data: {release_store.reason(error)}; does it exist, "
+            f"the DVC remote {url} refuses data: {release_store.reason(error)}; does it exist, "
             "and may we write there?"
         ) from error
 
@@ -291,7 +298,7 @@ def _run(
     stdin: bytes | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> bytes:
-    """What git prints, as bytes: a patch may hold any encoding and any line ending."""
+    """The output of git as bytes, since a patch may hold any encoding and line ending."""
     result = subprocess.run(
         ["git", *arguments],
         cwd=folder,

@@ -1,1 +1,1 @@
-"""`make loop`: the whole job in one process tree, and the reports that it makes."""
+"""`make loop`: the whole system in one process tree, and its report."""

@@ -1,12 +1,13 @@
-"""The whole job: events to a served, gated recommender; users; feedback; retrain; again.
+"""The whole cycle: from events to a served and gated recommender, users, feedback, retrain, again.
 
     python -m flows.loop                         # the embedded world, 5 days
     python -m flows.loop --seed 7 --control      # no drift and no new items
     python -m flows.loop --days 2                # quick
     python -m flows.loop --data path/to/ml-100k  # MovieLens, replayed in waves
 
+
 Starts from a clean state in RONDO_HOME and leaves the last champion there for `make serve`. One
-process runs all flows; the Prefect server and the service are its children and end with it.
+process runs all flows. The Prefect server and the service are its children and end with it.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from flows import environment
 from flows.loop.waves import WAVES
 
 LOCK = "loop.lock"
-#: What a run starts without. The installation and `.rondo/env` stay.
+#: Removed before a run. The installation and `.rondo/env` stay.
 STATE = (
     "bentoml", "cache", "checkpoints", "dvc-site", "feast", "logs", "prefect", "releases",
     "remote", "rondo.db", "rondo.db-shm", "rondo.db-wal", "tensorboard", "verdicts", "workspace",
@@ -41,7 +42,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of a real dataset")
     parser.add_argument("--days", type=int, default=5, help="simulated days")
     parser.add_argument("--waves", type=int, default=WAVES, help="parts of a real dataset's replay")
-    parser.add_argument("--people", type=int, default=1000, help="people valued each day")
+    parser.add_argument(
+        "--people",
+        type=int,
+        default=1000,
+        help="simulated users for whom the systems are compared each day",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="change a value of params.yaml, such as world.humans=300")  # fmt: skip
     parser.add_argument("--reports", type=Path, default=Path("reports"))
@@ -61,11 +67,11 @@ def main() -> None:
         sys.exit(f"make loop is running already on {settings.root}")
     clean(settings.root)
     port = processes.free_port()
-    # Prefect reads these when it is imported.
+    # Set these before Prefect is imported, which reads them.
     os.environ["PREFECT_API_URL"] = processes.api_url(port)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "WARNING"
     with contextlib.ExitStack() as servers:
-        # It starts while this process imports what it runs: seconds each.
+        # The server starts while this process imports its own modules. Both take seconds.
         prefect = servers.enter_context(processes.prefect_server(settings.root, port))
         from flows.loop.job import run
         from flows.loop.run import Plan
@@ -98,12 +104,15 @@ def began() -> float:
 
 
 def kept(root: Path) -> str | None:
-    """Why nothing may be removed here: there are data, and no earlier run of this made them."""
+    """The reason why nothing may be removed from `root`, or None.
+
+    There may be data that was not made by an earlier run.
+    """
     log = root / "workspace" / "data" / "log"
     if (root / LOCK).exists() or not any(log.rglob("part-*.parquet")):
         return None
     return (
-        f"make loop starts from nothing, and {root} holds data that it did not make: set "
+        f"make loop starts from a clean state, and {root} holds data that it did not make: set "
         "RONDO_HOME to another folder, or remove them with `make clean`"
     )
 
@@ -116,7 +125,7 @@ def clean(root: Path) -> None:
 
 
 def parse(text: str) -> tuple[str, object]:
-    """`key=value`, the value as in YAML."""
+    """Split `key=value` and read the value as YAML."""
     import yaml
 
     key, separator, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""One readable line per step on the terminal, a progress bar while it runs, seconds by step."""
+"""Terminal output: one line per step, a progress bar while it runs, and its seconds."""
 
 import os
 import time
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from rich.console import Console as Rich
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-#: Called with (done, total).
+#: A function called with (done, total).
 Advance = Callable[[int, int], None]
 
 
 @dataclass
 class Step:
-    """A step under way: set `text` to what its line shall say; `advance` moves the bar."""
+    """A running step. Set `text` to the content of its line; `advance` moves the progress bar."""
 
     advance: Advance
     text: str = ""
@@ -23,9 +23,9 @@ class Step:
 
 
 class Console:
-    """Writes to the terminal that standard output was when it was made.
+    """Writes to the terminal that was standard output when it was created.
 
-    `flows.stages` sends the output of stages elsewhere meanwhile, so it keeps a duplicate.
+    Keeps a duplicate of standard output, because `flows.stages` redirects the output of stages.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,13 @@ class Console:
         self.began = time.monotonic()
 
     def line(self, text: str, indent: int = 0) -> None:
-        """One line; it appears at once also in a pipe."""
+        """Print one line. It appears at once, even in a pipe."""
         self._rich.print(" " * (13 + indent) + text if indent else text, markup=False)
         self._rich.file.flush()
 
     @contextmanager
     def step(self, name: str, label: str) -> Iterator[Step]:
-        """A step: its seconds are added to `steps[name]`, its line printed when it ends."""
+        """Run a step: add its seconds to `steps[name]`, and print its line when it ends."""
         started = time.monotonic()
         with Progress(
             SpinnerColumn(),

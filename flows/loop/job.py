@@ -1,4 +1,4 @@
-"""A whole run: servers up, the simulated market or real data played, the report written."""
+"""A whole run: start the servers, play the simulated market or real data, write the report."""
 
 import time
 from contextlib import ExitStack
@@ -12,9 +12,9 @@ from flows.rollout import installation
 
 
 def run(plan: Plan, servers: ExitStack, prefect: processes.Supervised) -> None:
-    """Run the plan from an empty state, close `servers`, and write the report.
+    """Run the plan from a clean state, close `servers`, and write the report.
 
-    prefect: the Prefect server, one of them; it may still be starting.
+    prefect: the Prefect server, one of `servers`; it may still be starting.
     """
     console, memory = Console(), PeakMemory()
     console.steps["start"] = console.began - plan.began

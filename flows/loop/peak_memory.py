@@ -1,4 +1,4 @@
-"""Peak memory of this process and all its descendants."""
+"""Measure the peak memory of this process and all its descendants."""
 
 import contextlib
 import threading
@@ -6,16 +6,17 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 
-#: Finding out what is shared walks through all memory: it is done at a new high of this much more.
+#: Measuring shared memory is slow, so it is done only when the simple sum exceeds its maximum by
+#: this factor.
 STEP: Final = 1.01
 
 
 class PeakMemory:
-    """Samples twice a second in the background until `stop`.
+    """Samples memory twice a second in the background until `stop`.
 
-    On Linux a page that several processes share counts once (proportional set size), looked at
-    whenever they hold more than ever before. Elsewhere it counts for each of them, and the figure
-    is an upper bound.
+    On Linux, a page shared by several processes counts once (proportional set size). This is
+    measured whenever they hold more than before. On other systems it counts for each process, so
+    the figure is an upper bound.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class PeakMemory:
         self._thread.start()
 
     def stop(self) -> float:
-        """The peak so far, MB."""
+        """Stop, and return the peak in MB."""
         self._done.set()
         self._thread.join()
         return self.megabytes
@@ -41,14 +42,14 @@ class PeakMemory:
 
 
 def _resident(process: psutil.Process) -> int:
-    """Bytes of memory that a process sees, shared or not; 0 for one that has ended."""
+    """Bytes of memory of a process, including all shared memory; 0 if it has ended."""
     with contextlib.suppress(psutil.Error):
         return int(process.memory_info().rss)
     return 0
 
 
 def _held(process: psutil.Process) -> int:
-    """Bytes of memory that a process holds, with its part of what it shares."""
+    """Bytes of memory of a process, including its part of shared memory."""
     with contextlib.suppress(psutil.Error):
         memory = process.memory_full_info()
         return int(getattr(memory, "pss", memory.rss))

@@ -1,7 +1,8 @@
-"""The true worth of policies: what each would show to the same people at the same moment.
+"""The true value of systems: what each would show the same users at the same moment.
 
-Served, frozen, popularity and oracle answer the same requests: same state, history, eligible items
-and uniform numbers, same exploring policy. The market's closed form says what each slate is worth.
+Served, frozen, popularity and oracle answer the same requests, with the same state, history,
+eligible items, uniform numbers and exploring policy. The market computes the value of each slate
+exactly.
 """
 
 from dataclasses import dataclass
@@ -24,8 +25,10 @@ SLATE = 10
 
 @dataclass(frozen=True)
 class Valuation:
-    """Expected reward of each person's slate by system, float64 [people] each: with the exploring
-    policy, and of the greedy list."""
+    """Expected reward of each user's slate by system, float64 [people] each.
+
+    Both for slates drawn by the exploring policy and for the greedy list.
+    """
 
     rewards: dict[str, Float64s]
     greedy: dict[str, Float64s]
@@ -37,7 +40,7 @@ class Valuation:
         return {system: float(values.mean()) for system, values in self.greedy.items()}
 
     def minus(self, other: str, seed: int, confidence: float) -> Interval:
-        """Served minus `other`, paired by person; two-sided at `confidence`."""
+        """Served minus `other`, paired by user, two-sided at `confidence`."""
         served, people = self.rewards["served"], np.arange(len(self.rewards["served"]))
         return paired_interval(served, self.rewards[other], people, seed, confidence=confidence)
 
@@ -49,8 +52,10 @@ def requests_now(
     timestamp: int,
     history_length: int,
 ) -> Requests:
-    """What the service would see if these people asked at `timestamp`, µs; history_length: of the
-    release that is served."""
+    """The requests that the service would see if these users asked at `timestamp`, µs.
+
+    history_length: that of the release being served.
+    """
     rows = online.read([str(user_id) for user_id in user_ids], catalogue, history_length)
     moments = np.full(len(user_ids), timestamp, dtype=np.int64)
     return rows.requests(user_ids, moments, online.read_items(catalogue)[None])
@@ -63,10 +68,10 @@ def value(
     frozen: Recommender,
     policy: PolicyParams,
 ) -> Valuation:
-    """Value every system for the people of `snapshot`.
+    """Compute the value of every system for the users of `snapshot`.
 
-    served and frozen share one catalogue; served is None while nothing was promoted: the service
-    then answers with recency-popularity.
+    served and frozen use the same catalogue. served is None before the first promotion; the service
+    then answers by recency-popularity.
     """
     catalogue = frozen.catalogue
     eligible = frozen.eligible(requests)
@@ -78,7 +83,7 @@ def value(
     lists["popularity"] = _best(known, width)
     lists["oracle"] = _best(np.where(eligible, attraction, -np.inf).astype(np.float32), width)
     lists.setdefault("served", lists["popularity"])
-    # Simulated people need no secret, and every run must draw the same for them.
+    # Simulated users need no secret, and every run must draw the same for them.
     seeds = [f"1:value-{snapshot.day}-{user_id}" for user_id in snapshot.user_ids]
     numbers = uniforms_of(seeds, SLATE)
     rewards, greedy = {}, {}
@@ -105,7 +110,7 @@ def _best(scores: Float32s, count: int) -> tuple[Float32s, Int32s]:
 
 
 def _attraction(snapshot: Snapshot, catalogue: Catalogue) -> Float64s:
-    """float64 [people, catalogue]: the market's attraction in the catalogue's index space."""
+    """float64 [people, catalogue]: the market's attraction, by index of the catalogue."""
     column = {item_id: i for i, item_id in enumerate(snapshot.item_ids)}
     columns = np.array([column.get(item_id, -1) for item_id in catalogue.item_ids])
     values = snapshot.attraction[:, columns]

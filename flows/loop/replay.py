@@ -1,8 +1,9 @@
-"""The run on real data: most of it as history, the rest replayed in waves through the service.
+"""A run on real data: most of it is history, the rest is replayed in waves through the service.
 
-The last 20 % of the usable events come in 6 waves of equal count (a calendar day of MovieLens is
-too thin). Each release is judged on the wave after it: live histories of strictly earlier
-timestamps, the events of one user in one second are one set of targets, at most 5 queries a user.
+The last 20 % of the usable events are replayed in 6 waves of equal size (a calendar day of
+MovieLens would be too small). Each release is judged on the next wave. Histories hold events with
+strictly earlier timestamps. Events of one user in one second are one set of targets. There are at
+most 5 queries per user.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ from flows.workspace import Workspace
 CONCURRENCY: Final = 16
 BATCH: Final = 500
 TIME_HEADER: Final = "x-rondo-time"
-#: What a client may say about an event; the rest the service knows better.
+#: The fields that a client may send with an event. The service sets all others.
 FIELDS: Final = (
     "event_id", "user_id", "item_id", "event_type", "value", "query", "timestamp", "placement",
 )  # fmt: skip
@@ -48,7 +49,7 @@ FIELDS: Final = (
 
 @dataclass
 class Sent:
-    """What the service said about what it was sent. rejected: by reason."""
+    """Counts from the service's answers to what was sent. rejected: by reason."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -66,7 +67,7 @@ class Sent:
 
 
 def replay(run: Run) -> None:
-    """Bootstrap on the history; then judge, replay and retrain, wave by wave."""
+    """Train on the history; then judge, replay and retrain, wave by wave."""
     plan = run.plan
     place = run.workspace(plan.overrides)
     waves = _ingest(run, place)
@@ -92,7 +93,7 @@ def replay(run: Run) -> None:
 
 
 def publish(http: httpx.Client, items: pa.Table, now: int) -> Sent:
-    """POST item versions to the catalogue at `now`, µs. What it refuses is left out and named."""
+    """Send item versions to the catalogue at `now`, µs. Refused ones are left out and reported."""
     sent = Sent()
     rows = _rows(items.drop_columns("received_at"), ("created_at",))
 
@@ -115,9 +116,9 @@ def publish(http: httpx.Client, items: pa.Table, now: int) -> Sent:
 
 
 async def send(http: httpx.AsyncClient, wave: pa.Table, advance: Advance) -> Sent:
-    """POST every event at its own time; users side by side, each user's events in order.
+    """Send every event at its own time: users in parallel, each user's events in order.
 
-    Raises RuntimeError when the service answers for more or fewer events than it was sent.
+    Raises RuntimeError if the service's counts do not add up to the events sent.
     """
     users = wave["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     by_user = wave.take(np.argsort(users, kind="stable"))
@@ -149,7 +150,7 @@ async def send(http: httpx.AsyncClient, wave: pa.Table, advance: Advance) -> Sen
         for start, end in pairwise([0, *ends.tolist()]):
             group.create_task(play(by_user.slice(start, end - start)))
     if sent.total != wave.num_rows:
-        raise RuntimeError(f"of {wave.num_rows} events the service accounts for {sent.total}")
+        raise RuntimeError(f"of {wave.num_rows} events sent, the service counted {sent.total}")
     return sent
 
 
@@ -172,7 +173,7 @@ def _ingest(run: Run, place: Workspace) -> Waves:
 
 
 def _publish(run: Run, service: Supervised, items: pa.Table, now: int, label: str) -> None:
-    """What became known since the last wave."""
+    """Send the item versions that became known since the last wave."""
     if items.num_rows == 0:
         return
     run.wait_until_in_step(service)
@@ -207,7 +208,8 @@ def _replay(run: Run, wave: pa.Table, number: int) -> None:
 
 
 def _rows(table: pa.Table, times: tuple[str, ...]) -> list[dict[str, Any]]:
-    """As dictionaries, `times` in ISO 8601: a number of before 1973 could be of another unit."""
+    """Rows as dictionaries, with `times` in ISO 8601, since a number before 1973 could be in
+    another unit."""
     for name in times:
         place = table.schema.get_field_index(name)
         table = table.set_column(place, name, pc.strftime(table[name], "%Y-%m-%dT%H:%M:%SZ"))

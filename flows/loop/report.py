@@ -1,4 +1,4 @@
-"""The report of a run: `loop.json`, `loop.html` and its pictures."""
+"""Write the report of a run: `loop.json`, `loop.html` and its pictures."""
 
 import json
 import math
@@ -28,12 +28,12 @@ TITLES = {
     "recall@10": "Recall@10 on the next wave",
 }
 Days = list[dict[str, Any]]
-#: Draws one metric of some systems by day.
+#: A function that draws one metric of some systems by day.
 Fill = Callable[["Axes", Days, str, list[str]], None]
 
 
 def write(content: dict[str, Any], folder: Path) -> Path:
-    """Write all files into `folder`; returns the path of the page."""
+    """Write all files into `folder` and return the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "loop.json").write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
     days = content["days"]
@@ -58,7 +58,7 @@ def write(content: dict[str, Any], folder: Path) -> Path:
 
 
 def number(value: Mapping[str, float | None] | float | None) -> str:
-    """A number, or an interval as `Interval.plain` gives it; empty where unknown."""
+    """A number, or an interval from `Interval.plain`, as text. Empty if unknown."""
     if isinstance(value, Mapping):
         interval = Interval.of(value)
         return str(interval) if interval.known else ""
@@ -66,7 +66,7 @@ def number(value: Mapping[str, float | None] | float | None) -> str:
 
 
 def draw(days: Days, metric: str, confidence: float) -> dict[str, bytes]:
-    """PNG by name: `<metric>`, systems by day, and `<metric>-differences`, with intervals."""
+    """PNG pictures by name: `<metric>`, systems by day; `<metric>-differences`, with intervals."""
     told = "true reward of a slate" if metric == "reward" else metric
     name = metric.replace("@", "-at-")
     between = f"difference in {told}\n({confidence:.0%} interval)"

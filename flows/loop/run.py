@@ -1,4 +1,5 @@
-"""What both kinds of run share: servers, service, retrains told line by line, the report."""
+"""The parts shared by both kinds of run: servers, service, retrains with printed results, the
+report."""
 
 import hashlib
 import json
@@ -30,8 +31,12 @@ SYNC_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run. prefect_port: of PREFECT_API_URL; overrides: dotted keys of params.yaml; people:
-    valued each day; began: of this process, on the monotonic clock."""
+    """What to run.
+
+    prefect_port: port in PREFECT_API_URL; overrides: dotted keys of params.yaml; people: users for
+    whom the systems are compared each day; began: when this process started, on the monotonic
+    clock.
+    """
 
     settings: Settings
     prefect_port: int
@@ -48,7 +53,7 @@ class Plan:
 
 @dataclass
 class Run:
-    """A run under way, and what its report will hold."""
+    """A running plan, with the content of its report."""
 
     plan: Plan
     console: Console
@@ -58,9 +63,9 @@ class Run:
     releases: list[dict[str, Any]] = field(default_factory=list)
     days: list[dict[str, Any]] = field(default_factory=list)
     totals: dict[str, Any] = field(default_factory=dict)
-    """On real data: metric to what holds over all waves together."""
+    """Only for real data: each metric over all waves together."""
     confidence: float = 0.95
-    """Two-sided level of every interval of the report; the gate's own is in params.yaml."""
+    """Two-sided level of all intervals in the report. The gate's own level is in params.yaml."""
 
     @property
     def url(self) -> str:
@@ -72,7 +77,7 @@ class Run:
             step.text = f"server at {processes.api_url(self.plan.prefect_port)}"
 
     def workspace(self, overrides: dict[str, object]) -> Workspace:
-        """The retraining workspace, on its way."""
+        """Prepare the retraining workspace."""
         with self.console.step("workspace", "workspace") as step:
             place = self.rollout.workspace(overrides)
             level = f"{self.confidence:.0%}"
@@ -81,11 +86,11 @@ class Run:
 
     @contextmanager
     def serving(self) -> Iterator[Supervised]:
-        """The service in the clock of its requests; not awaited."""
+        """Start the service with its clock taken from requests. Does not wait until it answers."""
         environment = {
             "RONDO_CLOCK": "request",
             "RONDO_HOME": str(self.rollout.settings.root),
-            # a secret of its own, so that the same seed gives the same draws
+            # A fixed secret, so that the same seed gives the same draws.
             "RONDO_SECRET": hashlib.sha256(f"rondo loop {self.plan.seed}".encode()).hexdigest(),
         }
         root = self.rollout.settings.root
@@ -93,7 +98,7 @@ class Run:
             yield service
 
     def retrain(self, reason: str, overrides: dict[str, object], now: int) -> RetrainOutcome:
-        """Retrain and say what came of it."""
+        """Retrain and print the result."""
         with self.console.step("retrain", "retrain") as step:
             outcome = retrain(reason, overrides, now)
             stages = " ".join(f"{name} {s:.1f}" for name, s in outcome.stages.items())
@@ -116,7 +121,7 @@ class Run:
         return outcome
 
     def _tell(self, outcome: RetrainOutcome) -> None:
-        """Lines on data, models, verdict and release."""
+        """Print lines on data, models, verdict and release."""
         say, judgement, ingested = self.console.line, outcome.judgement, outcome.ingested
         if ingested is not None:
             say(
@@ -141,9 +146,9 @@ class Run:
         say(f"release      {outcome.release[:12]}; champion {now_served} at {self.url}", 1)
 
     def what_is_served(self, frozen: str) -> "tuple[Live, Recommender | None, Recommender]":
-        """What the service serves now, its models, and release `frozen` over the same catalogue.
+        """The service's present state, its models, and release `frozen` with the same catalogue.
 
-        While nothing was promoted it serves no models, and the state is that of `frozen`.
+        Before the first promotion there are no models, and the state is that of `frozen`.
         """
         from serving import live
         from serving.release import Release
@@ -160,7 +165,7 @@ class Run:
         )
 
     def wait_until_in_step(self, service: Supervised) -> None:
-        """Until the service serves the champion, today's items and the newest features."""
+        """Wait until the service serves the champion, today's items and the newest features."""
         with self.console.step("service", "service") as step:
             service.wait_until_answers(f"{self.url}/readyz", timeout=120.0)
             champion = channels.read(self.rollout.engine, CHANNEL)
@@ -180,7 +185,7 @@ class Run:
 
 
 def describe(check: Check) -> str:
-    """One line on a check."""
+    """One line about a check."""
     return f"{MARKS[check.passed]} {check.name}: {check.reason}"
 
 

@@ -1,4 +1,5 @@
-"""The simulated run: the world's history, then days of users over HTTP, each with a retrain."""
+"""The simulated run: the world's history, then days of users over HTTP, each followed by a
+retrain."""
 
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from simulation.world_params import WorldParams
 
 
 def play(run: Run) -> None:
-    """Bootstrap, then the days of the plan."""
+    """Train on the history, then play the days of the plan."""
     plan = run.plan
     overrides: dict[str, object] = {
         "world.seed": plan.seed,
@@ -49,7 +50,10 @@ def play(run: Run) -> None:
 
 
 def _ingest_history(run: Run, place: Workspace) -> None:
-    """The world's history becomes the log: the same rows as a fresh clone's default input."""
+    """Ingest the world's history.
+
+    The log then has the same rows as a fresh clone's default input.
+    """
     with run.console.step("world", "world") as step:
         logs = run.rollout.settings.root / "logs"
         with output_to(logs / "dvc.log"):
@@ -82,7 +86,7 @@ def _users(run: Run, client: Client) -> DayReport:
 
 
 def _value(run: Run, market: Market, frozen: str, day: int) -> Valuation:
-    """All systems on today's people, before the first of them arrives."""
+    """Compute the value of all systems for today's users, before the first of them arrives."""
     with run.console.step("value", f"day {day}") as step:
         now, served, first = run.what_is_served(frozen)
         people = take(market, run.plan.people)

@@ -1,4 +1,4 @@
-"""Judging releases on the next wave of real events, as the service would have answered them."""
+"""Judge releases on the next wave of real events, as the service would have answered them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,14 +28,16 @@ SYSTEMS: Final = ("served", "transformer", "frozen", "popularity")
 METRICS: Final = ("ndcg@10", "recall@10")
 K: Final = 10
 QUERIES_PER_USER: Final = SplitParams.max_queries_per_user
-#: What is kept of an event.
+#: The columns kept of an event.
 KEPT: Final = ("user_id", "item_id", "event_type", "timestamp")
 
 
 @dataclass(frozen=True)
 class Positives:
-    """Positive events, in no order. user_ids, item_ids: object [n]; types: int8 [n]; timestamps:
-    int64 [n], µs."""
+    """Positive events in any order.
+
+    user_ids, item_ids: object [n]; types: int8 [n]; timestamps: int64 [n], µs.
+    """
 
     user_ids: Objects
     item_ids: Objects
@@ -45,9 +47,9 @@ class Positives:
 
 @dataclass(frozen=True)
 class History:
-    """Positive events so far, of all users, in no order, as numbers for the most part.
+    """Positive events of all users so far, in any order, stored compactly.
 
-    events: columns KEPT, texts as dictionaries; min_rating: a rating below it is not positive.
+    events: columns KEPT, texts as dictionaries; min_rating: lower ratings are not positive.
     """
 
     events: pa.Table
@@ -55,17 +57,17 @@ class History:
 
     @staticmethod
     def of(events: Rows, min_rating: float) -> "History":
-        """The positive ones among rows of `schema.EVENT`."""
+        """The positive events among rows of `schema.EVENT`."""
         parts = [_positive(rows, min_rating) for rows in parts_of(events)]
         return History(pa.concat_tables(parts).unify_dictionaries(), min_rating)
 
     def extended(self, events: pa.Table) -> "History":
-        """With a later wave."""
+        """The history with a later wave added."""
         both = pa.concat_tables([self.events, History.of(events, self.min_rating).events])
         return History(both.unify_dictionaries(), self.min_rating)
 
     def of_users(self, users: pa.Array) -> Positives:
-        """The events of some users."""
+        """The events of `users`."""
         column = self.events["user_id"].combine_chunks()
         wanted = pc.is_in(column.dictionary, value_set=users).take(column.indices)
         events = self.events.filter(wanted)
@@ -88,7 +90,7 @@ def _positive(rows: pa.Table, min_rating: float) -> pa.Table:
 
 @dataclass(frozen=True)
 class WaveJudged:
-    """Every system on one wave. user_ids: object [queries]."""
+    """The results of every system on one wave. user_ids: object [queries]."""
 
     user_ids: Objects
     judged: dict[str, Judged]
@@ -105,8 +107,11 @@ class WaveJudged:
 def pooled(
     waves: Sequence[WaveJudged], metric: str, seed: int, confidence: float
 ) -> dict[str, Any]:
-    """Means by system and paired differences to served over all waves, for JSON: each user counts
-    once a wave, users are resampled with all their waves. Null where nobody was judged."""
+    """Means by system, and paired differences to served, over all waves, for JSON.
+
+    Each user counts once per wave; users are resampled with all their waves. Null if nobody was
+    judged.
+    """
     users = [np.unique(wave.user_ids.astype(str)) for wave in waves]
     codes = np.unique(np.concatenate(users), return_inverse=True)[1].astype(np.int64)
     columns = {
@@ -127,9 +132,9 @@ def pooled(
 
 
 def judge_wave(queries: Queries, served: Recommender | None, frozen: Recommender) -> WaveJudged:
-    """Every system on the queries of a wave, all over one catalogue.
+    """Judge every system on the queries of a wave, with the same catalogue.
 
-    served: None while nothing was promoted: the service then answers with recency-popularity.
+    served: None before the first promotion; the service then answers by recency-popularity.
     """
     current = served or frozen
     requests = queries.requests
@@ -147,8 +152,11 @@ def judge_wave(queries: Queries, served: Recommender | None, frozen: Recommender
 def wave_queries(
     history: History, wave: pa.Table, catalogue: Catalogue, online: OnlineStore, length: int
 ) -> Queries:
-    """The queries of a wave: a user's new choices of one moment, at most QUERIES_PER_USER of a
-    user (`features.splits.judged`). Items that the catalogue does not know are no targets."""
+    """The queries of a wave: a user's new choices at one moment.
+
+    There are at most QUERIES_PER_USER per user (`features.splits.judged`). Items that the catalogue
+    does not know are not targets.
+    """
     users_of_wave = pc.unique(wave["user_id"])
     before = history.of_users(users_of_wave)
     known = history.extended(wave).of_users(users_of_wave)
@@ -183,6 +191,6 @@ def wave_queries(
 
 
 def _by_user(user_ids: Objects, values: Float64s) -> Float64s:
-    """The mean of each user, in order of id."""
+    """The mean per user, in order of user id."""
     _, inverse, counts = np.unique(user_ids.astype(str), return_inverse=True, return_counts=True)
     return np.asarray(np.bincount(inverse, weights=values) / counts, dtype=np.float64)

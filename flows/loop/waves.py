@@ -1,4 +1,4 @@
-"""A source cut in time: the history that a first release learns from, and what comes later."""
+"""Cut a source in time: a history for the first release, and later waves."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -22,12 +22,11 @@ REPLAYED: Final = 0.2
 
 @dataclass(frozen=True)
 class Waves:
-    """A source cut in time: every row of it is in exactly one place.
+    """A source cut in time. Each of its rows is in exactly one part.
 
-    history: for ingestion, what the first release learns from, and every row of any time that
-    cannot be used; past: the usable events in it; waves: tables of later ones, by time, replayed
-    one after the other; items: versions to publish before each wave, at its first moment, and
-    after the last, at its last.
+    history: for ingestion: the data of the first release, and all unusable rows of any time; past:
+    the usable events in it; waves: tables of later events, in order of time; items: versions to
+    publish before each wave (at its first moment) and after the last wave (at its last moment).
     """
 
     history: Source
@@ -37,10 +36,10 @@ class Waves:
 
 
 def cut(source: Source, now: int, waves: int = WAVES, replayed: float = REPLAYED) -> Waves:
-    """Validate at `now`, µs, and cut the usable events at equal counts, moved so that no moment is
-    cut in two. They are replayed as if each was known when it happened.
+    """Validate a source at `now` (µs) and cut its usable events into parts of equal size.
 
-    Raises IngestError where there are too few.
+    Cuts are moved so that events of one moment stay together. In the replay, each event becomes
+    known when it happens. Raises IngestError if there are too few events.
     """
     events = validate_events(source.events, now)
     items = validate_items(source.items, now, since=None if source.dated else now)
@@ -92,7 +91,7 @@ def last_moment(events: Rows) -> int:
 
 
 def moments_of(table: Rows, column: str) -> Int64s:
-    """A column of times, µs."""
+    """A column of times, in µs."""
     moments: Int64s = table[column].cast(pa.int64()).to_numpy()
     return moments
 
@@ -100,10 +99,12 @@ def moments_of(table: Rows, column: str) -> Int64s:
 def _by_wave(
     versions: pa.Table, start: int, waves: list[pa.Table]
 ) -> tuple[pa.Table, list[pa.Table]]:
-    """Item versions known at `start`, and later ones by the wave before which they are published.
+    """Item versions known at `start`, and later versions by the wave before which they are
+    published.
 
-    A new item comes before the wave in which it becomes known, and is created no earlier than
-    that: it is not shown before. A new version of an old item comes before the next wave.
+    A new item is published before the wave in which it becomes known, with a creation time not
+    before then, so that it is not shown earlier. A new version of an old item is published before
+    the next wave.
     """
     received = moments_of(versions, "received_at")
     ids = np.array(versions["item_id"].to_pylist(), dtype=object).astype(str)
@@ -125,7 +126,7 @@ def _by_wave(
 
 
 def _refused(judged: Validated) -> Spool:
-    """For ingestion, which quarantines the refused rows for the same reasons."""
+    """The refused rows, for ingestion, which quarantines them for the same reasons."""
     return Spool.of(
         pa.table({ERROR: rows["reason"], RAW: rows["raw"]}) for rows in judged.refused()
     )

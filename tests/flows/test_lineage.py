@@ -96,7 +96,7 @@ def test_a_release_is_found_by_the_beginning_of_its_id(engine: sa.Engine) -> Non
     register(engine, "abcd" + "2" * 60)
     assert find(engine, RELEASE).record.release == RELEASE
     assert find(engine, "abcd1").record.release == RELEASE
-    with pytest.raises(LookupError, match="2 releases begin with abcd"):
+    with pytest.raises(LookupError, match="2 release ids begin with abcd"):
         find(engine, "abcd")
     for nothing in ("abce", "abc", "%bcd1", ""):
         with pytest.raises(LookupError, match="no release begins with"):
