@@ -1,12 +1,14 @@
-"""Accuracy on sequences, as published: leave-one-out, full ranking, seen items left out.
+"""Accuracy on sequences by the published protocol: leave-one-out, full ranking, without seen items.
 
     make bench-accuracy DATA=path/to/ml-1m.txt SEEDS=3
     python -m benchmarks.accuracy --data path/to/sports.txt --length 50 --set size=small
     python -m benchmarks.accuracy --data path/to/sports.txt --rolling 2 --set dropout=0.4
 
-Weights never see a user's last two items; the test input holds the validation item, and `seen` is
-the whole history. Results are written after each seed to `reports/bench-accuracy.json`; those of
-`--rolling`, which chooses a recipe without a look at the test items, to `reports/rolling/`.
+
+The model is not trained on a user's last two items. The test query's history includes the
+validation item, and all items of the history count as seen. Results are written after each seed to
+`reports/bench-accuracy.json`. Results of `--rolling`, which serves to choose a recipe without
+looking at test items, go to `reports/rolling/`.
 """
 
 import argparse
@@ -41,7 +43,7 @@ from training.transformer.tail import CHUNK_SCORES, Tail
 
 K = 10
 STOPPING_USERS = 8192
-"""Users whose validation item decides when to stop."""
+"""Number of users whose validation item decides when to stop."""
 
 Values = dict[str, PerUser]
 
@@ -58,7 +60,7 @@ DEFAULTS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One seed: metrics by user, float64 [users] each."""
+    """The result of one seed: metrics by user, float64 [users] each."""
 
     values: Values
     seconds: float
@@ -75,11 +77,11 @@ def run(
     home: Path,
     rolling: int = 0,
 ) -> Result:
-    """Train on all but the last two items of each user and rank the last.
+    """Train on all but the last two items of each user, and rank the last item.
 
-    rolling: instead rank the last items before it (`sequences.split`), the mean of each user's.
-    home: for the checkpoint, removed at the end. Of a run that was cut short and goes on, `seconds`
-    are those since.
+    rolling: rank the last items before it instead (`sequences.split`), averaged by user. home:
+    folder for the checkpoint, removed at the end. If an interrupted run continues, `seconds` counts
+    from then on.
     """
     began = time.perf_counter()
     train, validation, judged = split(sequences, rolling)
@@ -101,7 +103,7 @@ def run(
 
 
 def judge(model: Transformer, table: torch.Tensor, tail: Tail, catalogue: int) -> Values:
-    """METRICS of every query, ties counted against the model."""
+    """METRICS of every query. Ties count against the model."""
     parts: dict[str, list[PerUser]] = {name: [] for name in METRICS}
     for rows in chunks(len(tail), max(1, CHUNK_SCORES // catalogue)):
         chunk = tail.part(rows)
@@ -115,7 +117,7 @@ def judge(model: Transformer, table: torch.Tensor, tail: Tail, catalogue: int) -
 
 
 def over_seeds(runs: list[float], confidence: float = 0.95) -> Interval:
-    """Mean of the seeds with Student's interval; unknown bounds for a single one."""
+    """Mean over the seeds with Student's interval. The bounds are unknown for a single seed."""
     mean = float(np.mean(runs))
     if len(runs) < 2:
         return dataclasses.replace(UNKNOWN, mean=mean)
@@ -124,9 +126,9 @@ def over_seeds(runs: list[float], confidence: float = 0.95) -> Interval:
 
 
 def report(data: Path, precision: str, results: list[Result]) -> dict[str, Any]:
-    """What `reports/bench-accuracy.json` holds: over seeds, and apart from it over users.
+    """The content of `reports/bench-accuracy.json`: values over seeds, and separately over users.
 
-    seconds: of a seed, the mean.
+    seconds: mean per seed.
     """
     metrics: dict[str, Any] = {}
     for name in METRICS:
@@ -165,7 +167,7 @@ def main() -> None:
         type=int,
         default=0,
         metavar="N",
-        help="rank the N items before the test item, to choose a recipe by",
+        help="rank the N items before the test item, to choose a recipe",
     )
     add_set(parser)
     parser.add_argument("--reports", type=Path, default=Path("reports"))

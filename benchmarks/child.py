@@ -1,4 +1,5 @@
-"""Measurements in a process of their own: memory and kernels of one reach no other."""
+"""Run measurements in separate processes, so that memory and kernels of one do not affect
+another."""
 
 import json
 import signal
@@ -15,7 +16,7 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 def measured(what: str, module: str, *arguments: str) -> dict[str, Any]:
     """The JSON object that `python -m module arguments` prints last.
 
-    Raises InputError with `what` and the last lines of a process that failed.
+    Raises InputError with `what` and the last lines if the process failed.
     """
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)

@@ -1,12 +1,13 @@
-"""What it costs that a request of the past sees the texts of its own moment.
+"""The cost of letting a request of the past see the texts of its own moment.
 
     python -m benchmarks.contents --items 20000 --share 0 0 0.01 0.1 1 --requests 300
 
-A made catalogue, a share of which changes its text and categories once, at moments spread over the
-requests; sources, features and an untrained transformer of 64, no trees. One line for each share:
-seconds of CPU of `Recommender.rank` over all requests, and the ratio to the first share. All shares
-take turns in each of --rounds, and the ratio is the median of those within a round; a share that is
-named twice says how far that can be trusted.
+
+Uses a generated catalogue, of which a share changes text and categories once, at moments spread
+over the requests. Computes sources, features and an untrained transformer of size 64, without
+trees. Prints one line per share: CPU seconds of `Recommender.rank` over all requests, and the ratio
+to the first share. In each of --rounds all shares take turns, and the ratio is the median over
+rounds. A share given twice shows how precise the ratios are.
 """
 
 import argparse
@@ -68,7 +69,7 @@ def made(items: int) -> Catalogue:
 
 
 def changed(catalogue: Catalogue, share: float) -> Catalogue:
-    """The same, of which a share said something else before some moment of the last day."""
+    """The same catalogue, with a share of items that changed at some moment of the last day."""
     random = np.random.default_rng(2)
     items = np.sort(random.permutation(len(catalogue))[: round(share * len(catalogue))])
     if not len(items):
@@ -96,7 +97,7 @@ def recommender(catalogue: Catalogue) -> Recommender:
 
 
 def asked(count: int, items: int) -> Requests:
-    """Spread over the last day."""
+    """Requests spread over the last day."""
     random = np.random.default_rng(4)
     moments = NOW - random.integers(0, DAY, count)
     ages = np.tile(np.arange(LENGTH, 0, -1), count) * HOUR
@@ -126,7 +127,7 @@ def main() -> None:
     requests = asked(options.requests, options.items)
     served = [replace(plain, catalogue=changed(plain.catalogue, each)) for each in options.share]
     for each in served:
-        each.rank(requests)  # tables are made once, and threads and pages are there
+        each.rank(requests)  # warm up: tables, threads and memory pages
     seconds = np.array([[spent(each, requests) for each in served] for _ in range(options.rounds)])
     ratios = seconds / seconds[:, :1]
     for column, share in enumerate(options.share):
@@ -138,7 +139,7 @@ def main() -> None:
 
 
 def spent(served: Recommender, requests: Requests) -> float:
-    """Seconds of CPU, which other programs on the machine disturb less than the clock."""
+    """CPU seconds, which other programs on the machine affect less than wall time."""
     began = time.process_time()
     served.rank(requests)
     return time.process_time() - began

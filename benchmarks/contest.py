@@ -1,4 +1,4 @@
-"""Runs one contender of the speed benchmark, judges what it ranks, and stops it in time."""
+"""Run one contender of the speed benchmark, judge its rankings and stop it in time."""
 
 import contextlib
 import json
@@ -20,18 +20,18 @@ from benchmarks.task import Task
 
 WALL_FACTOR: Final = 3
 WALL_EXTRA: Final = 600.0
-"""A process is killed after WALL_FACTOR × its training seconds and these seconds more."""
+"""A process is killed after WALL_FACTOR × its training seconds plus this many seconds."""
 
 Judge = Callable[[Scores], float]
 
 
 class ContenderFailed(InputError):
-    """A contender ended in an error; the message holds its last lines."""
+    """A contender failed. The message holds its last lines."""
 
 
 @dataclass(frozen=True)
 class ContestEpoch:
-    """Training seconds and tokens since the start, and the metric where it was ranked."""
+    """Training seconds and tokens since the start, and the metric if the epoch was ranked."""
 
     number: int
     seconds: float
@@ -41,9 +41,9 @@ class ContestEpoch:
 
 @dataclass
 class ContestOutcome:
-    """What one process of a contender told.
+    """What a contender's process reported.
 
-    model: `parameters`, `flops_per_token`, `precision`, `versions`; peak_bytes: most memory held.
+    model: `parameters`, `flops_per_token`, `precision`, `versions`; peak_bytes: peak memory.
     """
 
     model: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class ContestOutcome:
 
     @property
     def tokens_per_second(self) -> float:
-        """Over everything that it trained."""
+        """Tokens per second over all training."""
         return self.epochs[-1].tokens / self.epochs[-1].seconds
 
     def reached(self, target: float) -> ContestEpoch | None:
@@ -68,10 +68,10 @@ def run(
     python: Path | None = None,
     on_epoch: Callable[[ContestEpoch], None] = lambda _: None,
 ) -> ContestOutcome:
-    """Start `module` on `task`, judge each ranking, stop at `target` or at the task's limits.
+    """Start `module` on `task`, judge each ranking, and stop at `target` or at the task's limits.
 
-    python: interpreter, this one by default. A process that outlives its limits is killed and
-    keeps what it told. Raises ContenderFailed if it ends in an error or tells of no epoch.
+    python: interpreter, by default this one. A process that exceeds its limits is killed, and its
+    reports so far are kept. Raises ContenderFailed if it fails or reports no epoch.
     """
     folder = Path(task.folder)
     task.write(folder / "task.json")
@@ -104,7 +104,7 @@ def run(
             on_epoch(epoch)
             if "scores" in told:
                 answer = b"stop\n" if outcome.reached(target) else b"on\n"
-                with contextlib.suppress(BrokenPipeError):  # it has died; its status says how
+                with contextlib.suppress(BrokenPipeError):  # the process ended; its status says why
                     os.write(process.stdin.fileno(), answer)
     last = "\n".join(log.read_text().strip().splitlines()[-5:])
     if process.returncode and not killed.is_set():
@@ -116,7 +116,7 @@ def run(
 
 @contextlib.contextmanager
 def _killed_after(process: "subprocess.Popen[str]", seconds: float) -> Iterator[threading.Event]:
-    """Kill the process when the time is over (then the event is set) or the block raises."""
+    """Kill the process after `seconds` (and set the event), or if the block raises."""
     killed = threading.Event()
 
     def kill() -> None:
@@ -127,7 +127,7 @@ def _killed_after(process: "subprocess.Popen[str]", seconds: float) -> Iterator[
     limit.start()
     try:
         yield killed
-        process.wait()  # what has said its last may still be busy: the limit holds until it is gone
+        process.wait()  # the limit applies until the process ends
     except BaseException:
         process.kill()
         raise

@@ -1,9 +1,11 @@
-"""What importing a file of ratings costs: peak memory and CPU seconds against the number of rows.
+"""The cost of importing a file of ratings: peak memory and CPU seconds by number of rows.
 
     make bench-imports ARGS="--rows 1e6 3e6 --forms movielens csv jsonl gz"
 
-Files are made like `ratings.csv` of MovieLens-25M: rows by user, 162 thousand users and 59 thousand
-items at 25 million, both with a long tail, 1995 to 2019. Each is imported in a process of its own.
+
+The files look like `ratings.csv` of MovieLens-25M: rows sorted by user, from 1995 to 2019; at 25
+million rows they have 162 thousand users and 59 thousand items, both with a long tail. Each file is
+imported in a separate process.
 """
 
 import argparse
@@ -30,10 +32,10 @@ MEDIAN_LENGTH: Final = 70
 SHORTEST: Final = 20
 FIRST: Final = 789_652_009
 LAST: Final = 1_574_327_703
-#: Users that are made at a time.
+#: Users generated at a time.
 CHUNK: Final = 2_000
 
-#: Form to the name of its file.
+#: The file name of each form.
 FORMS: Final = {
     "movielens": "ratings.csv",
     "csv": "export.csv",
@@ -47,7 +49,7 @@ MAPPING: Final = {"events": {"columns": NAMES, "constants": {"event_type": "rati
 
 
 def write(path: Path, rows: int, seed: int = SEED) -> None:
-    """So many ratings as CSV, or as JSON lines or with gzip where the name says so."""
+    """Write `rows` ratings as CSV, or as JSON lines or gzipped if the name says so."""
     with gzip.open(path, "wb", 1) if path.suffix == ".gz" else path.open("wb") as file:
         if path.suffix != ".jsonl":
             file.write(f"{','.join(NAMES.values())}\n".encode())
@@ -68,7 +70,7 @@ def _write_lines(table: pa.Table, file: BinaryIO | gzip.GzipFile) -> None:
 
 
 def _ratings(rows: int, random: np.random.Generator) -> Iterator[pa.Table]:
-    """User by user, each user's in the order of items, as GroupLens sorts them."""
+    """Ratings by user, each user's in order of item, as GroupLens sorts them."""
     made, users = 0, 0
     while made < rows:
         lengths = SHORTEST + random.lognormal(np.log(MEDIAN_LENGTH), 1.25, CHUNK).astype(np.int64)
@@ -77,7 +79,7 @@ def _ratings(rows: int, random: np.random.Generator) -> Iterator[pa.Table]:
         pairs = np.unique(np.stack([user, item], axis=1), axis=0)[: rows - made]
         user, item = pairs[:, 0], pairs[:, 1]
         start = random.integers(FIRST, LAST - 10**6, CHUNK)[user - users - 1]
-        years = random.random(len(user)) < 0.1  # who comes back later
+        years = random.random(len(user)) < 0.1  # users who come back later
         later = np.where(years, random.random(len(user)) * (LAST - start), 0).astype(np.int64)
         when = start + np.maximum(later, random.integers(0, 10**4, len(user)))
         stars = random.choice([0.5, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5], len(user))

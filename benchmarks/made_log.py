@@ -1,4 +1,4 @@
-"""A made log of any length, written piece by piece: to see what a size costs, not to learn from."""
+"""A generated log of any length, written in pieces. For measuring cost, not for learning."""
 
 from pathlib import Path
 from typing import Final
@@ -13,22 +13,23 @@ from training.transformer.tail import Tail
 
 SHORTEST: Final = 5
 MEAN_LENGTH: Final = 100
-"""Events of a user, on average; their number falls exponentially."""
+"""Mean number of events per user. The numbers are distributed exponentially."""
 
 SPREAD: Final = 7919
-"""A prime: popular items are anywhere in the catalogue, not side by side."""
+"""A prime, which spreads popular items over the catalogue."""
 
 MEAN_GAP: Final = 3600.0
-"""Seconds to a user's next event, on average."""
+"""Mean number of seconds to a user's next event."""
 
 START: Final = 1_700_000_000 * SECOND
 
 
 def write(folder: Path, events: int, catalogue: int, seed: int) -> None:
-    """`Tokens` of so many events, for `Tokens.open`; memory does not grow with their number.
+    """Write `Tokens` with `events` events, for `Tokens.open`. Memory does not grow with their
+    number.
 
     The n-th most popular item has a share of about 1/n (Zipf). Timestamps are whole seconds in
-    order, users begin within a year, every event may be a target.
+    order, users begin within one year, and every event may be a target.
     """
     random = np.random.default_rng(seed)
     offsets = offsets_of(_lengths(events, random))
@@ -45,7 +46,7 @@ def write(folder: Path, events: int, catalogue: int, seed: int) -> None:
 
 
 def tail(queries: int, catalogue: int, seed: int) -> Tail:
-    """Moments of users of their own, a target each, to rank after the log."""
+    """Moments of additional users with one target each, to rank after training."""
     random = np.random.default_rng((seed, queries))
     lengths = np.full(queries, MEAN_LENGTH)
     items, types, times = _events(lengths + 1, catalogue, random)
@@ -57,7 +58,7 @@ def tail(queries: int, catalogue: int, seed: int) -> Tail:
 
 
 def _lengths(events: int, random: np.random.Generator) -> Int64s:
-    """Of all users' histories, as many as have so many events together."""
+    """Lengths of histories that add up to `events`."""
     drawn = random.exponential(MEAN_LENGTH - SHORTEST, size=2 + 2 * events // MEAN_LENGTH)
     ends = np.minimum(np.cumsum(SHORTEST + drawn.astype(np.int64)), events)
     return np.diff(ends[: int(np.searchsorted(ends, events)) + 1], prepend=0)
@@ -66,7 +67,8 @@ def _lengths(events: int, random: np.random.Generator) -> Int64s:
 def _events(
     lengths: Int64s, catalogue: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, Int64s]:
-    """(items int32, event types int8, timestamps int64) of users with so many events."""
+    """(items int32, event types int8, timestamps int64) of users with histories of these
+    lengths."""
     count = int(lengths.sum())
     place = np.exp(random.random(count) * np.log(catalogue + 1)).astype(np.int64) - 1
     items = np.minimum(place, catalogue - 1) * SPREAD % catalogue

@@ -1,5 +1,8 @@
-"""A made source of events and items like those that people bring: popular things and busy people,
-days without anybody, items that arrive, prices that change, rows that are known late, slates."""
+"""A generated source of events and items that resembles real ones.
+
+It has popular items and very active users, days without events, items that arrive later, changing
+prices, rows known late, and slates.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,28 +17,29 @@ from features.schema import DAY, EVENT, HOUR, ITEM, TIMESTAMP, EventType
 
 START: Final = 11_574 * DAY
 CHUNK: Final = 500_000
-"""Rows that are made at a time."""
+"""Rows generated at a time."""
 
 EVENTS_OF_USER: Final = 50
 SILENT: Final = 0.3
-"""Share of days without any event, besides one gap of a tenth of the time."""
+"""Share of days without events, besides one gap of a tenth of the time."""
 
 FIRST_ITEMS: Final = 0.5
-"""Share of the items that are there from the beginning."""
+"""Share of the items that exist from the beginning."""
 
 SLATE: Final = 5
 SLATES: Final = 0.2
-"""Share of the rows that are impressions and clicks of slates of SLATE items."""
+"""Share of rows that are impressions and clicks on slates of SLATE items."""
 
 LATE: Final = 0.02
 CATEGORIES: Final = 30
 SPREAD: Final = 7919
-"""A prime: popular items are anywhere in the catalogue."""
+"""A prime, which spreads popular items over the catalogue."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of a log: rows of events, items in the catalogue, days from the first event to the last."""
+    """The size of a log: number of events, number of items, days from the first to the last
+    event."""
 
     events: int
     items: int
@@ -43,7 +47,8 @@ class Size:
 
 
 def write(folder: Path, size: Size, seed: int) -> None:
-    """`events.parquet` and `items.parquet` in `folder`, columns as in `features.schema`."""
+    """Write `events.parquet` and `items.parquet` to `folder`, with columns as in
+    `features.schema`."""
     random = np.random.default_rng(seed)
     days = _busy_days(size.days, random)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,11 +64,11 @@ def write(folder: Path, size: Size, seed: int) -> None:
 
 
 def _busy_days(days: int, random: np.random.Generator) -> Float64s:
-    """The share of the events up to each day's end, float64 [days]."""
+    """The cumulative share of events by the end of each day, float64 [days]."""
     weights = random.lognormal(sigma=0.7, size=days) * (random.random(days) >= SILENT)
     gap = int(random.integers(days // 4, days // 2 + 1))
     weights[gap : gap + days // 10] = 0.0
-    weights[[0, -1]] = max(weights.mean(), 1e-9)  # rank and judge windows of a day have events
+    weights[[0, -1]] = max(weights.mean(), 1e-9)  # windows of one day have events
     if days > 1:
         weights[-2] = weights[-1]
     shares: Float64s = np.cumsum(weights) / weights.sum()
@@ -120,7 +125,7 @@ def _events(
 
 
 def _users(day: Int64s, size: Size, random: np.random.Generator) -> Int64s:
-    """Users come and go: a fifth of them is there at a time, few of those do most."""
+    """Draw users. At any time a fifth of them is active, and few of those have most events."""
     count = max(size.events // EVENTS_OF_USER, 20)
     there = np.ceil(count * 0.2)
     oldest = np.floor(day / size.days * (count - there))
@@ -129,7 +134,10 @@ def _users(day: Int64s, size: Size, random: np.random.Generator) -> Int64s:
 
 
 def _popular(times: Int64s, size: Size, random: np.random.Generator) -> Int64s:
-    """Of the items that are there, the n-th most popular has a share of about 1/n (Zipf)."""
+    """Draw items.
+
+    Among the existing items, the n-th most popular has a share of about 1/n (Zipf).
+    """
     progress = (times - START) / (size.days * DAY)
     there = np.maximum(size.items * (FIRST_ITEMS + (1 - FIRST_ITEMS) * progress), 1)
     place = np.floor(np.exp(random.random(len(times)) * np.log(there + 1)) - 1)
@@ -138,7 +146,7 @@ def _popular(times: Int64s, size: Size, random: np.random.Generator) -> Int64s:
 
 
 def _items(ids: Int64s, size: Size, random: np.random.Generator) -> list[pa.Table]:
-    """The items, and for every tenth a second version with another price."""
+    """The items, with a second version at another price for every tenth."""
     later = np.maximum(ids / size.items - FIRST_ITEMS, 0.0) / (1 - FIRST_ITEMS)
     created = START + (later * size.days * DAY).astype(np.int64)
     prices = np.round(random.lognormal(3.0, 1.0, size=len(ids)), 2)

@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices: what training speed is held against.
+"""The speed of matrix products on this machine, to which training speed is compared.
 
 python -m benchmarks.matmul 2      # threads
 """
@@ -21,7 +21,8 @@ def rate(
     seconds: float = SECONDS,
     device: torch.device | None = None,
 ) -> float:
-    """Best floating-point operations a second of a square product within `seconds`."""
+    """Best rate, in floating-point operations per second, of a square matrix product within
+    `seconds`."""
     left, right = torch.randn(2, size, size, device=device).to(dtype)
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:  # the first one also builds the kernel

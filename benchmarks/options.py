@@ -1,4 +1,4 @@
-"""The options that the benchmarks of training share."""
+"""The options shared by the training benchmarks."""
 
 import argparse
 from typing import Any
@@ -11,17 +11,17 @@ from training.transformer.config import RunOptions, TransformerParams
 
 
 class OptionError(InputError):
-    """An option that cannot be used, or would make a benchmark unfair; the message says why."""
+    """An option cannot be used, or would make a benchmark unfair. The message says why."""
 
 
 def add_set(parser: argparse.ArgumentParser, section: str = "section `fit`") -> None:
-    """`--set KEY=VALUE`, any number of times."""
+    """Add `--set KEY=VALUE`, which may be given several times."""
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help=f"change a value of {section}, such as dropout=0.2")  # fmt: skip
 
 
 def changes(texts: list[str]) -> dict[str, Any]:
-    """Keys to values of texts KEY=VALUE, values as YAML; raises OptionError for another form."""
+    """Parse texts KEY=VALUE, with values as YAML. Raises OptionError for other texts."""
     found = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -35,7 +35,10 @@ def changes(texts: list[str]) -> dict[str, Any]:
 
 
 def run_options() -> RunOptions:
-    """From the environment; the number format is the fastest unless it is set, and no curves."""
+    """Options from the environment.
+
+    By default the fastest number format, and no learning curves.
+    """
     options = RunOptions(logger="none")
     if "precision" in options.model_fields_set:
         return options
@@ -43,5 +46,5 @@ def run_options() -> RunOptions:
 
 
 def fit_params(values: dict[str, Any]) -> TransformerParams:
-    """Section `fit` from these values; raises ParamsError for a wrong one."""
+    """Section `fit` with these values. Raises ParamsError for an invalid one."""
     return build(TransformerParams, "fit", values)

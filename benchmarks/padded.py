@@ -1,9 +1,10 @@
-"""Contender `padded`: SASRec as most people write it, in plain PyTorch on padded batches.
+"""Contender `padded`: SASRec as usually written, in plain PyTorch with padded batches.
 
     python -m benchmarks.padded task.json      # started by benchmarks.speed
 
+
 Kang and McAuley, "Self-Attentive Sequential Recommendation" (2018), with the exact softmax over the
-catalogue as its loss. Only positions that hold an event are scored; the blocks compute padding too.
+catalogue as loss. Only positions with an event are scored, but the blocks compute padding as well.
 """
 
 import sys
@@ -26,7 +27,10 @@ RANKED_AT_ONCE = 256
 
 
 class SASRec(nn.Module):
-    """Items from 1, `PADDING` elsewhere; an item's embedding is read and scored against."""
+    """SASRec with items numbered from 1 and `PADDING`.
+
+    Input and output share the item embeddings.
+    """
 
     def __init__(self, catalogue: int, length: int, dropout: float) -> None:
         super().__init__()
@@ -66,7 +70,7 @@ def padded(rows: list[Int32s]) -> Tensor:
 
 
 def rank(model: SASRec, rows: list[Int32s]) -> Scores:
-    """float32 [rows, catalogue]: scores of what follows each row."""
+    """float32 [rows, catalogue]: scores of the next item after each row."""
     model.eval()
     parts = []
     with torch.inference_mode():
@@ -80,7 +84,7 @@ def rank(model: SASRec, rows: list[Int32s]) -> Scores:
 
 
 def train(task: Task, arrays: Arrays) -> None:
-    """Train as asked and tell about it."""
+    """Train as the task says, and report progress."""
     progress = Progress(task)
     torch.set_num_threads(task.threads)
     torch.manual_seed(task.seed)

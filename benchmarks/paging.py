@@ -1,13 +1,14 @@
-"""A feed that leaves out what it has shown: quality and cost, page by page.
+"""A feed that excludes items shown on earlier pages: quality and cost by page.
 
     dvc repro package && make bench-paging
     python -m benchmarks.paging data --people 300 --pages 30 --size 20
 
-The release of the pipeline on the embedded world, asked by people of its judge window, greedily: no
-exploration. Each page excludes all pages before it. A page's NDCG@10 is by the world's own truth
-(the chance that this person wants an item once seen), against the best that could still be shown;
-beside it that of the same models ranking the whole catalogue. Time is of retrieval and ranking,
-one request at a time. Written to `reports/bench-paging.json`.
+
+Uses the pipeline's release for the embedded world and users of its judge window. Pages are greedy,
+without exploration, and exclude all earlier pages. The NDCG@10 of a page uses the world's own truth
+(the probability that this user wants an item once seen), relative to the best items that could
+still be shown. For comparison, the same models rank the whole catalogue. Times are for retrieval
+and ranking of single requests. Results go to `reports/bench-paging.json`.
 """
 
 import argparse
@@ -36,13 +37,13 @@ from training.recommender import Recommender
 K: Final = 10
 TIMED: Final = 40
 
-#: The best items of each request, int32 [n, size].
+#: Returns the best items of each request, int32 [n, size].
 System = Callable[[Requests, int], Int32s]
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of everybody's feed. milliseconds: the median of one request, NaN where untimed."""
+    """One page of all users' feeds. milliseconds: median for one request, NaN if not measured."""
 
     number: int
     ndcg: float
@@ -50,12 +51,12 @@ class Page:
 
 
 def served(recommender: Recommender) -> System:
-    """As the service retrieves and ranks."""
+    """Retrieve and rank as the service does."""
     return lambda requests, size: recommender.rank(requests).top(size)
 
 
 def whole(recommender: Recommender) -> System:
-    """The same models over every eligible item, without retrieval."""
+    """Rank every eligible item with the same models, without retrieval."""
 
     def best(requests: Requests, size: int) -> Int32s:
         eligible = recommender.eligible(requests)
@@ -75,9 +76,10 @@ def whole(recommender: Recommender) -> System:
 def feed(
     system: System, requests: Requests, truth: Float64s, pages: int, size: int, timed: int = 0
 ) -> list[Page]:
-    """Read `pages` pages of `size` items; truth: float64 [n, catalogue], -inf where not eligible.
+    """Read `pages` pages of `size` items.
 
-    timed: how many people's single requests are timed on each page.
+    truth: float64 [n, catalogue], -inf where not eligible; timed: how many users' single requests
+    are timed on each page.
     """
     count = len(requests)
     shown = np.zeros((count, 0), dtype=np.int32)
@@ -119,7 +121,8 @@ def _time(system: System, requests: Requests, timed: int) -> float:
 def people_of(
     root: Path, snapshot: Snapshot, recommender: Recommender
 ) -> tuple[Requests, Float64s]:
-    """One judged request of each person of `snapshot` that has one, and the truth of its items."""
+    """One judged request for each user of `snapshot` who has one, and the true values of its
+    items."""
     judged = load_queries(root / "split", root / "features", "judge", "organic").requests
     people = {user_id: row for row, user_id in enumerate(snapshot.user_ids)}
     rows = {user_id: row for row, user_id in enumerate(judged.user_ids) if user_id in people}

@@ -1,11 +1,12 @@
-"""What each stage of the pipeline costs, from ingest to package, against events, items and days.
+"""The cost of each pipeline stage, from ingest to package, by number of events, items and days.
 
     make bench-pipeline
     python -m benchmarks.pipeline --events 1e5 1e6 --items 1e3 1e4 --days 10 365
 
-Made logs (`benchmarks.made_source`) go through the stages of `dvc.yaml`, each in a process of its
-own. `reports/bench-pipeline.json` is written after each log; the last lines are the exponents of
-growth: 1 is linear.
+
+Generated logs (`benchmarks.made_source`) go through the stages of `dvc.yaml`, each stage in its own
+process. `reports/bench-pipeline.json` is written after each log. The last lines are the exponents
+of growth, where 1 means linear.
 """
 
 import argparse
@@ -29,14 +30,14 @@ from benchmarks.made_source import Size
 from benchmarks.options import changes
 
 SEED: Final = 1
-#: One epoch: what the transformer costs for each is what grows.
+#: One epoch is enough to see how the transformer's cost grows.
 DEFAULTS: Final[dict[str, Any]] = {"fit.max_epochs": 1}
-#: What starting the stages costs, which no larger log pays twice.
+#: A small log, to measure the cost of starting the stages.
 SMALLEST: Final = Size(5_000, 200, 10)
-#: CPU seconds beyond those of the smallest log from which an exponent can be told.
+#: An exponent is computed only above this many CPU seconds more than for the smallest log.
 TELLING: Final = 1.0
 
-#: Events that are ingested at a time.
+#: Events ingested at a time.
 RANGE: Final = 1_000_000
 
 #: Folders of code that fingerprints read.
@@ -47,14 +48,16 @@ SERIES: Final = ("events", "items", "days")
 
 @dataclass(frozen=True)
 class PipelinePoint:
-    """series: what differs from the others of its line, or "start"; size: of the log."""
+    """One log to measure. series: the size that varies along its line, or "start"; size: of the
+    log."""
 
     series: str
     size: Size
 
 
 def stages(checkout: Path) -> dict[str, str]:
-    """Name to command of each stage of the pipeline over `data/log`, in order, after `ingest`."""
+    """Name and command of each pipeline stage over `data/log`, in order, beginning with
+    `ingest`."""
     defined = yaml.safe_load((checkout / "dvc.yaml").read_text())["stages"]
     commands = {
         name: stage["cmd"].replace("${input}", "data/log")
@@ -66,7 +69,7 @@ def stages(checkout: Path) -> dict[str, str]:
 
 
 def measure(size: Size, values: dict[str, Any], checkout: Path = CHECKOUT) -> dict[str, Any]:
-    """Run every stage on a made log: seconds, CPU seconds and peak memory in MB of each, by stage.
+    """Run every stage on a generated log: seconds, CPU seconds and peak memory (MB) by stage.
 
     Raises InputError with the last lines of a stage that failed.
     """
@@ -114,7 +117,7 @@ def _timed(stage: str, command: str, folder: Path, checkout: Path) -> dict[str, 
 
 
 def points(arguments: argparse.Namespace) -> list[PipelinePoint]:
-    """The smallest log, then each series with the other two sizes as in the middle."""
+    """The smallest log, then each series with the other two sizes at their middle values."""
     middle = Size(int(arguments.at_events), int(arguments.at_items), int(arguments.at_days))
     chosen = [PipelinePoint("start", SMALLEST)]
     for series in SERIES:
@@ -124,8 +127,11 @@ def points(arguments: argparse.Namespace) -> list[PipelinePoint]:
 
 
 def exponents(found: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """By series and stage: the power of the size that CPU seconds grow with, from the first log on
-    which the stage's work can be told from its start to the largest; None where none can."""
+    """By series and stage: the power of the size with which CPU seconds grow.
+
+    Computed from the first log on which a stage's work exceeds its start to the largest log; None
+    if there is none.
+    """
     import numpy as np
 
     (start,) = [point["stages"] for point in found if point["series"] == "start"]
@@ -190,8 +196,8 @@ def main() -> None:
 
 
 def ingest(source: Path, log: Path) -> None:
-    """The rows of `source` into the log's folder, as `rondo ingest` stores them, a range of RANGE
-    events after the other."""
+    """Store the rows of `source` in the log's folder as `rondo ingest` does, RANGE events at a
+    time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

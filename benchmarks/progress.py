@@ -1,7 +1,7 @@
-"""How a contender tells what it did, and is told to stop. Imports no more than numpy.
+"""How a contender reports its progress and is told to stop. Imports only numpy.
 
-One JSON object a line on the standard output; after each epoch that scores are handed in of, one
-line is awaited on the standard input: "stop" or "on".
+Writes one JSON object per line to standard output. After each epoch with scores, it waits for one
+line on standard input: "stop" or "on".
 """
 
 import json
@@ -21,7 +21,7 @@ from benchmarks.task import WARM, Task
 
 
 class Progress:
-    """Counts a contender's training seconds and tokens; the clock stands while it is judged.
+    """Counts a contender's training seconds and tokens. The clock stops while it is judged.
 
     A token is a real event that a step learns to predict.
     """
@@ -33,12 +33,14 @@ class Progress:
         self.seconds = 0.0
         self.tokens = 0
         self.began = 0.0
-        # From now on for these lines alone: libraries print to the standard output as well.
+        # Reserve the real standard output for these lines, because libraries print to standard
+        # output too.
         self.channel = os.dup(1)
         os.dup2(2, 1)
 
     def model(self, parameters: int, flops: float, precision: str, *packages: str) -> None:
-        """Tell what is trained: weights, `flops_per_token`, number format, what versions matter."""
+        """Report the model: number of weights, `flops_per_token`, number format, versions of
+        `packages`."""
         versions = {package: version(package) for package in packages}
         self.tell(
             model={
@@ -50,11 +52,14 @@ class Progress:
         )
 
     def start(self) -> None:
-        """Training goes on: run the clock."""
+        """Start or continue the clock."""
         self.began = time.perf_counter()
 
     def step(self, tokens: int) -> bool:
-        """A step has learned from so many tokens; true where a round's time is over."""
+        """Count a step that learned from `tokens` tokens.
+
+        Returns true if a round's time is over.
+        """
         self.steps += 1
         if not self.task.every and self.steps <= WARM:
             self.seconds = 0.0
@@ -65,7 +70,10 @@ class Progress:
         return not self.task.every and elapsed >= self.task.seconds
 
     def epoch(self, scores: Callable[[], Scores]) -> bool:
-        """An epoch (or a round) is over; true: stop. scores: float32 [asked, catalogue]."""
+        """Report the end of an epoch or a round. Returns true to stop.
+
+        scores: gives float32 [asked, catalogue].
+        """
         self.seconds += time.perf_counter() - self.began
         self.epochs += 1
         over = self.epochs >= self.task.epochs or self.seconds >= self.task.seconds
@@ -80,19 +88,19 @@ class Progress:
         return over
 
     def totals(self) -> dict[str, Any]:
-        """Since the start: `epoch`, `seconds`, `tokens`."""
+        """Values since the start: `epoch`, `seconds`, `tokens`."""
         return {"epoch": self.epochs, "seconds": self.seconds, "tokens": self.tokens}
 
     def tell(self, **values: Any) -> None:
-        """One line to whoever started this process."""
+        """Write one line to the process that started this one."""
         line = json.dumps(values | {"peak_bytes": peak_bytes()}) + "\n"
         os.write(self.channel, line.encode())
 
 
 def peak_bytes() -> int:
-    """Most memory this process has held.
+    """Peak memory of this process.
 
-    From /proc where there is one: `getrusage` also knows the process that started this one.
+    Read from /proc if possible, because `getrusage` includes the process that started this one.
     """
     status = Path("/proc/self/status")
     if status.exists():

@@ -1,4 +1,4 @@
-"""An environment for RecTools, made once: what it needs does not fit beside what Rondo needs."""
+"""An environment for RecTools, created once, because its requirements conflict with Rondo's."""
 
 import subprocess
 import sys
@@ -11,15 +11,15 @@ from benchmarks.child import CHECKOUT
 CONSTRAINTS: Final = Path(__file__).with_name("rectools-constraints.txt")
 REQUIREMENT: Final = "rectools[torch]"
 INSTALLED: Final = "installed.txt"
-"""The constraints that an environment was made from, written when it is complete."""
+"""The constraints used for an environment, written when it is complete."""
 
 
 class EnvironmentFailed(InputError):
-    """RecTools could not be installed; the message says at which step."""
+    """RecTools could not be installed. The message says at which step."""
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether `folder` holds these versions already."""
+    """Whether `folder` holds a complete environment with these versions."""
     marker = folder / INSTALLED
     return marker.exists() and marker.read_text() == CONSTRAINTS.read_text()
 
@@ -30,16 +30,16 @@ def interpreter(folder: Path) -> Path:
 
 
 def make(folder: Path) -> Path:
-    """The interpreter of a complete environment in `folder`, installed into it if need be.
+    """Create the environment in `folder` if needed, and return its interpreter.
 
-    Raises EnvironmentFailed where it cannot be installed.
+    Raises EnvironmentFailed if it cannot be installed.
     """
     python = interpreter(folder)
     if is_complete(folder):
         return python
     print(f"installing {REQUIREMENT} into {folder} (up to 2 minutes) ...", flush=True)
     install = [sys.executable, str(CHECKOUT / "install.py"), "--python", str(python)]
-    # Without a pip of its own, so that a Python without ensurepip will do.
+    # Without pip in the environment, so that a Python without ensurepip works.
     _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)])
     _run([*install, "-c", str(CONSTRAINTS), REQUIREMENT])
     (folder / INSTALLED).write_text(CONSTRAINTS.read_text())
@@ -51,13 +51,13 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         raise EnvironmentFailed(
-            f"RecTools could not be installed ({last}); see to the network, or leave it out with "
+            f"RecTools could not be installed ({last}); check the network, or leave it out with "
             "ARGS='--contenders rondo padded'"
         )
 
 
 def main() -> None:
-    """`python -m benchmarks.rectools_environment`: make it where the tests look for it."""
+    """`python -m benchmarks.rectools_environment`: create it where the tests look for it."""
     try:
         print(make(CHECKOUT / ".rondo" / "rectools"))
     except EnvironmentFailed as error:

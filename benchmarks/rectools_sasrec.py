@@ -1,10 +1,11 @@
-"""Contender `rectools`: RecTools' SASRecModel, trained and fed by RecTools itself.
+"""Contender `rectools`: RecTools' SASRecModel, with RecTools' own training and data loading.
 
     python -m benchmarks.rectools_sasrec task.json     # started by benchmarks.speed
 
-Runs in the environment that `benchmarks.rectools_environment` makes: it may import nothing of ours
-that needs more than numpy. RecTools cuts, pads and batches the histories, computes the loss and
-steps; only the number of threads and of epochs, the clock and the ranking are the benchmark's.
+
+Runs in the environment made by `benchmarks.rectools_environment`, so it may import only those of
+our modules that need no more than numpy. RecTools cuts, pads and batches the histories, computes
+the loss and makes the steps. The benchmark only sets threads and epochs, measures time and ranks.
 """
 
 import sys
@@ -30,7 +31,7 @@ RANKED_AT_ONCE = 256
 
 
 class Told(lightning.Callback):
-    """Tells about each epoch, and stops when told to."""
+    """Reports each epoch, and stops training when told to."""
 
     def __init__(self, task: Task, arrays: Arrays) -> None:
         self.task = task
@@ -60,7 +61,7 @@ class Told(lightning.Callback):
 
 
 def rank(module: Any, arrays: Arrays, length: int) -> Scores:
-    """float32 [asked, catalogue]: −inf for items that RecTools has not seen in training."""
+    """float32 [asked, catalogue], −inf for items that RecTools has not seen in training."""
     network = module.torch_model
     ids = module.data_preparator.item_id_map
     known = np.asarray(module.data_preparator.get_known_item_ids(), dtype=np.int64)
@@ -76,7 +77,7 @@ def rank(module: Any, arrays: Arrays, length: int) -> Scores:
             x = np.zeros((len(part), length), dtype=np.int64)
             for row, items in zip(x, part, strict=True):
                 kept = number[items]
-                kept = kept[kept != PADDING]  # RecTools, too, leaves out what it does not know
+                kept = kept[kept != PADDING]  # RecTools also leaves out unknown items
                 row[length - len(kept) :] = kept
             states = network.encode_sessions({"x": torch.from_numpy(x)}, table)[:, -1]
             chunk = (states @ table.T).numpy()
@@ -86,7 +87,7 @@ def rank(module: Any, arrays: Arrays, length: int) -> Scores:
 
 
 def interactions(offsets: Int64s, items: Int32s) -> pd.DataFrame:
-    """The training events as RecTools takes them; an event's place is its time."""
+    """The training events in RecTools' format. The position of an event serves as its time."""
     lengths = np.diff(offsets)
     place = np.arange(len(items)) - np.repeat(offsets[:-1], lengths)
     return pd.DataFrame(
@@ -114,7 +115,7 @@ def trainer_for(told: Told, epochs: int) -> lightning.Trainer:
 
 
 def train(task: Task, arrays: Arrays) -> SASRecModel:
-    """Train as asked and tell about it; the fitted model."""
+    """Train as the task says, report progress, and return the fitted model."""
     torch.set_num_threads(task.threads)
     lightning.seed_everything(task.seed)
     told = Told(task, arrays)

@@ -2,9 +2,10 @@
 
     python -m benchmarks.rondo task.json       # started by benchmarks.speed
 
-To the target the product ranks after each epoch by itself and tells when it is done, so its epochs
-are told then, with the metric that it computed: the same function on the same users as for the
-other contenders. In a round a watch beside it counts steps and ends the training.
+
+In a race, the product ranks after each epoch by itself. When it is done, its epochs are reported
+with the metrics that it computed, by the same function and for the same users as for other
+contenders. In a round, a callback counts steps and ends the training.
 """
 
 import sys
@@ -25,11 +26,11 @@ from training.transformer.packing import Epoch
 from training.transformer.precision import native
 
 ROUND_EPOCHS = 1000
-"""At most, of a round: more than its seconds allow."""
+"""Limit for a round. More than its seconds allow."""
 
 
 def train(task: Task) -> None:
-    """Train as asked and tell about it."""
+    """Train as the task says, and report progress."""
     progress = Progress(task)
     sequences = read(Path(task.data))
     tokens, tail = leave_out(sequences, 2)

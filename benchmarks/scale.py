@@ -1,10 +1,11 @@
-"""What training costs against the number of events and of items, at a reduced length.
+"""The cost of training by number of events and of items, at a reduced length.
 
     make bench-scale
     python -m benchmarks.scale --events 1e5 1e6 --catalogues 1e3 1e4 --steps 20 --set size=small
 
-Made logs lie on disk and are opened memory-mapped; the product's trainer then runs a number of
-steps and ranks a tail, each point in a process of its own. `reports/bench-scale.json` and the plot
+
+Generated logs are stored on disk and memory-mapped. The product's trainer then runs a number of
+steps and ranks a tail, each point in its own process. `reports/bench-scale.json` and the plot
 `bench-scale.png` are written after each point.
 """
 
@@ -35,25 +36,25 @@ from training.transformer.tail import lazy_candidates
 
 SEED: Final = 1
 QUERIES: Final = 200
-"""Moments that are ranked when the steps are over."""
+"""Moments ranked after the last step."""
 
 DEFAULTS: Final[dict[str, Any]] = {"batch_tokens": 8192, "max_length": 64, "max_epochs": 1}
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalePoint:
-    """One size to measure. series: the plot's line, "events", "catalogue" or "both"."""
+    """One size to measure. series: its line in the plot, "events", "catalogue" or "both"."""
 
     series: str
     events: int
     catalogue: int
     steps: int
     seconds: float
-    """Limit of training, whatever steps are left."""
+    """Limit of the training time, even if steps are left."""
 
 
 class Stopwatch(lightning.Callback):
-    """Notes the end of each step and ends the training after a number of steps or seconds."""
+    """Records the end of each step, and ends the training after a number of steps or seconds."""
 
     def __init__(self, steps: int, seconds: float) -> None:
         self.steps = steps
@@ -70,7 +71,7 @@ class Stopwatch(lightning.Callback):
 
 
 def measure(point: ScalePoint, params: TransformerParams, folder: Path) -> dict[str, Any]:
-    """Train on the log in `folder`, which `made_log.write` made for this point."""
+    """Train on the log in `folder`, which `made_log.write` generated for this point."""
     random = np.random.default_rng(SEED)
     text = random.standard_normal((point.catalogue, TEXT_SIZE), dtype=np.float32)
     tail = made_log.tail(QUERIES, point.catalogue, SEED)
@@ -100,7 +101,7 @@ def measure(point: ScalePoint, params: TransformerParams, folder: Path) -> dict[
 
 
 def run(point: ScalePoint, values: dict[str, Any]) -> dict[str, Any]:
-    """Make the point's log, measure it in a process of its own, remove it.
+    """Generate the point's log, measure it in a separate process, and remove it.
 
     Raises InputError with the last lines of a process that failed.
     """
@@ -113,7 +114,8 @@ def run(point: ScalePoint, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def points(arguments: argparse.Namespace) -> list[ScalePoint]:
-    """Events at one catalogue, catalogues at one number of events, the most of both together."""
+    """Numbers of events for one catalogue, catalogues for one number of events, and the largest
+    of both."""
     chosen = [
         *(("events", int(events), int(arguments.at_catalogue)) for events in arguments.events),
         *(("catalogue", int(arguments.at_events), int(items)) for items in arguments.catalogues),

@@ -1,4 +1,4 @@
-"""What `benchmarks.scale` found, as a table, as `bench-scale.json` and as `bench-scale.png`."""
+"""Report the results of `benchmarks.scale` as a table, `bench-scale.json` and `bench-scale.png`."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ COLOURS: Final = {"events": "#1b6ca8", "catalogue": "#7a4fb5", "both": "#c9742b"
 
 
 def row(point: dict[str, Any]) -> str:
-    """One line under HEAD."""
+    """One line below HEAD."""
     return (
         f"{point['events']:>12,}{point['catalogue']:>10,}{point['items_with_id']:>10,}"
         f"{point['draws'] or 'all':>7}{point['seconds_per_step']:>10.3f}"
@@ -28,14 +28,14 @@ def row(point: dict[str, Any]) -> str:
 
 
 def write(content: dict[str, Any], folder: Path) -> None:
-    """Write both files into `folder`, over those of the points before."""
+    """Write both files into `folder`, replacing earlier ones."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bench-scale.json").write_text(json.dumps(content, indent=2) + "\n")
     draw(content["points"], folder / "bench-scale.png")
 
 
 def draw(points: list[dict[str, Any]], path: Path) -> None:
-    """Each of MEASURED against events and against items, both axes logarithmic."""
+    """Draw each of MEASURED by events and by items, with logarithmic axes."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import StrMethodFormatter
 
@@ -60,6 +60,6 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
 
 
 def _told(point: dict[str, Any]) -> str:
-    """What is the same for the points of a line, of which this is one."""
+    """The values that are equal for all points of this point's line."""
     events, items = f"{point['events']:,} events", f"{point['catalogue']:,} items"
     return {"events": items, "catalogue": events, "both": f"{events}, {items}"}[point["series"]]

@@ -1,7 +1,7 @@
-"""Files of `user item` lines, each user's oldest first, and their leave-one-out split.
+"""Files of `user item` lines, oldest first for each user, and their leave-one-out split.
 
-The protocol of the published tables: the last item of a user is the test target, the one before it
-the validation target; there are no timestamps, so an event's moment is its place.
+As in published tables, a user's last item is the test target and the one before it the validation
+target. There are no timestamps, so an event's position serves as its time.
 """
 
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from training.transformer.data import Tokens, tokens_from
 from training.transformer.tail import Lazy, Tail
 
 SHORTEST = 3
-"""Items of a history that can be split: something to learn from, validation, test."""
+"""Least number of items in a history to split: one each to learn from, to validate and to test."""
 
 
 class SequencesError(InputError):
-    """The file holds no sequences; the message says why."""
+    """The file holds no sequences. The message says why."""
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Histories of users, in the order in which the file names them first.
+    """Histories of users, in the order of their first line in the file.
 
     offsets: int64 [users + 1]; items: int32 [events], index from 0; catalogue: number of items.
     """
@@ -43,8 +43,11 @@ class Sequences:
 
 
 def read(path: Path) -> Sequences:
-    """The sequences in `path`. Raises SequencesError where it is missing, empty or of another form,
-    or where nobody has three items or nothing is to be chosen between."""
+    """The sequences in `path`.
+
+    Raises SequencesError if the file is missing, empty or in another format, if no user has three
+    items, or if there are fewer than two items.
+    """
     if not path.is_file():
         raise SequencesError(f"{path}: no such file; it holds one `user item` a line, oldest first")
     try:
@@ -72,11 +75,11 @@ def read(path: Path) -> Sequences:
 
 
 def leave_out(sequences: Sequences, last: int, shortest: int = SHORTEST) -> tuple[Tokens, Tail]:
-    """(what stands before each user's `last`-last item, that item as a query's target).
+    """(everything before each user's `last`-last item, that item as the target of a query).
 
-    last: 1 for the test, 2 for validation. The query's history is the whole one before its target.
-    Users with fewer than `shortest` items (more than `last`) are learned from whole and not asked
-    about.
+    last: 1 for test, 2 for validation. The query's history is everything before its target. Users
+    with fewer than `shortest` items (which is more than `last`) are only trained on, with all their
+    items.
     """
     lengths, starts = sequences.lengths, sequences.offsets[:-1]
     asked = lengths >= shortest
@@ -100,11 +103,11 @@ def leave_out(sequences: Sequences, last: int, shortest: int = SHORTEST) -> tupl
 
 
 def split(sequences: Sequences, rolling: int) -> tuple[Tokens, Tail, list[Tail]]:
-    """(what is learned from, the queries that stop the training, those that it is judged by).
+    """(training data, queries that stop the training, queries to judge by).
 
-    rolling: 0 for the published protocol. Otherwise a recipe is to be chosen: nobody's test item is
-    looked at, and so many items before it are targets, each with what stands before it as its
-    history; the weights see none of them. The first of them stops the training.
+    rolling: 0 for the published protocol. Otherwise the split serves to choose a recipe: test items
+    are not used. The `rolling` items before them are targets, each with everything before it as
+    history, and are not trained on. The first of them stops the training.
     """
     shortest = max(SHORTEST, rolling + 2)
     train, validation = leave_out(sequences, max(2, rolling + 1), shortest)
@@ -123,7 +126,7 @@ def some(tail: Tail, count: int) -> Tail:
 
 
 def unseen(tail: Tail, catalogue: int) -> Bools:
-    """bool [queries, catalogue]: what the user has not had; the target always."""
+    """bool [queries, catalogue]: items that the user has not had, and always the target."""
     allowed = np.ones((len(tail), catalogue), dtype=np.bool_)
     allowed[tail.histories.rows, tail.histories.items] = False
     allowed[tail.targets.rows, tail.targets.items] = True
@@ -131,7 +134,8 @@ def unseen(tail: Tail, catalogue: int) -> Bools:
 
 
 def lazy_unseen(tail: Tail, catalogue: int) -> Lazy[Bools]:
-    """`unseen`, made when looked at: a large catalogue does not fit `len(tail)` times in memory."""
+    """Like `unseen`, but computed when read, for catalogues too large to hold `len(tail)` times
+    in memory."""
     return Lazy(lambda rows: unseen(tail.part(rows), catalogue))
 
 

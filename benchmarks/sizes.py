@@ -1,14 +1,15 @@
-"""Training speed of the sizes on the device at hand, against what it multiplies at best.
+"""Training speed of each size on this device, relative to its best matrix-product rate.
 
     make bench-sizes                     # small, base and large, on a GPU where there is one
     python -m benchmarks.sizes --sizes tiny small --set batch_tokens=8192 --seconds 20
     RONDO_TRAIN_COMPILE=true make bench-sizes
 
-The product's trainer on a made log, in bf16 where the hardware has it (`RONDO_TRAIN_…` settings
-apply), each size in a process of its own. A token is a real event that a step learns to predict;
-the share of the matrix-product rate (model FLOP utilisation, against a ceiling that is measured and
-not advertised) counts the operations that such tokens need, forward and backward, and no padding.
-Written to `reports/bench-sizes.json` after each size.
+
+Uses the product's trainer on a generated log, in bf16 if the hardware supports it (`RONDO_TRAIN_…`
+settings apply), with each size in its own process. A token is a real event that a step learns to
+predict. The share of the matrix-product rate (model FLOP utilisation, relative to a measured rate,
+not an advertised one) counts the operations that such tokens need, forward and backward, without
+padding. Results are written to `reports/bench-sizes.json` after each size.
 """
 
 import argparse
@@ -50,10 +51,10 @@ HEAD: Final = (
 def measure(
     folder: Path, catalogue: int, params: TransformerParams, watch: Watch
 ) -> dict[str, Any]:
-    """Train on the log in `folder`, which `made_log.write` made with `catalogue` items."""
+    """Train on the log in `folder`, which `made_log.write` generated with `catalogue` items."""
     options = run_options()
     if options.devices * options.num_nodes > 1:
-        raise InputError("one device at a time: its own rate is what its speed is held against")
+        raise InputError("use one device: speed is compared with the rate of this device")
     device = torch.device(
         "cuda" if options.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     )

@@ -1,15 +1,17 @@
-"""Training speed side by side: Rondo, a plain padded SASRec, and RecTools' SASRec.
+"""Training speed of Rondo, a plain padded SASRec and RecTools' SASRec, side by side.
 
     make bench-speed DATA=path/to/ml-1m.txt LENGTH=200 TARGET=0.165
     python -m benchmarks.speed --data path/to/ml-1m.txt --minutes 5 --set max_epochs=10
 
-One run, one machine, the same data, width, depth and maximum length, each contender in a process
-of its own with the same number of threads; Rondo without bf16, too, as `rondo_float32`. First
-tokens/s, in rounds that take turns and begin to count after a few steps; then a race: the training
-seconds until NDCG@10 of the validation items reaches the target, and the tokens/s on the way, whose
-ratio is the one to believe. Seconds are of training alone: ranking the validation users, which one
-function judges for all, stops the clock. A token is a real event that a step learns to predict;
-padding is none. Written after each contender to `reports/bench-speed.json`.
+
+All contenders use the same machine, data, width, depth and maximum length. Each runs in its own
+process with the same number of threads. Rondo also runs without bf16, as `rondo_float32`. First,
+tokens/s are measured in alternating rounds, not counting the first steps. Then a race measures the
+training seconds until NDCG@10 of the validation items reaches the target, and tokens/s during the
+race. The ratio of the race is the more reliable one. Only training is timed: the clock stops while
+one function ranks the validation users of all contenders. A token is a real event that a step
+learns to predict, without padding. Results are written after each contender to
+`reports/bench-speed.json`.
 """
 
 import argparse
@@ -46,14 +48,15 @@ DEFAULTS: Final[dict[str, Any]] = {
     "time_bias": False,  # these files have no times
     "max_epochs": 10,
 }
-"""Of Rondo's section `fit`. All epochs are run: the rate falls to a twentieth over them."""
+"""Values for Rondo's section `fit`. All epochs are run, as the learning rate falls over them."""
 
 COMMON: Final = {"size", "max_length", "patience", "seed"}
-"""Of the section `fit`: what --set may not change."""
+"""Keys of section `fit` that --set may not change."""
 
 
 def judge_of(path: Path, arrays: Path) -> Judge:
-    """Write the data to `arrays`; the function that judges scores of the validation users."""
+    """Write the data to `arrays`, and return a function that judges scores of the validation
+    users."""
     sequences = read(path)
     tokens, tail = leave_out(sequences, 2)
     tail = some(tail, VALIDATED)
@@ -71,7 +74,7 @@ def judge_of(path: Path, arrays: Path) -> Judge:
 
 
 def matmul_rates(threads: int) -> dict[str, float]:
-    """Floating-point operations a second, by number format."""
+    """Floating-point operations per second, by number format."""
     return measured("matrix product", "benchmarks.matmul", str(threads))
 
 
@@ -109,16 +112,16 @@ def parse() -> argparse.Namespace:
 
 
 def own_settings(texts: list[str], length: int) -> dict[str, Any]:
-    """Rondo's section `fit` from DEFAULTS and texts KEY=VALUE; raises OptionError for bad ones."""
+    """Rondo's section `fit` from DEFAULTS and texts KEY=VALUE. Raises OptionError for bad ones."""
     changed = changes(texts)
     for key in COMMON & set(changed):
-        raise OptionError(f"{key} has an option of its own or is the same for all: not in --set")
+        raise OptionError(f"{key} is not for --set: it has its own option or is equal for all")
     fit_params(DEFAULTS | changed | {"max_length": length})
     return DEFAULTS | changed
 
 
 def prepare(options: argparse.Namespace, folder: Path) -> "Contest":
-    """Read the data, make RecTools' environment if it is to run, and time matrix products."""
+    """Read the data, create RecTools' environment if it takes part, and time matrix products."""
     if min(options.every, options.epochs, options.threads) < 1:
         raise OptionError("--every, --epochs and --threads must be at least 1")
     task = Task(
@@ -152,7 +155,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> "Contest":
 
 @dataclass
 class Contest:
-    """Who runs, on what, and what came of it so far; written to `path` after each process."""
+    """The contenders, their task and the results so far, written to `path` after each process."""
 
     task: Task
     judge: Judge
@@ -165,7 +168,7 @@ class Contest:
     races: dict[str, ContestOutcome] = field(default_factory=dict)
 
     def round(self, seconds: float) -> None:
-        """Tokens/s of each contender, one after another."""
+        """Measure tokens/s of each contender in turn."""
         for name in self.names:
             outcome = self.start(name, replace(self.task, seconds=seconds, every=0))
             self.rounds.setdefault(name, []).append(outcome)
@@ -173,7 +176,7 @@ class Contest:
             print(f"{name}: {outcome.tokens_per_second:,.0f} tokens/s", flush=True)
 
     def race(self) -> None:
-        """Each contender until it reaches the target, or one of its limits."""
+        """Run each contender until it reaches the target or one of its limits."""
         for name in self.names:
             self.races[name] = self.start(name, self.task, printer(name))
             self.save()
@@ -181,7 +184,7 @@ class Contest:
     def start(
         self, name: str, task: Task, on_epoch: Callable[[ContestEpoch], None] = lambda _: None
     ) -> ContestOutcome:
-        """One process of a contender, in a folder of its own."""
+        """Run one process of a contender, in its own folder."""
         with tempfile.TemporaryDirectory(dir=self.task.folder) as folder:
             precision = "32-true" if name == FLOAT32 else task.precision
             own = replace(task, folder=folder, precision=precision)
@@ -190,7 +193,7 @@ class Contest:
             )
 
     def content(self) -> dict[str, Any]:
-        """What the report holds so far."""
+        """The content of the report so far."""
         common = ("data", "length", "threads", "seed", "every")
         sasrec = ("dropout", "learning_rate", "batch_users")
         return report(self.rounds, self.races, self.rates, self.target) | {
@@ -207,7 +210,7 @@ class Contest:
 
 
 def printer(name: str) -> Callable[[ContestEpoch], None]:
-    """Prints a contender's epochs as they come."""
+    """A function that prints a contender's epochs as they come."""
 
     def tell(epoch: ContestEpoch) -> None:
         ndcg = "not ranked" if epoch.ndcg is None else f"ndcg@10 {epoch.ndcg:.4f}"

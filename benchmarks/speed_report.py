@@ -1,4 +1,4 @@
-"""What `reports/bench-speed.json` and the printed table hold."""
+"""The content of `reports/bench-speed.json` and of the printed table."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,20 @@ from benchmarks.contest import ContestOutcome
 
 RONDO: Final = "rondo"
 FLOAT32: Final = "rondo_float32"
-"""Rondo without bf16, which not every processor multiplies."""
+"""Rondo without bf16, which some processors do not support."""
 
 PADDED: Final = "padded"
 RECTOOLS: Final = "rectools"
 NAMES: Final = (RONDO, FLOAT32, PADDED, RECTOOLS)
 PAIRS: Final = ((RONDO, RECTOOLS, ""), (RONDO, PADDED, "_padded"), (FLOAT32, RECTOOLS, "_float32"))
-"""Who is compared with whom, and the ending of their ratios' names."""
+"""The contenders that are compared, and the suffix of their ratios' names."""
 
 GOALS: Final = {"ratio_tokens": 8.0, "ratio_seconds": 5.0}
-"""Rondo's tokens/s over RecTools', and RecTools' seconds to the target over Rondo's."""
+"""Goals for Rondo's tokens/s over RecTools', and RecTools' seconds to the target over Rondo's."""
 
 RACES: Final = "races"
 ROUNDS: Final = "rounds"
-"""What a ratio of tokens/s is of. A race lasts minutes: its ratio is the one to believe."""
+"""What a ratio of tokens/s was measured on. A race lasts minutes, so its ratio is more reliable."""
 
 UNKNOWN: Final = "–"
 
@@ -35,13 +35,13 @@ def report(
     """The content of the report so far.
 
     rounds: runs that measured tokens/s, by contender; races: runs to the target; rates:
-    floating-point operations a second of a matrix product, by number format.
-    Ratios are those of PAIRS; without a suffix, of Rondo to RecTools. Tokens/s are a race's where
-    there was one, else the median of the rounds; their ratio is of two races or of two contenders'
-    rounds, never mixed, and `ratio_tokens…_of` says of which. A contender that did not reach the
-    target has null seconds; a ratio to it is of the seconds that it trained in vain, and
-    `…_is_lower_bound` says. Where Rondo did not reach it, or one of the two was not run, the ratio
-    is null.
+    floating-point operations per second of a matrix product, by number format.
+
+    Ratios are named by PAIRS; without a suffix they compare Rondo with RecTools. Tokens/s come from
+    the race if there was one, else from the median of the rounds. A ratio compares two races or two
+    sets of rounds, and `ratio_tokens…_of` says which. A contender that did not reach the target has
+    null seconds. A ratio to it uses the seconds that it trained, and `…_is_lower_bound` is then
+    true. If Rondo did not reach the target, or one of the two was not run, the ratio is null.
     """
     ran = [name for name in NAMES if name in rounds or name in races]
     raced = {name: race.tokens_per_second for name, race in races.items()}
@@ -102,7 +102,7 @@ def _contender(
 
 
 def table(content: Mapping[str, Any]) -> str:
-    """The report for people: a row per contender, then the ratios beside their goals."""
+    """The report for people: a row per contender, then the ratios with their goals."""
     head = [
         "", "tokens/s", f"s to {content['target']:g}", "epochs", "best", "GFLOP/s", "of matmul",
         "format", "peak MB", "weights",
@@ -161,7 +161,7 @@ def _against_goal(content: Mapping[str, Any], key: str, goal: float) -> str:
 
 
 def _told_of(content: Mapping[str, Any], key: str) -> str:
-    """What a ratio of tokens/s is of, and the other one where there is one."""
+    """What a ratio of tokens/s was measured on, and the other ratio if there is one."""
     if content.get(f"{key}_of") == ROUNDS:
         return ", over rounds: a race says more"
     rounds = content.get(f"{key}_rounds")

@@ -1,7 +1,7 @@
-"""What a contender of the speed benchmark is asked to do.
+"""The task of a contender in the speed benchmark.
 
-Each is a process of its own, `python -m benchmarks.<name> task.json`, that tells about itself by
-`benchmarks.progress`. Imports no more than numpy, so that one can run in another environment.
+Each contender is a process, `python -m benchmarks.<name> task.json`, that reports by
+`benchmarks.progress`. Imports only numpy, so that a contender can run in another environment.
 """
 
 import json
@@ -18,58 +18,60 @@ NUM_LAYERS: Final = 2
 NUM_HEADS: Final = 2
 
 VALIDATED: Final = 2048
-"""At most this many users are ranked after an epoch."""
+"""Largest number of users ranked after an epoch."""
 
 WARM: Final = 5
-"""Steps of a round before its clock starts: the first ones build kernels and fill memory."""
+"""Steps of a round before its clock starts. The first steps compile kernels and fill memory."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """The same for all contenders, where nothing else is said."""
+    """The task. Fields apply to all contenders, unless they say otherwise."""
 
     data: str
     """File of `user item` lines."""
 
     arrays: str
-    """What `Arrays` reads."""
+    """File for `Arrays.read`."""
 
     folder: str
-    """Where the contender may write; empty at its start."""
+    """Folder for the contender's files, empty at the start."""
 
     length: int
-    """Events of a history that the model looks at."""
+    """How many events of a history the model uses."""
 
     threads: int
     """CPU threads."""
 
     epochs: int
-    """Passes over the data of the two SASRecs, at most."""
+    """Largest number of passes over the data, for the two SASRecs."""
 
     seconds: float
-    """Training seconds after which a contender stops, ranking not counted."""
+    """A contender stops after this many training seconds, not counting ranking."""
 
     fit: dict[str, Any]
-    """Of Rondo: values of its section `fit`."""
+    """For Rondo: values of its section `fit`."""
 
     precision: Literal["auto", "32-true"] = "auto"
-    """Of Rondo; the two SASRecs compute in float32."""
+    """For Rondo. The two SASRecs compute in float32."""
 
     every: int = 1
-    """Epochs between two rankings of the validation users; 0: a round that measures tokens/s only
-    and may end within an epoch."""
+    """Epochs between rankings of the validation users.
+
+    0: a round that only measures tokens/s and may end within an epoch.
+    """
 
     seed: int = 1
-    """Initial weights, order of batches, dropout."""
+    """Seed of the initial weights, the order of batches and dropout."""
 
     dropout: float = 0.1
-    """Of the two SASRecs."""
+    """For the two SASRecs."""
 
     learning_rate: float = 1e-3
-    """Of the two SASRecs."""
+    """For the two SASRecs."""
 
     batch_users: int = 128
-    """Sequences in a step of the two SASRecs."""
+    """Sequences per step, for the two SASRecs."""
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
@@ -81,10 +83,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Arrays:
-    """The data as flat arrays of item numbers from 0, each user's oldest first.
+    """The data as flat arrays of item numbers from 0, oldest first for each user.
 
-    offsets: int64 [users + 1], items: int32, what is trained on; asked_offsets: int64 [asked + 1],
-    asked_items: int32, the histories whose next item is to be ranked; catalogue: number of items.
+    offsets: int64 [users + 1] and items: int32, the training data; asked_offsets: int64 [asked + 1]
+    and asked_items: int32, the histories whose next item is to be ranked; catalogue: number of
+    items.
     """
 
     offsets: Int64s
@@ -110,7 +113,10 @@ class Arrays:
         return Arrays(**values | {"catalogue": int(values["catalogue"])})
 
     def sequences(self, length: int) -> list[Int32s]:
-        """The newest `length` + 1 items of each user who has two: inputs, and targets one later."""
+        """The newest `length` + 1 items of each user with at least two.
+
+        Targets are the inputs shifted by one.
+        """
         rows = np.split(self.items, self.offsets[1:-1])
         return [row[-length - 1 :] for row in rows if len(row) > 1]
 

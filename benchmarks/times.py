@@ -1,11 +1,13 @@
-"""What time intervals in the attention bias are worth, on ratings with timestamps.
+"""The effect of time intervals in the attention bias, on ratings with timestamps.
 
     make bench-times DATA=path/to/u.data SEEDS=3
     python -m benchmarks.times --data path/to/ratings.csv --set size=small
 
-A global time split: the newest tenth of the events is ranked, each moment from what its user did
-strictly before, by models that saw the rest. The same model with and without `time_bias`, the same
-seeds; differences are paired by user. `reports/bench-times.json` is written after each seed.
+
+Uses a global time split: models are trained on the older events and rank the newest tenth, each
+moment from its user's strictly earlier events. The same model is trained with and without
+`time_bias`, with the same seeds, and differences are paired by user. `reports/bench-times.json` is
+written after each seed.
 """
 
 import argparse
@@ -35,7 +37,7 @@ from training.transformer.data import Tokens, tokens_from
 from training.transformer.tail import Tail, candidates, popularity, split_tail
 
 TESTED = 0.1
-"""Newest share of the events."""
+"""Newest share of the events, which is ranked."""
 
 QUERIES = 5000
 K = 10
@@ -77,7 +79,7 @@ def read(path: Path) -> tuple[Tokens, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Training events, the moments that stop the training, and those that it is judged on."""
+    """Training events, the moments that stop the training, and the moments to judge by."""
 
     train: Tokens
     tail: Tail
@@ -109,7 +111,7 @@ def run(split: Split, params: TransformerParams, options: RunOptions, home: Path
 def report(
     data: Path, split: Split, runs: dict[str, list[PerUser]], baseline: float, seconds: float
 ) -> dict[str, Any]:
-    """What `reports/bench-times.json` holds: means over seeds, intervals over users."""
+    """The content of `reports/bench-times.json`: means over seeds, intervals over users."""
     users = split.test.users
     means = {name: np.mean(values, axis=0) for name, values in runs.items()}
     return {

@@ -1,4 +1,4 @@
-"""What the benchmarks that run the product's own training share: a clock, and the work it did."""
+"""Shared by benchmarks of the product's own training: a clock, and the work that was done."""
 
 import time
 from typing import Any
@@ -17,12 +17,12 @@ from training.transformer.trainer import Fitted
 
 
 class Watch(lightning.Callback):
-    """Times steps after WARM of them, and ends the training after `steps` more or `seconds`.
+    """Times steps after the first WARM, and ends the training after `steps` more steps or
+    `seconds`.
 
-    What happens between two epochs is not on the clock, as in `Fitted.seconds`. Asks the device
-    only when the clock starts and stops: a step does not wait for the one before.
-    counted: steps on the clock, negative before it runs; tokens: real events learned from in them;
-    elapsed: seconds.
+    Time between two epochs does not count, as in `Fitted.seconds`. Waits for the device only when
+    the clock starts and stops, so that steps overlap as usual. counted: steps on the clock,
+    negative before it starts; tokens: real events learned from in these steps; elapsed: seconds.
     """
 
     def __init__(self, seconds: float, steps: float = float("inf")) -> None:
@@ -58,9 +58,9 @@ def _now() -> float:
 
 
 def needed_flops(fitted: Fitted, log: Tokens) -> float:
-    """`flops_per_token` of what was trained on `log`.
+    """`flops_per_token` of the model trained on `log`.
 
-    Where long histories are cut is drawn anew each epoch, which moves this by less than 1 %.
+    The cuts of long histories are drawn anew each epoch, which changes the result by less than 1 %.
     """
     recipe, config = fitted.recipe, fitted.config
     random = np.random.default_rng(recipe.seed)
@@ -74,7 +74,8 @@ def needed_flops(fitted: Fitted, log: Tokens) -> float:
 
 
 def _scored(fitted: Fitted, log: Tokens) -> int:
-    """Items that a token is scored against: those of a first step, where the loss draws some."""
+    """Number of items that a token is scored against: those of the first step, if the loss draws
+    some."""
     recipe, vocabulary = fitted.recipe, fitted.vocabulary.numpy()
     sampler = sampler_of(recipe, log, vocabulary)
     if sampler is None:

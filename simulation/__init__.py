@@ -1,1 +1,1 @@
-"""A market of users with known preferences, who use the service over HTTP like anyone else."""
+"""A simulated market whose users have known preferences and use the service over HTTP."""

@@ -1,7 +1,8 @@
-"""Users of a running service: they ask for slates and send what they did, over HTTP.
+"""Simulated users of a running service, who ask for slates and send their actions over HTTP.
 
-Virtual time travels in the header `x-rondo-time`. Users run side by side, the requests of one user
-in order. Nothing here looks into the service: any HTTP server of the same contract will do.
+The virtual time is sent in the header `x-rondo-time`. Users run in parallel; the requests of one
+user run in order. This module does not look into the service, so any HTTP server with the same
+interface will do.
 
     async with httpx.AsyncClient(base_url="http://localhost:3000") as http:
         client = Client(live_market(WorldParams()), http)
@@ -27,7 +28,7 @@ from simulation.world_params import WorldParams
 
 TIME_HEADER = "x-rondo-time"
 
-#: Most events or items in one request.
+#: Largest number of events or items in one request.
 BATCH = 500
 
 
@@ -37,7 +38,10 @@ class ServiceError(RuntimeError):
 
 @dataclass(frozen=True)
 class DayReport:
-    """What users did on a live day. `events`: accepted by the service as new, all kinds."""
+    """What users did on a live day.
+
+    `events`: number of events of all types that were new to the service.
+    """
 
     day: int
     sessions: int
@@ -71,8 +75,8 @@ class _Counts:
 class Client:
     """All users of one service. `carried`: events that have not arrived yet.
 
-    concurrency: users at once; retries: attempts after the first, with doubling waits that start
-    at `backoff` seconds.
+    concurrency: users at the same time; retries: attempts after the first one, with waits that
+    start at `backoff` seconds and double.
     """
 
     market: Market
@@ -83,9 +87,9 @@ class Client:
     carried: list[Parcel] = field(default_factory=list)
 
     async def play_day(self, progress: Callable[[int, int], None] | None = None) -> DayReport:
-        """Today's new items, sessions and arrivals; then the market moves to the next morning.
+        """Play today's new items, sessions and arrivals, then move the market to the next morning.
 
-        A day that fails leaves the market as it was: play it again, under the same ids.
+        A day that fails leaves the market unchanged and can be played again with the same ids.
         progress: called with (sessions done, sessions of the day). Raises ServiceError.
         """
         counts, market = _Counts(), self.market
@@ -116,7 +120,7 @@ class Client:
         return report
 
     async def publish_items(self, counts: _Counts | None = None) -> int:
-        """POST this morning's items to the catalogue; returns how many. Harmless to repeat."""
+        """Send this morning's items to the catalogue and return their number. Safe to repeat."""
         items = self.market.new_items()
         rows = [
             {
@@ -136,14 +140,14 @@ class Client:
         return len(rows)
 
     def save(self, folder: Path) -> None:
-        """The market and the events under way, between days."""
+        """Save the market and the events not yet delivered, between days."""
         folder.mkdir(parents=True, exist_ok=True)
         self.market.save(folder / "market.npz")
         (folder / "carried.json").write_text(json.dumps([asdict(p) for p in self.carried]))
 
     @staticmethod
     def load(folder: Path, params: WorldParams, http: httpx.AsyncClient) -> "Client":
-        """What `save` wrote. Raises ValueError if it belongs to another world."""
+        """Load what `save` wrote. Raises ValueError if it belongs to another world."""
         carried = [Parcel(**row) for row in json.loads((folder / "carried.json").read_text())]
         return Client(Market.load(folder / "market.npz", params), http, carried=carried)
 
@@ -172,7 +176,7 @@ class Client:
         return sessions.visits()[0], later
 
     async def _deliver_late(self, outstanding: list[Parcel], counts: _Counts) -> list[Parcel]:
-        """Send what arrives before midnight, hour by hour; returns the rest."""
+        """Send the events that arrive before midnight, hour by hour, and return the rest."""
         midnight = self.market.morning + DAY
         due = sorted(
             (p for p in outstanding if p.due < midnight),
@@ -201,7 +205,7 @@ class Client:
         return await self._post("/recommend", body, now, counts)
 
     async def _send(self, events: list[Parcel], now: int, counts: _Counts) -> list[Parcel]:
-        """POST events; returns those to be sent a second time, with the next."""
+        """Send events. Returns those to be sent a second time, with the next batch."""
         for first in range(0, len(events), BATCH):
             batch: list[Payload] = [p.payload for p in events[first : first + BATCH]]
             answer = await self._post("/feedback", {"events": batch}, now, counts)
@@ -238,7 +242,7 @@ class Client:
         shown = [item["item_id"] for item in sorted(answer["items"], key=lambda i: i["position"])]
         for item_id in shown:
             if item_id not in index:
-                raise ServiceError(f"the service showed '{item_id}', which nobody sells")
+                raise ServiceError(f"the service showed '{item_id}', which is not in the market")
         slate = np.full((1, self.market.params.slate_size), -1, dtype=np.int64)
         slate[0, : len(shown)] = [index[item_id] for item_id in shown]
         return slate

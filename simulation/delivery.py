@@ -1,4 +1,4 @@
-"""From what users did to what arrives at the service: late, and now and then twice."""
+"""Deliver users' events to the service: some late, and some twice."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from simulation.market import Market
 from simulation.randomness import Stream, uniforms
 from simulation.session import Actions
 
-#: An event that takes longer than this to arrive misses the feedback of its round.
+#: An event that takes longer than this is too late for the feedback of its round.
 LATE = MINUTE
 
 Payload = dict[str, Any]
@@ -20,7 +20,7 @@ Payload = dict[str, Any]
 
 @dataclass(frozen=True)
 class Parcel:
-    """An event on its way. due: when it arrives, µs; twice: it will be sent again."""
+    """An event to be delivered. due: time of arrival, µs; twice: whether it will be sent again."""
 
     user: int
     due: int
@@ -33,9 +33,9 @@ class Parcel:
 
 
 def parcels(market: Market, user: int, actions: Actions, request_id: str) -> list[Parcel]:
-    """The events of one user's round, as the service takes them, in order of time.
+    """The events of one user's round, in the service's format and in order of time.
 
-    `request_id`: the signed id of the round's slate, sent along with what happened on it.
+    request_id: the signed id of the round's slate, which is sent with the events on that slate.
     """
     users = np.full(len(actions.row), user)
     names = event_ids(market, users, actions.number)
@@ -64,6 +64,6 @@ def parcels(market: Market, user: int, actions: Actions, request_id: str) -> lis
 
 
 def duplicated(market: Market, users: Int64s, numbers: Int64s) -> Bools:
-    """Which events of today are sent twice: each with chance `duplicate_share`."""
+    """Which of today's events are sent twice. Each one is with probability `duplicate_share`."""
     drawn = uniforms(market.params.seed, Stream.DUPLICATE, market.day, users, numbers)
     return drawn < market.params.duplicate_share

@@ -1,6 +1,6 @@
-"""The history before live day 0: the same people under a shop that shows what is popular.
+"""The history before live day 0: the same users, with a shop that shows popular items.
 
-What is written is what a log would have stored: deduplicated, and without the events that had not
+Writes the rows that a log would have stored: without duplicates, and without events that had not
 arrived when the history ended.
 """
 
@@ -29,7 +29,10 @@ def live_market(params: WorldParams) -> Market:
 
 
 def write_days(market: Market) -> Iterator[tuple[int, pa.Table]]:
-    """Play the history from day 0: (day of arrival, its rows of `schema.EVENT`), in order."""
+    """Play the history from day 0.
+
+    Yields (day of arrival, its rows of `schema.EVENT`), in order.
+    """
     end = market.params.history_days
     waiting: list[pa.Table] = []
     for day in range(end):
@@ -46,7 +49,7 @@ def write_days(market: Market) -> Iterator[tuple[int, pa.Table]]:
 
 
 def play_day(market: Market) -> pa.Table:
-    """Play today under the bootstrap policy, close the day, and return all its events."""
+    """Play today with the bootstrap policy, close the day, and return all its events."""
     sessions = Sessions.begin(market, market.visitors())
     tables = []
     while sessions.active.any():
@@ -134,7 +137,7 @@ def _outcomes(
 
 
 def event_ids(market: Market, users: Int64s, numbers: Int64s) -> Objects:
-    """`e<day>-<user>-<number>`: the same event has the same id however often it is sent."""
+    """`e<day>-<user>-<number>`, so that an event has the same id each time it is sent."""
     ids = market.users.user_ids[users]
     return np.array(
         [f"e{market.day:03d}-{u}-{n:04d}" for u, n in zip(ids, numbers, strict=True)], object

@@ -1,4 +1,4 @@
-"""The words that items are described with: topics and filler."""
+"""The words used in descriptions of items: topics and filler."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Items: what the catalogue says of them, and what only behaviour reveals."""
+"""Items: the properties shown in the catalogue, and those revealed only by behaviour."""
 
 from dataclasses import dataclass, fields
 
@@ -21,8 +21,9 @@ class Items:
 
     item_ids, titles, descriptions, categories (tuples of str): object [n]; price: float64 [n];
     created_at: int64 [n], µs; first_day: float64 [n], day of creation (negative before history);
-    topics: float64 [n, topics], shares that sum to 1; hidden: float64 [n, latent_size], the unit
-    part of taste that the text does not tell; quality: float64 [n], logits; evergreen: bool [n].
+    topics: float64 [n, topics], shares that sum to 1; hidden: float64 [n, latent_size], unit
+    vectors, the part of the taste vector that the text does not show; quality: float64 [n], logits;
+    evergreen: bool [n].
     """
 
     item_ids: Objects
@@ -56,7 +57,7 @@ class Items:
 def arrivals(params: WorldParams, start: int, day: int, first: int) -> Items:
     """The items that appear on the morning of `day`, numbered from `first`.
 
-    `start`: µs of day 0. Day 0 brings the initial items, created over the 60 days before.
+    start: µs of day 0. Day 0 has the initial items, created during the 60 days before.
     """
     later = 0 if params.control else params.new_items
     count = params.initial_items if day == 0 else later
@@ -83,7 +84,7 @@ def arrivals(params: WorldParams, start: int, day: int, first: int) -> Items:
 
 
 def topic_directions(params: WorldParams, day: int) -> Float64s:
-    """Where each topic points in taste space on `day`: it turns in a plane of its own.
+    """The direction of each topic in taste space on `day`, which turns in a plane of its own.
 
     float64 [topics, latent_size], unit rows: cos(ωt)·a + sin(ωt)·b with a at right angles to b.
     """
@@ -112,7 +113,8 @@ def taste_vectors(params: WorldParams, items: Items, day: int) -> Float64s:
 
 
 def common_appeal(params: WorldParams, items: Items, day: int) -> Float64s:
-    """Logits that an item has for everybody: base + quality + fashion − ageing. float64 [n]."""
+    """The part of an item's logits that is equal for all users: base + quality + fashion −
+    ageing. float64 [n]."""
     age = (0.0 if params.control else float(day)) - items.first_day
     old = np.where(items.evergreen, 0.0, ageing(age, params.half_life, params.oldest))
     return params.base + items.quality + items.topics @ trends(params, day) - old
@@ -141,7 +143,7 @@ def _styles(params: WorldParams) -> Float64s:
 
 
 def _topic_shares(random: np.random.Generator, count: int) -> Float64s:
-    """One main topic with a share of 0.6 to 1, a second with the rest."""
+    """One main topic with a share of 0.6 to 1, and a second topic with the rest."""
     main = random.integers(len(TOPIC_NAMES), size=count)
     other = (main + random.integers(1, len(TOPIC_NAMES), size=count)) % len(TOPIC_NAMES)
     share = random.uniform(0.6, 1.0, size=count)

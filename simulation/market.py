@@ -1,7 +1,7 @@
-"""The market: who wants what today, and what past sessions have changed.
+"""The market: what each user wants today, and the effects of past sessions.
 
-Within a day the market stands still, so sessions of one day cannot influence each other; what
-they did is taken in by `close`, which also moves to the next morning.
+The market does not change within a day, so sessions of one day cannot influence each other. `close`
+applies their effects and moves to the next morning.
 """
 
 import json
@@ -24,14 +24,14 @@ from simulation.world_params import WorldParams
 #: 2024-01-01 00:00 UTC, day 0 of the history, µs.
 START: Final = 1_704_067_200_000_000
 
-#: How much the last session counts in a person's satisfaction, and the clicks per slate that
-#: leave it unmoved.
+#: Weight of the last session in a user's satisfaction, and the number of clicks per slate that
+#: leaves the satisfaction unchanged.
 MEMORY, CONTENT = 0.3, 1.0
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What one session changed. consumed, hidden: item indices; slates, clicks: counts."""
+    """The effects of one session. consumed, hidden: item indices; slates, clicks: counts."""
 
     user: int
     consumed: tuple[int, ...]
@@ -41,7 +41,7 @@ class Visit:
 
 
 class Market:
-    """The world on the morning of `day` (0 is the first of the history)."""
+    """The world on the morning of `day` (0 is the first day of the history)."""
 
     def __init__(self, params: WorldParams) -> None:
         self.params = params
@@ -57,7 +57,7 @@ class Market:
 
     @property
     def live_day(self) -> int:
-        """Days since the end of the history; negative within it."""
+        """Days since the end of the history. Negative within the history."""
         return self.day - self.params.history_days
 
     @property
@@ -67,7 +67,7 @@ class Market:
 
     @property
     def today(self) -> "Today":
-        """What stands still for the day."""
+        """The values that do not change during the day."""
         if self._today is None:
             self._today = Today(self)
         return self._today
@@ -78,26 +78,27 @@ class Market:
         return self.today.index
 
     def new_items(self) -> Items:
-        """The items that appeared this morning (on day 0, all)."""
+        """The items that appeared this morning; on day 0, all items."""
         return self.items.since(
             0 if self.day == 0 else int((self.items.first_day < self.day).sum())
         )
 
     def visitors(self) -> Int64s:
-        """Indices of the accounts that visit today, ascending: each with its return chance."""
+        """Indices of the accounts that visit today, ascending, drawn by their return
+        probability."""
         everyone = np.arange(len(self.users))
         drawn = uniforms(self.params.seed, Stream.RETURN, self.day, everyone)
         return np.flatnonzero(drawn < self.return_probability())
 
     def return_probability(self) -> Float64s:
-        """Chance of each account to visit today, float64 [users]."""
+        """Probability of each account to visit today, float64 [users]."""
         chance = behaviour.return_probability(
             self.users.rate, self.satisfaction, self.params.return_gain
         )
         return np.where(self.users.bot, self.users.rate, chance)
 
     def close(self, visits: Sequence[Visit]) -> None:
-        """Take in what today's sessions did, in order of user, and move to the next morning."""
+        """Apply the effects of today's sessions, in order of user, and move to the next morning."""
         params = self.params
         counts = np.zeros(len(self.items))
         for visit in sorted(visits, key=lambda visit: visit.user):
@@ -117,7 +118,7 @@ class Market:
         self.seen = np.pad(self.seen, ((0, 0), (0, added)))
 
     def save(self, path: Path) -> None:
-        """What past sessions left, as `.npz`; the rest follows from the params."""
+        """Save the effects of past sessions as `.npz`. Everything else follows from the params."""
         with path.open("wb") as file:
             np.savez_compressed(
                 file,
@@ -130,7 +131,7 @@ class Market:
 
     @staticmethod
     def load(path: Path, params: WorldParams) -> "Market":
-        """The market that `save` wrote. Raises ValueError if it belongs to another world."""
+        """Load the market that `save` wrote. Raises ValueError if it belongs to another world."""
         market = Market(params)
         with np.load(path, allow_pickle=False) as saved:
             header = json.loads(saved["header"].tobytes())
@@ -176,7 +177,8 @@ class Today:
 
     @cached_property
     def popularity(self) -> Float64s:
-        """What the shop shows as popular: recent events, with a loan to today's items. [items]"""
+        """Popularity as the shop shows it: recent events, plus a bonus for today's items.
+        [items]"""
         market = self._market
         loan = market.params.new_item_popularity * (market.items.first_day == market.day)
         popularity: Float64s = np.maximum(market.popularity, loan)
@@ -184,13 +186,13 @@ class Today:
 
     @cached_property
     def appeal_weights(self) -> Float64s:
-        """Part of the organic choice that popularity makes, float64 [items]."""
+        """The factor of organic choices that comes from popularity, float64 [items]."""
         weights: Float64s = (1.0 + self.popularity) ** self._market.params.popularity_bias
         return weights
 
     @cached_property
     def interests(self) -> Float64s:
-        """Chance that a user's search is about each topic, float64 [users, topics]."""
+        """Probability that a user's search is about each topic, float64 [users, topics]."""
         market = self._market
         directions = topic_directions(market.params, market.day)
         weights = np.exp(3.0 * market.tastes @ directions.T)
@@ -200,9 +202,10 @@ class Today:
     def current_logits(self, users: Int64s, satiation: Float64s) -> Float64s:
         """Attraction logits [n, items] of `users` with `satiation` [n, topics].
 
-        logit − satiation · Σ_topic (recently consumed of the topic) · (share of the item).
+        logit − satiation · Σ_topic (recent consumption of the topic) · (the item's share of the
+        topic).
         """
-        # A row at a time, so that a result does not depend on who shares the batch.
+        # Compute row by row, so that a result does not depend on the other rows of the batch.
         topics = self._market.items.topics.T
         tired = np.stack([row @ topics for row in satiation]) if len(users) else 0.0
         result: Float64s = self.logits[users] - self._market.params.satiation * tired

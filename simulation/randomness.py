@@ -1,6 +1,6 @@
-"""Counter-based randomness: a number depends on its keys, never on how many were drawn before.
+"""Counter-based random numbers. Each depends only on its keys, not on the numbers drawn before.
 
-So it does not matter in which order concurrent sessions draw.
+So the order in which concurrent sessions draw does not matter.
 """
 
 from enum import IntEnum
@@ -12,7 +12,7 @@ from base.arrays import Float64s, Int64s
 
 
 class Stream(IntEnum):
-    """What a number is for. Only ever append: the order fixes every world."""
+    """What a number is used for. Only append entries, because their order determines all worlds."""
 
     POPULATION = 0
     TASTE = 1
@@ -40,8 +40,8 @@ class Stream(IntEnum):
 def uniforms(seed: int, stream: Stream, *keys: Int64s | int) -> Float64s:
     """Numbers in (0, 1), one per element of the keys' broadcast shape.
 
-    A splitmix64 hash (Steele et al., 2014) of the seed, the stream and the keys. An integer and
-    an array of it give the same numbers; integers first is faster.
+    A splitmix64 hash (Steele et al., 2014) of the seed, the stream and the keys. An integer key and
+    an array of it give the same numbers. It is faster with integers first.
     """
     state: int | npt.NDArray[np.uint64] = _mixed(seed * 1_000_003 + int(stream))
     with np.errstate(over="ignore"):

@@ -1,7 +1,7 @@
-"""A session, round by round: a slate is looked at, then the user searches and browses.
+"""A session, round by round: the user looks at a slate, then searches and browses.
 
-Vectorised over sessions; the history plays many at once, the client one. Every draw is keyed by
-(user, day, round, place), so a session does not depend on which others run beside it.
+Vectorised over sessions: the history plays many at once, the client one. Every draw is keyed by
+(user, day, round, place), so a session does not depend on other sessions.
 """
 
 from dataclasses import dataclass, field
@@ -19,20 +19,20 @@ from simulation.market import Market, Visit
 from simulation.randomness import Stream, uniforms
 from simulation.users import session_starts
 
-#: Seconds from one slate of a session to the next, for people; bots are this much faster.
+#: Seconds between the slates of a session for people, and the factor by which bots are faster.
 ROUND_SECONDS, BOT_HASTE = 300.0, 0.05
 
-#: Numbers of a round's actions: clicks by position, then hides, the search, and the rest. An
-#: action's number in its session is round · SLOTS + slot; follow-ups come at slot + FOLLOW.
+#: Numbers of actions in a round: first clicks by position, then hides, the search, and the rest. An
+#: action's number in its session is round · SLOTS + slot. Follow-up actions have slot + FOLLOW.
 HIDE_SLOT, SEARCH_SLOT, VIEW_SLOT, FOLLOW, SLOTS = 32, 64, 65, 96, 512
 
 
 @dataclass(frozen=True)
 class Actions:
-    """What users did in a round, one row per event (impressions are the shop's to record).
+    """What users did in a round, one row per event, without impressions, which the shop records.
 
-    row: int64 [n], session of the batch; item: int64 [n], −1 for a search; event_type: object;
-    number: int64, unique within a session; timestamp, received_at: int64, µs; position: int64, of
+    row: int64 [n], session in the batch; item: int64 [n], −1 for a search; event_type: object;
+    number: int64, unique within a session; timestamp, received_at: int64, µs; position: int64, in
     the slate, −1 for organic; value: float64, NaN where none; query: object, None where none.
     """
 
@@ -49,7 +49,7 @@ class Actions:
 
 @dataclass
 class Sessions:
-    """Sessions under way. users: int64 [n]; time: int64 [n], µs of the current slate."""
+    """Running sessions. users: int64 [n]; time: int64 [n], µs of the current slate."""
 
     market: Market
     users: Int64s
@@ -65,7 +65,7 @@ class Sessions:
 
     @staticmethod
     def begin(market: Market, users: Int64s) -> "Sessions":
-        """Today's sessions of `users`."""
+        """Start today's sessions of `users`."""
         count = len(users)
         return Sessions(
             market,
@@ -81,7 +81,7 @@ class Sessions:
         )
 
     def visits(self) -> list[Visit]:
-        """What the sessions changed, for `Market.close`."""
+        """The effects of the sessions, for `Market.close`."""
         return [
             Visit(int(user), tuple(wanted), tuple(unwanted), int(slates), int(clicks))
             for user, wanted, unwanted, slates, clicks in zip(
@@ -90,9 +90,10 @@ class Sessions:
         ]
 
     def play(self, rows: Int64s, slates: Int64s) -> Actions:
-        """The round of the active sessions `rows` that are shown `slates` ([n, k], −1 pads).
+        """Play one round of the active sessions `rows`, which are shown `slates` ([n, k], padded
+        with −1).
 
-        Afterwards `active` says who goes on, at the new `time`.
+        Afterwards `active` says which sessions continue, at the new `time`.
         """
         turn = _Turn(self, rows)
         clicked = turn.look_at(slates)
@@ -117,7 +118,7 @@ class Sessions:
 
 
 class _Turn:
-    """One round of some sessions, gathering its actions in blocks."""
+    """One round of some sessions. Collects its actions in blocks."""
 
     def __init__(self, sessions: Sessions, rows: Int64s) -> None:
         self.sessions, self.rows = sessions, rows
@@ -128,7 +129,7 @@ class _Turn:
         self.blocks: list[dict[str, npt.NDArray[np.generic]]] = []
 
     def draw(self, stream: Stream, count: int, place: int = 0) -> Float64s:
-        """Uniforms [sessions, count], keyed by user, day, round and place."""
+        """Uniform numbers [sessions, count], keyed by user, day, round and place."""
         places = place + np.arange(count)[None, :]
         users = self.users[:, None]
         return uniforms(
@@ -136,7 +137,7 @@ class _Turn:
         )
 
     def look_at(self, slates: Int64s) -> Int64s:
-        """Clicks and hides on the slates; returns the clicks of each session."""
+        """Click and hide items of the slates. Returns the number of clicks per session."""
         params, (count, size) = self.params, slates.shape
         logits = self.logits[np.arange(count)[:, None], slates]
         wanted = self.draw(Stream.WANT, size) < behaviour.attraction(logits)
@@ -161,7 +162,7 @@ class _Turn:
         return result
 
     def search(self) -> None:
-        """Some people look for a topic of theirs and view what they find."""
+        """Some people search for a topic they like and view some results."""
         interests = self.market.today.interests[self.users]
         topic = _pick(interests, self.draw(Stream.SEARCH, 1))[:, 0]
         searching = (self.draw(Stream.SEARCH, 1, 1)[:, 0] < self.params.searches) & ~self.bots
@@ -180,7 +181,7 @@ class _Turn:
         self._view(relevance, Stream.SEARCH_PICK, most, views, VIEW_SLOT, 80.0, query)
 
     def browse(self) -> None:
-        """People wander over the shop's shelves; bots take whatever comes."""
+        """People browse the shop's shelves; bots choose at random."""
         everything = np.ones((len(self.rows), len(self.market.items)))
         most = self.params.browse_views
         views = (self.draw(Stream.BROWSE_PICK, 1, 32) * (most + 1)).astype(np.int64)
@@ -190,7 +191,7 @@ class _Turn:
         self._view(everything, Stream.BROWSE_PICK, most, views, slot, 140.0, nothing)
 
     def buy(self) -> None:
-        """Of what was clicked or viewed, some goes into the cart, and half of that is bought."""
+        """Some of the items clicked or viewed go into the cart, and half of those are bought."""
         for block in [b for b in self.blocks if set(b["event_type"]) & {"click", "view"}]:
             row, item = block["row"].astype(np.int64), block["item"].astype(np.int64)
             slot = block["slot"].astype(np.int64)
@@ -213,7 +214,7 @@ class _Turn:
                 )  # fmt: skip
 
     def actions(self) -> Actions:
-        """Everything of the round in order of session and time."""
+        """All actions of the round, in order of session and time."""
         names = self.blocks[0].keys()
         columns = {name: np.concatenate([b[name] for b in self.blocks]) for name in names}
         row, slot = columns["row"], columns["slot"]
@@ -243,7 +244,8 @@ class _Turn:
         self, relevance: Float64s, stream: Stream, most: int, views: Int64s, slot: int,
         seconds: float, query: Objects,
     ) -> None:  # fmt: skip
-        """Up to `most` choices among unseen items: relevance · odds^sharpness · popularity^bias."""
+        """Choose up to `most` unseen items, in proportion to relevance · odds^sharpness ·
+        popularity^bias."""
         if not most:
             return
         odds = np.exp(self.params.sharpness * np.where(self.bots[:, None], 0.0, self.logits))
@@ -261,7 +263,10 @@ class _Turn:
         self._mark(row, item, consumed=True)
 
     def _mark(self, row: Int64s, item: Int64s, consumed: bool) -> None:
-        """Neither consumed nor hidden items are chosen again; consumed ones satiate."""
+        """Mark items as consumed or hidden.
+
+        Neither kind is chosen again; consumed ones add satiation.
+        """
         sessions, rows = self.sessions, self.rows[row]
         sessions.seen[rows, item] = True
         if consumed:
@@ -293,7 +298,8 @@ class _Turn:
 
 
 def _pick(weights: Float64s, drawn: Float64s) -> Int64s:
-    """A column for each uniform by the inverse of the row's cumulated weights. int64 [n, draws]"""
+    """Draw a column for each uniform number, by the inverse of the row's cumulative weights.
+    int64 [n, draws]"""
     cumulated = np.cumsum(weights, axis=1)
     scaled = drawn * cumulated[:, -1:]
     picks = np.stack(

@@ -1,4 +1,4 @@
-"""Users: people with a taste that drifts, and bots among them."""
+"""Users: people with drifting tastes, and some bots."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from simulation.world_params import WorldParams
 
 @dataclass(frozen=True)
 class Users:
-    """The accounts. user_ids: object [n]; bot: bool [n]; rate: float64 [n], visits a day."""
+    """The accounts. user_ids: object [n]; bot: bool [n]; rate: float64 [n], visits per day."""
 
     user_ids: Objects
     bot: Bools
@@ -35,7 +35,7 @@ class Users:
 
 
 def population(params: WorldParams) -> Users:
-    """Accounts; people differ in how often they visit (logits of the daily rate ~ N(·, 0.8)).
+    """The accounts. People differ in how often they visit (logits of the daily rate ~ N(·, 0.8)).
 
     The rates are scaled so that `sessions_per_day` people visit on a day of average satisfaction.
     """
@@ -58,7 +58,10 @@ def initial_tastes(params: WorldParams, users: Users) -> Float64s:
 
 
 def drifted(params: WorldParams, tastes: Float64s, day: int) -> Float64s:
-    """The tastes on `day` from those of the day before: each turns by `drift` at random."""
+    """The tastes on `day`, from those of the day before.
+
+    Each turns by `drift` in a random direction.
+    """
     if params.control:
         return tastes
     towards = generator(params.seed, Stream.TASTE, day).normal(size=tastes.shape)
@@ -66,7 +69,7 @@ def drifted(params: WorldParams, tastes: Float64s, day: int) -> Float64s:
 
 
 def session_starts(params: WorldParams, users: Int64s, day: int) -> Int64s:
-    """Offset into the day of each session, µs: 00:30 to 22:30, most in the evening."""
+    """Start of each session within the day, µs: between 00:30 and 22:30, mostly in the evening."""
     early, late = (uniforms(params.seed, Stream.START, day, draw, users) for draw in (0, 1))
     part_of_day = np.maximum(early, late)
     return (30 * MINUTE + part_of_day * 22 * HOUR).astype(np.int64) % DAY

@@ -1,4 +1,4 @@
-"""What a slate is truly worth: the closed form that no client of the service can see.
+"""The true value of a slate, in closed form. Clients of the service cannot see it.
 
 snapshot = take(market, count=1000)
 snapshot.attraction                         # oracle: sort eligible items by it
@@ -19,12 +19,12 @@ from simulation.randomness import Stream, uniforms
 
 @dataclass(frozen=True)
 class Snapshot:
-    """People in their state on the morning of a day.
+    """The state of some users on the morning of a day.
 
     users: int64 [n], index in the market's population; user_ids: object [n]; timestamp: µs, five
-    past midnight, when today's items are there and no session has begun; item_ids: object
-    [items], all that exist; attraction: float64 [n, items], the chance that a person wants an
-    item once examined, now. Items consumed or hidden are the caller's to leave out.
+    past midnight, after today's items appeared and before the first session; item_ids: object
+    [items], all existing ones; attraction: float64 [n, items], the probability that a user wants an
+    item once examined. The caller has to leave out items consumed or hidden.
     """
 
     day: int
@@ -40,10 +40,10 @@ class Snapshot:
         return {item_id: i for i, item_id in enumerate(self.item_ids)}
 
     def expected_reward(self, slates: Objects, rows: Int64s | None = None) -> Float64s:
-        """Expected wanted items per slate of item ids [n, k] (None pads), float64 [n].
+        """Expected number of wanted items per slate of item ids [n, k] (None pads), float64 [n].
 
-        `rows`: which person each slate is for; by default slate r is for person r.
-        Raises KeyError naming an item that does not exist.
+        rows: the user of each slate; by default slate r is for user r. Raises KeyError, which names
+        an item that does not exist.
         """
         columns = np.array(
             [[-1 if item is None else self._column[item] for item in slate] for slate in slates],
@@ -52,17 +52,17 @@ class Snapshot:
         return self.expected_reward_of(columns, rows)
 
     def expected_reward_of(self, slates: Int64s, rows: Int64s | None = None) -> Float64s:
-        """The same for columns of `attraction`, int64 [n, k], −1 pads."""
+        """The same for slates of columns of `attraction`, int64 [n, k], padded with −1."""
         people = np.arange(len(slates)) if rows is None else rows
         wanted = np.where(slates >= 0, self.attraction[people[:, None], slates], 0.0)
         return behaviour.expected_reward(wanted, self.examination_exponent)
 
 
 def take(market: Market, count: int) -> Snapshot:
-    """`count` distinct people (at most all), likelier the likelier they visit today.
+    """Draw `count` distinct users (at most all), with weights by their probability to visit today.
 
-    Drawn by Efraimidis and Spirakis' weighted reservoir keys, so of two counts the smaller
-    sample is part of the larger.
+    Uses the weighted reservoir keys of Efraimidis and Spirakis, so that a smaller sample is part of
+    a larger one.
     """
     humans = market.users.humans
     drawn = uniforms(market.params.seed, Stream.SAMPLE, market.day, humans)

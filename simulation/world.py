@@ -1,7 +1,7 @@
 """Stage `world`: the history of the embedded market.
 
-Reads nothing but section `world` of params.yaml. Writes `items/dt=…`, `events/dt=…` and `users`
-in the input format of the pipeline.
+Reads only section `world` of params.yaml. Writes `items/dt=…`, `events/dt=…` and `users` in the
+pipeline's input format.
 
     python -m simulation.world data/world
 """
@@ -42,7 +42,7 @@ def write(world: WorldParams, folder: Path) -> Market:
 
 
 def main() -> None:
-    """The stage."""
+    """Run the stage."""
     world = params.load(WorldParams, "world")
     with replace_folder(Path(sys.argv[1])) as folder:
         write(world, folder)

@@ -187,4 +187,4 @@ def test_an_item_that_nobody_sells_is_an_error(peer: Peer) -> None:
     peer.items["i99999"] = {"item_id": "i99999", "created_at": 0}
     with pytest.raises(ExceptionGroup) as caught:
         play(peer)
-    assert caught.group_contains(ServiceError, match="'i99999', which nobody sells")
+    assert caught.group_contains(ServiceError, match="'i99999', which is not in the market")
