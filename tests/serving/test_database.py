@@ -82,5 +82,5 @@ def test_a_refused_login_names_no_password(variable: str) -> None:
 
 
 def test_an_unknown_dialect_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'mssql' is no database"):
+    with pytest.raises(ValueError, match="'mssql' is not supported"):
         connect(f"mssql+pyodbc://{tmp_path.name}")
