@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 ENV    := .rondo/env
 STAMP  := $(VENV)/.installed
 RUN    := . ./$(ENV) &&
-# One process trains and nothing else runs: its threads stay awake for a moment (GNU OpenMP).
+# For training alone on a machine: waiting threads of GNU OpenMP stay awake for a moment.
 ALONE  := $(RUN) GOMP_SPINCOUNT=10000
 
-# `exec`: a signal to make, which passes it on to its child, reaches the program, not a shell.
+# `exec`, so that a signal that make passes on reaches the program instead of a shell.
 # make loop SEED=7 CONTROL=1 DAYS=6; make loop DATA=path WAVES=3
 LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control) \
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
@@ -17,13 +17,13 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
 
 .PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging tune lint typecheck check clean
 
-loop: install           ## the whole job: events -> gated, served, retrained recommender
+loop: install           ## the whole cycle: events -> a gated, served, retrained recommender
 	@$(RUN) exec python -m flows.loop $(LOOP)
 
-test: install           ## the tests that need nothing but Python
+test: install           ## the tests that need only Python
 	@$(RUN) exec python -m pytest -q -m "not servers and not slow" $(ARGS)
 
-test-all: install       ## all tests; those that need servers skip with a reason where there are none
+test-all: install       ## all tests; tests without the servers they need are skipped with a reason
 	@$(RUN) exec python -m pytest -q $(ARGS)
 
 serve: install          ## the current champion on http://localhost:3000
@@ -45,34 +45,34 @@ bench-accuracy: install ## accuracy on a file of `user item` lines, as published
 # make bench-times DATA=path/to/u.data SEEDS=3
 TIMES := $(if $(DATA),--data $(DATA)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
-bench-times: install    ## what time intervals in the attention are worth, on ratings with times
+bench-times: install    ## the effect of time intervals in the attention, on ratings with times
 	@$(ALONE) exec python -m benchmarks.times $(TIMES)
 
 # make bench-speed DATA=path/to/ml-1m.txt LENGTH=200 TARGET=0.165
 SPEED := $(if $(DATA),--data $(DATA)) $(if $(LENGTH),--length $(LENGTH)) \
          $(if $(TARGET),--target $(TARGET)) $(ARGS)
 
-bench-speed: install    ## training speed beside RecTools and a padded baseline, on the same data
+bench-speed: install    ## training speed compared with RecTools and a padded baseline, on the same data
 	@$(ALONE) exec python -m benchmarks.speed $(SPEED)
 
 # make bench-scale ARGS="--events 1e5 1e6 --catalogues 1e3 1e4"
-bench-scale: install    ## what training costs against events and items, up to 100 million and 1 million
+bench-scale: install    ## cost of training by events (to 100 million) and items (to 1 million)
 	@$(ALONE) exec python -m benchmarks.scale $(ARGS)
 
 # make bench-pipeline ARGS="--events 1e5 1e6 --items 1e3 1e4 --days 10 365"
-bench-pipeline: install ## what every stage costs against events, items and days, and how it grows
+bench-pipeline: install ## cost of every stage by events, items and days
 	@$(ALONE) exec python -m benchmarks.pipeline $(ARGS)
 
 # make bench-imports ARGS="--rows 1e6 2.5e7 --forms movielens csv jsonl gz"
-bench-imports: install  ## what importing a file of ratings costs against its rows: memory and time
+bench-imports: install  ## memory and time to import a file of ratings, by number of rows
 	@$(ALONE) exec python -m benchmarks.imports $(ARGS)
 
 # make bench-sizes ARGS="--sizes tiny small --seconds 20"
-bench-sizes: install    ## training speed by size on this device, against the rate of its matrix products
+bench-sizes: install    ## training speed by size on this device, relative to its matrix products
 	@$(ALONE) exec python -m benchmarks.sizes $(ARGS)
 
 # make bench-paging ARGS="--people 300 --pages 30"
-bench-paging: install   ## a feed that excludes what it has shown: quality and cost, page by page
+bench-paging: install   ## a feed that excludes items shown before: quality and cost by page
 	@$(RUN) dvc repro -q package && python -m benchmarks.paging $(ARGS)
 
 # make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
@@ -84,7 +84,7 @@ tune: install           ## search for better values in params.yaml, on validatio
 	@$(RUN) dvc repro -q $(if $(filter trees,$(SECTION)),candidates,split) && \
 	  python -m training.tune $(TUNE)
 
-deps: install           ## dvc.yaml lists the code that each stage runs, found by its imports
+deps: install           ## update dvc.yaml: the code that each stage runs, found by its imports
 	@$(RUN) exec python -m flows.dependencies
 
 lint: install
@@ -97,8 +97,8 @@ check: lint typecheck test
 
 install: $(STAMP) $(ENV)
 
-# Bytecode is compiled here, on all cores. Some packages hold templates that are no Python; nobody
-# imports their tests.
+# Compile bytecode here, on all cores. Errors are ignored: some packages hold templates that are not
+# Python. Tests of packages are left out, as nothing imports them.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Rondo needs Python 3.11 or newer; set PYTHON=python3.11"; exit 1; }
@@ -111,8 +111,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	@touch $@
 
-# First on PATH: DVC runs `python` by name. Telemetry of every tool off. Waiting threads sleep: on a
-# busy machine, spinning ones cost minutes.
+# Our Python is first on PATH, because DVC runs `python` by name. Telemetry is off in all tools.
+# Waiting threads sleep, because on a busy machine spinning ones cost minutes.
 $(ENV): Makefile
 	@mkdir -p .rondo && rm -f $@.tmp && { \
 	  echo 'export PATH="$(CURDIR)/$(BIN):$$PATH"'; \

@@ -1,10 +1,11 @@
-"""Installs packages as pip would, in a tenth of its time.
+"""Install packages as pip would, in a tenth of the time.
 
     python install.py --python PYTHON ARGUMENTS…
 
-uv does the work; it is told what pip is configured with, since it does not look. Where uv cannot
-(an index that wants pip's credentials, a platform without it), pip does. Nothing but the standard
-library is needed; uv is installed beside this interpreter at the first run.
+
+uv does the work. It is given pip's settings, because it does not read them itself. If uv fails (for
+example with an index that needs pip's credentials, or on a platform without uv), pip is used. This
+script needs only the standard library; the first run installs uv beside this interpreter.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
-#: What pip calls a setting, and the variable in which uv reads it.
+#: pip's name of a setting, and the variable in which uv reads it.
 SETTINGS = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -25,7 +26,7 @@ SETTINGS = {
 
 
 def uv_settings(listed: str) -> dict[str, str]:
-    """uv's variables for what `pip config list` printed; the environment's wins over a file's."""
+    """uv's variables for the output of `pip config list`. Environment variables override files."""
     found: dict[str, str] = {}
     # Lines begin with their origin: `:env:`, `global`, `install`, `site`, `user`.
     for line in sorted(listed.splitlines(), reverse=True):
@@ -35,7 +36,8 @@ def uv_settings(listed: str) -> dict[str, str]:
             if name in SETTINGS:
                 separator = "," if name == "find-links" else " "
                 found[SETTINGS[name]] = separator.join(values)
-    # pip takes the best version of all indexes, uv by default that of the first which has any.
+    # pip takes the best version from all indexes. By default uv takes it from the first index that
+    # has any.
     return found | {"UV_INDEX_STRATEGY": "unsafe-best-match"}
 
 
@@ -52,8 +54,8 @@ def main() -> int:
         done = subprocess.run([*uv, *arguments], env=environment, capture_output=True, text=True)
         if done.returncode == 0:
             return 0
-        print("uv could not; now with pip, which takes minutes", file=sys.stderr)
-    # Bytecode is compiled by the caller on all cores, or when it is first needed.
+        print("uv failed; trying pip, which takes minutes", file=sys.stderr)
+    # The caller compiles bytecode on all cores, or Python does when it is first needed.
     command = [*pip, "--python", own.python, "install", "-q", "--no-compile", *arguments]
     return subprocess.run(command, check=False).returncode
 
