@@ -46,7 +46,8 @@ def main() -> None:
 def run(module: str) -> None:
     """Run `module` as `__main__` while holding its lock.
 
-    Waits up to 30 s for a dying predecessor to give the lock back.
+    Exits with status 1 and a one-line message for input that cannot be used. Waits up to 30 s for
+    the lock, since an earlier run may still be ending.
     """
     follow_parent(time_limit())
     LOCKS.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def log_file(folder: Path, stage: str) -> Path:
 
 
 def time_limit() -> float:
-    """Seconds that a stage may take: `RONDO_STAGE_TIME_LIMIT`, an hour where that is not set."""
+    """Seconds that a stage may take: `RONDO_STAGE_TIME_LIMIT`, by default an hour."""
     return float(os.environ.get(TIME_LIMIT_VARIABLE, "3600"))
 
 
