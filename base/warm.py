@@ -1,15 +1,16 @@
-"""A warm process: it has imported what the stages of a retrain need, and forks itself for each.
+"""A warm process: it imports the modules of a retrain's stages once, and forks for each stage.
 
     python -m base.warm DESCRIPTOR MODULE…
 
-Imports are most of what a stage of a small log costs. `base.stage` asks the process at
-`RONDO_STAGE_WARM` to run its module, and runs it itself where there is none, where that process
-has not imported the module, or where one of our files is no longer what it imported. DVC's command
-is the same either way, and so is what the stage does.
 
-The process inherits the socket that it listens at as a file descriptor, and lives as long as the
-one that started it (`flows.warm_stages`), a retrain. Requests are answered between two imports, so
-that the first stage does not wait for the last one's.
+With a small log, a stage spends most of its time on imports. So `base.stage` asks the process at
+`RONDO_STAGE_WARM` to run its module. It runs the module itself if there is no such process, if that
+process has not imported the module, or if one of our files has changed since the import. DVC's
+command and the stage's work are the same in both cases.
+
+The process inherits its listening socket as a file descriptor, and ends with the retrain that
+started it (`flows.warm_stages`). It answers requests between two imports, so that the first stage
+need not wait for the imports of the last one.
 """
 
 import contextlib
@@ -32,32 +33,32 @@ from typing import Any, Final, NoReturn
 
 from base import code
 
-#: The socket to ask at, for a stage that the warm process may run.
+#: The socket of the warm process, for a stage that the warm process may run.
 VARIABLE: Final = "RONDO_STAGE_WARM"
-#: The same for a stage that runs by itself, ahead of those.
+#: The same for a stage that runs by itself before those, and only starts the warm process.
 WAKE_VARIABLE: Final = "RONDO_STAGE_WAKE"
-#: Process id of whoever runs a stage, for one that starts after the death of that process.
+#: Process id of the flow that runs a stage. A stage that starts after the flow has died sees it.
 PARENT_VARIABLE: Final = "RONDO_STAGE_PARENT"
-#: What a stage that is asked to end may take until it is killed.
+#: A stage that is asked to end is killed after this time.
 GRACE_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
 
-#: File to its time of change and size.
+#: File name to its modification time and size.
 Stamps = dict[str, tuple[int, int]]
 
 
 def wake(path: str) -> None:
-    """Have the process at socket `path` begin to import: somebody will ask it soon."""
+    """Make the process at socket `path` start its imports, because a request will follow soon."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with connection, contextlib.suppress(OSError):
         connection.connect(path)
 
 
 def ask(path: str, module: str, arguments: list[str]) -> int | None:
-    """Have the process at socket `path` run `module`; returns its exit status.
+    """Ask the process at socket `path` to run `module`, and return the exit status.
 
-    None: it will not, and the caller has to. What the stage prints goes where this process prints.
-    The stage ends when this process does.
+    Returns None if the process does not run it; the caller must then run it itself. The stage
+    prints to this process's output, and ends when this process ends.
     """
     request = {
         "module": module,
@@ -88,7 +89,7 @@ def ask(path: str, module: str, arguments: list[str]) -> int | None:
 
 @dataclass
 class Request:
-    """A stage that somebody waits for. outputs: file descriptors for what it prints."""
+    """A request to run a stage. outputs: file descriptors for the stage's output."""
 
     connection: socket.socket
     module: str
@@ -99,7 +100,7 @@ class Request:
 
     @staticmethod
     def read(connection: socket.socket) -> "Request":
-        """Raises OSError or ValueError where nobody asks properly."""
+        """Read a request. Raises OSError or ValueError if it is not a valid one."""
         connection.settimeout(REQUEST_SECONDS)
         _, outputs, _, _ = socket.recv_fds(connection, 1, 2)
         with connection.makefile("rb") as lines:
@@ -107,7 +108,7 @@ class Request:
         return Request(connection, outputs=outputs, **asked)
 
     def answer(self, line: str) -> None:
-        """Say `line`, as far as somebody still listens."""
+        """Send `line`, unless the other side has closed the connection."""
         with contextlib.suppress(OSError):
             self.connection.sendall(f"{line}\n".encode())
 
@@ -118,7 +119,7 @@ class Request:
 
 
 class Server:
-    """Imports, forks, and tells how each fork ended."""
+    """Imports modules, forks for each request, and reports how each fork ended."""
 
     def __init__(
         self, listener: socket.socket, modules: list[str], run: Callable[[str], None]
@@ -130,7 +131,7 @@ class Server:
         self.running: dict[int, Request] = {}
         self.doomed: dict[int, float] = {}
         self.listener = listener
-        # A child that ends wakes the selector.
+        # The end of a child wakes the selector.
         self.bell, ring = socket.socketpair()
         self.bell.setblocking(False)
         ring.setblocking(False)
@@ -144,7 +145,7 @@ class Server:
         self.process, self.began = os.getpid(), time.time_ns()
 
     def serve(self, parent: int) -> None:
-        """Until this process or its parent, `parent`, is ended."""
+        """Serve until this process or its parent (process id `parent`) ends."""
         while os.getppid() == parent:
             for key, _ in self.selector.select(self._patience()):
                 key.data()
@@ -155,21 +156,21 @@ class Server:
             self._begin()
 
     def _patience(self) -> float:
-        """Seconds to wait for the next request."""
+        """How long to wait for the next request, in seconds."""
         if self.waiting:
             return 0.0
         return 0.1 if self.doomed else 1.0
 
     def _import(self, module: str) -> None:
-        # What is wrong with a stage is said by the stage itself, which then does the same.
+        # Errors are ignored here: the stage then runs by itself and reports the same error.
         with contextlib.suppress(Exception, SystemExit):
             importlib.import_module(module)
-            if not self.waiting:  # stages ask for the digest of the code that they run
+            if not self.waiting:  # stages need the digest of their code
                 code.digest(code.files(self.modules))
         gc.collect()
-        gc.freeze()  # the collector of a fork would copy what it only looks at
+        gc.freeze()  # else the garbage collector of a fork would copy memory
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()  # else each fork would print it once more
+            stream.flush()  # else each fork would print the buffer again
         self.known = stamps() | self.known
 
     def _accept(self) -> None:
@@ -191,7 +192,8 @@ class Server:
                 continue
             try:
                 with warnings.catch_warnings():
-                    # Python warns of threads. Those here are of libraries that know of forks.
+                    # Python warns about threads at a fork. The threads here belong to libraries
+                    # that handle forks.
                     warnings.simplefilter("ignore", DeprecationWarning)
                     child = os.fork()
             except OSError:  # too many processes, or too little memory
@@ -206,13 +208,16 @@ class Server:
             )
 
     def _changed(self) -> bool:
-        """Is one of our files no longer what was imported? One that was written after this process
-        began may have been imported before that."""
+        """Whether one of our files differs from what was imported.
+
+        A file written after this process started may have been imported before that, so it counts
+        as changed.
+        """
         now = stamps()
         return now != self.known or any(changed >= self.began for changed, _ in now.values())
 
     def _doom(self, child: int) -> None:
-        """Nobody waits for this stage any more."""
+        """End a stage whose caller has gone."""
         self.selector.unregister(self.running[child].connection)
         self.doomed[child] = time.monotonic() + GRACE_SECONDS
         os.kill(child, signal.SIGTERM)
@@ -227,7 +232,7 @@ class Server:
             child, status = os.waitpid(-1, os.WNOHANG)
             if child == 0:
                 return
-            if child not in self.running:  # a library's own
+            if child not in self.running:  # a child of a library
                 continue
             request = self.running.pop(child)
             if self.doomed.pop(child, None) is None:
@@ -236,7 +241,7 @@ class Server:
             request.close()
 
     def _become(self, request: Request) -> NoReturn:
-        """The stage, in the child: as if this process had been started for it."""
+        """Run the stage in the child, as if this process had been started for it."""
         ended, parent = 1, self.process
         try:
             signal.set_wakeup_fd(-1)
@@ -253,7 +258,7 @@ class Server:
             os.environ[PARENT_VARIABLE] = str(parent)
             os.chdir(request.folder)
             sys.argv = [request.module, *request.arguments]
-            sys.modules.pop(request.module)  # it runs anew, as the main module
+            sys.modules.pop(request.module)  # it runs again, as the main module
             ended = status(self.run, request.module)
         except BaseException:
             traceback.print_exc()
@@ -262,7 +267,10 @@ class Server:
 
 
 def status(run: Callable[[str], None], module: str) -> int:
-    """Run a stage; the exit status that the interpreter would give it. Says what it would say."""
+    """Run a stage, and return the exit status that the interpreter would.
+
+    Prints errors as it would.
+    """
     try:
         run(module)
     except SystemExit as end:
@@ -277,8 +285,10 @@ def status(run: Callable[[str], None], module: str) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process as the interpreter would, but for the destructors of C++ libraries: those
-    of pyarrow wait for threads that a fork does not have."""
+    """End this process like the interpreter, but without destructors of C++ libraries.
+
+    Those of pyarrow wait for threads that do not exist in a fork.
+    """
     import atexit
 
     with contextlib.suppress(BaseException):
@@ -291,8 +301,8 @@ def leave(code: int) -> NoReturn:
 
 
 def stamps() -> Stamps:
-    """What the files below the working directory were when they were imported, those of packages
-    apart."""
+    """The present stamps of all imported files below the working directory, without installed
+    packages."""
     root = f"{Path.cwd()}{os.sep}"
     found = {}
     for module in list(sys.modules.values()):

@@ -1,7 +1,8 @@
-"""The online feature store: a user's row per request, items as an array in the process.
+"""The online feature store: reads a user's row per request, and all items as one array.
 
-Two views hold a user's history, each with one writer: `user_history` is materialised from the log,
-`live_history` is pushed by the service after each feedback (docs/adr/0004). Reading merges them.
+Two views hold a user's history. `user_history` is materialised from the log. `live_history` is
+pushed by the service after each feedback (docs/adr/0004). So each view has one writer. Reading
+merges both.
 """
 
 import threading
@@ -24,7 +25,7 @@ from features.schema import DAY, ITEM_FEATURES, USER_FEATURES
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-#: The item row whose time says which snapshot is complete: written last, read by `snapshot`.
+#: A special item row, written last. Its time says which snapshot is complete (see `snapshot`).
 MARKER: Final = ""
 DAILY_VIEWS: Final = ("user_activity", "item_activity")
 _CHUNK: Final = 500
@@ -34,11 +35,11 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class OnlineStore:
     """Feast's online store, in the engine that `Settings` choose (`features.online_engine`).
 
-    One instance serves all threads of a process.
+    All threads of a process can share one instance.
     """
 
     def __init__(self, settings: Settings) -> None:
-        # Feast takes seconds to import; whoever only names this class should not pay.
+        # Import Feast here, because it takes seconds and is not needed to name this class.
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey
         from feast.protos.feast.types.Value_pb2 import Value
 
@@ -55,10 +56,10 @@ class OnlineStore:
         self._file = self._inode()
 
     def read(self, user_ids: Sequence[str], catalogue: Catalogue, history_length: int) -> UserRows:
-        """The rows of `user_ids`, in that order; unknown users have empty ones.
+        """The rows of `user_ids`, in that order. Unknown users have empty rows.
 
-        history_length: how many of a user's newest positive events are read; the release that
-        serves says how many (`split.history_length` when it was trained).
+        history_length: how many of a user's newest positive events to read. It is the
+        `split.history_length` that the served release was trained with.
         """
         activity, batch, live = (
             self._rows(view, "user_id", user_ids)
@@ -88,8 +89,8 @@ class OnlineStore:
     def snapshot(self) -> int:
         """Time of the last complete materialisation, µs; 0 before the first.
 
-        Where the SQLite file was lost or replaced meanwhile, the one that is there is opened, or an
-        empty one made. Raises whatever the client of a server that is away raises.
+        If the SQLite file was lost or replaced, the present file is opened, or an empty one
+        created. Raises the errors of the engine's client if a server cannot be reached.
         """
         self._reopen_if_replaced()
         with self._reading:
@@ -98,7 +99,7 @@ class OnlineStore:
         return (moment - _EPOCH) // timedelta(microseconds=1) if moment else 0
 
     def push_history(self, rows: Mapping[str, UserHistory], now: int) -> None:
-        """Replace the live history of each user; now: µs. Pushing the same again is harmless."""
+        """Replace the live history of each user. Pushing the same again is harmless. now: µs."""
         if not rows:
             return
         moment = _moment(now)
@@ -107,7 +108,8 @@ class OnlineStore:
             for user_id, row in rows.items()
         ]
         self._reopen_if_replaced()
-        # The provider's write, without the data frame of `push`: a tenth of the time.
+        # Use the provider's write directly. `push` would make a data frame and take ten times as
+        # long.
         view = self._views["live_history"]
         with self._writing:
             self._writer.provider.online_write_batch(self._writer.config, view, data, None)
@@ -122,12 +124,12 @@ class OnlineStore:
         }
 
     def materialise(self, features: Path, end: int | None = None) -> int:
-        """Load `data/features` at `features`: all histories, and of each user and item the newest
-        row of the last snapshot by `end` (µs; None: of the last one).
+        """Load `data/features` at `features`: all histories, and the values of users and items at
+        the last snapshot by `end`.
 
-        What is to be served is loaded with the clock as `end`: at a midnight that is still to come
-        a day would be counted that is not over, as no training request sees it.
-        Returns the time of the snapshot now held, µs.
+        end: µs; None uses the last snapshot. For serving, pass the present time. Otherwise a
+        snapshot at the next midnight would count a day that is not over, which no training request
+        sees. Returns the time of the loaded snapshot, µs.
         """
         from features.feast_store import open_store, registry_lock
 
@@ -162,7 +164,7 @@ class OnlineStore:
                 self._file = self._inode()
 
     def _inode(self) -> int | None:
-        """Which file the store is; None for a server, and where there is none."""
+        """Identifies the store's present file; None for a server, or if there is no file."""
         try:
             return self._engine.file.stat().st_ino if self._engine.file else None
         except FileNotFoundError:
@@ -188,8 +190,8 @@ class OnlineStore:
         ]
 
     def _read(self, view: str, entities: list[Any]) -> list[tuple[datetime | None, Any]]:
-        # The provider's read, without the response object of get_online_features: a third of the
-        # time of a request.
+        # Use the provider's read directly. The response object of get_online_features would take a
+        # third of a request's time.
         rows: list[tuple[datetime | None, Any]] = self._reader.provider.online_read(
             self._reader.config, self._views[view], entities, list(self._names.get(view, ()))
         )

@@ -1,6 +1,6 @@
-"""Every column name and table schema, once. Imports nothing of ours.
+"""All column names and table schemas. Imports nothing of ours.
 
-Ids are strings at every boundary. Times are UTC microseconds. `timestamp` is when something
+Ids are strings at every interface. Times are UTC microseconds. `timestamp` is when something
 happened, `received_at` when it became known.
 """
 
@@ -18,7 +18,7 @@ TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 
 
 class EventType(StrEnum):
-    """What a user did. The order is the code stored in token arrays: only ever append."""
+    """What a user did. Token arrays store the position as a code, so only append entries."""
 
     IMPRESSION = "impression"
     CLICK = "click"
@@ -35,7 +35,7 @@ class EventType(StrEnum):
 
 EVENT_CODES: Final[dict[str, int]] = {event_type: code for code, event_type in enumerate(EventType)}
 
-#: Event types that say a user wanted an item (which of their events count: `features.positive`).
+#: Event types by which a user wants an item (`features.positive` says which of these events count).
 POSITIVE: Final = (
     EventType.CLICK,
     EventType.VIEW,
@@ -46,7 +46,7 @@ POSITIVE: Final = (
     EventType.WATCH,
 )
 
-#: Event types that say a user never wants to see an item again.
+#: Event types by which a user never wants to see an item again.
 HIDING: Final = (EventType.HIDE, EventType.DISLIKE)
 
 EVENT: Final = pa.schema(
@@ -112,12 +112,12 @@ ITEM_FEATURES: Final = (
     "item_ctr_7d",
 )
 
-#: The windows, in days, that recency-popularity may choose from: `item_events_{n}d`.
+#: The windows, in days, that recency-popularity may use: `item_events_{n}d`.
 POPULARITY_DAYS: Final = (1, 3, 7, 30)
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema`, null where the table was written before there was such a column."""
+    """The columns of `schema`. A column that did not exist when the table was written is null."""
     columns = [
         table[field.name].cast(field.type)
         if field.name in table.column_names

@@ -1,7 +1,7 @@
-"""From a fresh release to its verdict: evidence gathered, the gate asked, the answer recorded.
+"""Judge a fresh release: gather evidence, ask the gate, and record the verdict.
 
-Reads the workspace's judge window and re-scores on it the champion and the releases before it;
-`training.gate.gate` decides.
+Re-scores the champion and past releases on the judge window in the workspace. `training.gate.gate`
+decides.
 """
 
 import logging
@@ -40,13 +40,13 @@ from training.thresholds import GateParams
 
 logger = logging.getLogger("rondo.gating")
 
-#: Past releases that rank the window at a time. What each holds meanwhile is bounded.
+#: Past releases that rank the window at the same time. The memory of each is bounded.
 _RESCORED_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, its evidence, and the channel as it stood when the champion was judged."""
+    """A verdict, its evidence, and the state of the channel when the champion was judged."""
 
     release: str
     verdict: Verdict
@@ -64,7 +64,7 @@ class Window:
     k: int
 
     def judged(self, release: Path) -> Judged:
-        """A release on this window. Raises ReleaseError when it does not fit the catalogue."""
+        """Judge a release on this window. Raises ReleaseError if it does not fit the catalogue."""
         return self.judge(Recommender.load(release, self.catalogue))
 
     def judge(self, recommender: Recommender) -> Judged:
@@ -81,9 +81,9 @@ def judge(
     fence: Fence | None,
     fresh: FreshProcess | None = None,
 ) -> Judgement:
-    """The verdict on `release`, recorded under its id and shown as an artifact and as HTML.
+    """Judge `release`, record the verdict under its id, and show it as an artifact and as HTML.
 
-    fresh: what loads the release to check it; None: started here.
+    fresh: the process that loads the release to check it; None: one is started here.
     """
     champion = channels.read(engine, CHANNEL)
     promoted = champion is not None and champion.release == release
@@ -91,7 +91,7 @@ def judge(
     thresholds = load(GateParams, "gate", workspace.root / "params.yaml")
     params = load(EvaluateParams, "evaluate", workspace.root / "params.yaml")
     try:
-        # Killed after it was promoted, or retrained on unchanged data: it was judged already.
+        # Already judged: the run was killed after promoting, or retrained on unchanged data.
         if promoted and (known := judged_before(engine, release)) is not None:
             return Judgement(release, *known, champion)
         shares = arrivals.shares(engine, workspace.log, thresholds.join_days)
@@ -105,7 +105,7 @@ def judge(
     except RecordError as error:
         unread = Check("evidence", None, None, None, str(error))
         verdict = Verdict(decision="hold", checks=(unread,))
-        if promoted:  # its record stays as the other version wrote it
+        if promoted:  # keep the record as the other version wrote it
             return Judgement(release, verdict, evidence, champion)
     verdicts.record(
         engine,
@@ -121,7 +121,10 @@ def judge(
 
 
 def judged_before(engine: sa.Engine, release: str) -> tuple[Verdict, Evidence] | None:
-    """What is recorded of `release`; None before it was judged. Raises RecordError."""
+    """The recorded verdict and evidence of `release`, or None if it was not judged.
+
+    Raises RecordError.
+    """
     record, evidence = verdicts.read(engine, release), _evidence(engine, release)
     if record is None or record.verdict is None or evidence is None:
         return None
@@ -138,13 +141,13 @@ def gather(
     params: EvaluateParams,
     thresholds: GateParams,
 ) -> tuple[Evidence, list[Check]]:
-    """What `evaluate` wrote (`evidence`), plus the champion and past releases on the same window,
-    plus the checks of the packaged release.
+    """Add to `evidence` (from stage `evaluate`) the champion and past releases on the same window.
 
-    Raises RecordError where the evidence of one of those is of another version of this program.
+    Also returns the checks of the packaged release. Raises RecordError if the evidence of one of
+    these releases was written by another version of this program.
     """
     data, folder = workspace.root / "data", rollout.fetch(release)
-    with ThreadPoolExecutor(1) as beside:  # that process may still import
+    with ThreadPoolExecutor(1) as beside:  # the process may still be importing
         numbers = beside.submit(fresh.measure, folder)
         catalogue = load_catalogue(data / "split")
         queries = load_queries(data / "split", data / "features", "judge", "organic")
@@ -189,14 +192,14 @@ def gather(
 
 
 def promoted_before(engine: sa.Engine, left_out: set[str], most: int) -> list[str]:
-    """Releases that were champion, newest first, at most `most`, without `left_out`."""
+    """Former champions, newest first, at most `most`, without `left_out`."""
     moves = channels.history(engine, CHANNEL)
     distinct = dict.fromkeys(move.release for move in moves if move.release not in left_out)
     return list(distinct)[:most]
 
 
 def with_checks(verdict: Verdict, checks: list[Check]) -> Verdict:
-    """A verdict that further checks can only make worse."""
+    """Add checks to a verdict. They can only make it worse."""
     decision: Decision = verdict.decision
     if any(check.harmful for check in checks):
         decision = "reject"
@@ -206,7 +209,10 @@ def with_checks(verdict: Verdict, checks: list[Check]) -> Verdict:
 
 
 def _rescored(window: Window, rollout: Rollout, release: str) -> Judged | None:
-    """None when it cannot be re-scored, whatever the cause: the gate then holds."""
+    """The results of a release on the window.
+
+    None if it cannot be re-scored, and the gate then holds.
+    """
     try:
         return window.judged(rollout.fetch(release))
     except Exception as error:
@@ -215,7 +221,10 @@ def _rescored(window: Window, rollout: Rollout, release: str) -> Judged | None:
 
 
 def _evidence(engine: sa.Engine, release: str) -> Evidence | None:
-    """What a release was promoted on; None where nothing was recorded. Raises RecordError."""
+    """The evidence on which a release was promoted, or None if none was recorded.
+
+    Raises RecordError.
+    """
     record = verdicts.read(engine, release)
     return None if record is None else _read(record)
 
@@ -240,10 +249,10 @@ def _with_champion(
     earlier: list[Evidence],
     params: EvaluateParams,
 ) -> Evidence:
-    """Evidence with the champion beside it; without (the gate holds) where that is not known.
+    """Add the comparison with the champion, unless it is unknown (the gate then holds).
 
-    fair: bool [queries], those that lie in no release's own judge window; own: what the champion
-    was promoted on.
+    fair: bool [queries], those outside all releases' own judge windows; own: the evidence on which
+    the champion was promoted.
     """
     judged = scored.get(champion.release)
     if judged is None or own is None:

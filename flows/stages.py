@@ -1,7 +1,8 @@
-"""The DVC pipeline as Prefect tasks: read from `dvc.yaml`, each stage run in this process by DVC.
+"""Run the DVC pipeline as Prefect tasks: read `dvc.yaml`, and run each stage by DVC in this
+process.
 
-A stage is a subprocess of ours (`base/stage.py`: it dies with us). What it prints goes to its
-task's log and to a file under `RONDO_HOME/logs`, so that our own output stays one line per step.
+A stage is a subprocess (`base/stage.py`) that ends with this process. Its output goes to its task's
+log and to a file below `RONDO_HOME/logs`, so that our own output stays one line per step.
 """
 
 import contextlib
@@ -31,15 +32,15 @@ FIRST_STAGE: Final = "split"
 LONGEST_STAGE: Final = "fit"
 LAST_STAGE: Final = "package"
 
-#: The launcher of every stage in `dvc.yaml`: what its processes are known by.
+#: The launcher of every stage in `dvc.yaml`. It identifies the processes of stages.
 STAGE: Final = "base.stage"
 
-#: What a stage that is asked to end may take until it is killed.
+#: A stage that is asked to end is killed after this time.
 GRACE_SECONDS: Final = 5.0
 
 
 class StageFailed(RuntimeError):
-    """A stage ended with an error, twice; the message is the last line that it printed."""
+    """A stage failed twice. The message is the last line that it printed."""
 
 
 def run_stages(
@@ -49,12 +50,12 @@ def run_stages(
     last: str = LAST_STAGE,
     after: Mapping[str, Callable[[], None]] = MappingProxyType({}),
 ) -> dict[str, float]:
-    """Bring `last` and all that it needs up to date, each as soon as what it reads is there.
+    """Bring `last` and all stages that it needs up to date, each as soon as its inputs are ready.
 
-    What they print goes to files in `logs`. warm_path: socket of a warm process that runs them;
-    empty: a process of its own for each. after: by stage, what to call once it is done and those
-    before it in the order of the pipeline. Returns the seconds of each stage, several of which may
-    have passed at once. Raises StageFailed after a second failure of any.
+    logs: folder for files with their output; warm_path: socket of a warm process that runs them,
+    empty to use a new process for each; after: by stage, a function to call once the stage and all
+    stages before it in the pipeline's order are done. Returns the seconds of each stage; several
+    may have run at once. Raises StageFailed when a stage fails for the second time.
     """
     _ENDING.clear()
     needed = reads(workspace.root, last)
@@ -71,15 +72,15 @@ def run_stages(
                 if name in after:
                     after[name]()
         except BaseException:
-            # Ctrl-C or SIGTERM. Prefect waits for its tasks, they for their stages: minutes.
+            # Ctrl-C or SIGTERM: end the stages, because Prefect would wait minutes for its tasks.
             end_stages()
             raise
-    # In their order: what failed is met before what waited for it.
+    # In the pipeline's order, so that a failure is found before the stages that waited for it.
     return {name: future.result() for name, future in futures.items()}
 
 
 def reads(root: Path, last: str) -> dict[str, list[str]]:
-    """Of `last` and all stages that it needs: the stages whose outputs each reads."""
+    """For `last` and every stage that it needs: the stages whose outputs it reads."""
     needed = stages_before(root, last)
     makers = {out: name for name, stage in needed.items() for out in stage.get("outs", [])}
     return {
@@ -89,7 +90,7 @@ def reads(root: Path, last: str) -> dict[str, list[str]]:
 
 
 def end_stages() -> None:
-    """End the stages that this process runs, and begin no other."""
+    """End the stages that this process runs, and start no others."""
     _ENDING.set()
     stages = [child for child in psutil.Process().children(recursive=True) if _is_stage(child)]
     for stage in stages:
@@ -119,10 +120,10 @@ def _not_ending(*_: object) -> bool:
     cache_policy=NO_CACHE,
 )
 def run_stage(workspace: Workspace, name: str, logs: Path, warm_path: str = "") -> float:
-    """`reproduce` as a task, what the stage printed in its log; seconds."""
+    """Run `reproduce` as a task, with the stage's output in the task's log. Returns seconds."""
     began = time.monotonic()
     if _ENDING.is_set():
-        raise StageFailed(f"stage {name} was not begun: the flow ends")
+        raise StageFailed(f"stage {name} was not started: the flow is ending")
     try:
         reproduce(workspace, name, logs, warm_path)
     finally:
@@ -132,15 +133,16 @@ def run_stage(workspace: Workspace, name: str, logs: Path, warm_path: str = "") 
 
 
 def reproduce(workspace: Workspace, name: str, logs: Path, warm_path: str = "") -> bool:
-    """Bring stage `name` up to date; False when nothing had changed.
+    """Bring stage `name` up to date. Returns False if nothing had changed.
 
-    What it prints goes to a file in `logs`. Raises StageFailed with its last line.
+    logs: folder for a file with its output. Raises StageFailed with the last line of the output.
     """
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
     environment = {warm.PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
     if warm_path:
-        # The first one imports little, and would wait for the imports of the others.
+        # The first stage runs by itself: it imports little, and need not wait for the imports of
+        # the others.
         environment[warm.WAKE_VARIABLE if name == FIRST_STAGE else warm.VARIABLE] = warm_path
     try:
         with workspace.repo() as repo:
@@ -150,8 +152,10 @@ def reproduce(workspace: Workspace, name: str, logs: Path, warm_path: str = "") 
 
 
 def _why(error: Exception, log: Path) -> str:
-    """The last line that the stage printed. One that never began printed nothing: what kept it
-    from that is then the only thing in `log`."""
+    """The last line that the stage printed.
+
+    If the stage could not start, `log` holds only the reason for that.
+    """
     if not _printed(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("".join(traceback.format_exception(error)))
@@ -160,7 +164,7 @@ def _why(error: Exception, log: Path) -> str:
 
 
 def _root_cause(error: BaseException) -> BaseException:
-    """What a traceback shows first: `raise … from None` hides what came before."""
+    """The error that a traceback shows first. `raise … from None` hides earlier ones."""
     before = None if error.__suppress_context__ else error.__context__
     cause = error.__cause__ or before
     return error if cause is None else _root_cause(cause)
@@ -172,9 +176,9 @@ def _printed(log: Path) -> str:
 
 @contextlib.contextmanager
 def output_to(path: Path) -> Iterator[None]:
-    """Standard output and error of this process and its children go to `path` in the block.
+    """Send standard output and error of this process and its children to `path` during the block.
 
-    Whoever wants to write to the terminal meanwhile has kept a duplicate (`flows.loop.console`).
+    To write to the terminal meanwhile, use a duplicate made before (`flows.loop.console`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _REDIRECT:

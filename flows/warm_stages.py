@@ -1,6 +1,6 @@
-"""The warm process of a retrain (`base.warm`), started when its first stage begins.
+"""Start the warm process of a retrain (`base.warm`) when its first stage starts.
 
-A retrain whose stages are all up to date, such as one that resumes at the gate, does not pay for
+So a retrain whose stages are all up to date, such as one that resumes at the gate, does not pay for
 their imports.
 """
 
@@ -23,11 +23,11 @@ from training.fingerprint import stage_module, stages_before
 
 @contextlib.contextmanager
 def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
-    """A socket at which a warm process answers, for the stages of the workspace as it stands.
+    """Yield the path of a socket where a warm process answers, for the stages of the workspace.
 
-    Gives the socket's path, for the block. The process starts with the first that connects, which
-    the first stage does for the others: they are imported while it runs. Where there can be no
-    socket the path is empty: each stage is then a process of its own, and the log says why.
+    The process starts when something first connects. The first stage connects for the others, so
+    that their imports happen while it runs. If no socket can be made, the path is empty: each stage
+    then gets its own process, and the log says why.
     """
     needed = stages_before(workspace.root, LAST_STAGE)
     modules = [stage_module(stage) for name, stage in needed.items() if name != FIRST_STAGE]
@@ -45,7 +45,8 @@ def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
             yield ""
             return
         listener.listen()
-        # The kernel ends the process with the thread that started it: that thread waits, too.
+        # The kernel ends the process together with the thread that started it, so that thread waits
+        # here.
         thread = threading.Thread(
             target=_serve, args=(listener, ended, modules, workspace.root, log), name="warm"
         )
@@ -60,7 +61,8 @@ def warmed(workspace: Workspace, logs: Path) -> Iterator[str]:
 def _serve(
     listener: socket.socket, ended: socket.socket, modules: list[str], folder: Path, log: Path
 ) -> None:
-    """Start the process once somebody connects; end it when the other side of `ended` closes."""
+    """Start the process at the first connection, and end it when the other side of `ended`
+    closes."""
     with listener:
         if ended in wait([listener, ended]):
             return
@@ -75,7 +77,7 @@ def _serve(
                 stdout=output,
                 stderr=output,
             )
-    # Its listener is the only one now: whoever asks after its end is refused, and does not wait.
+    # Only the process listens now, so requests after its end are refused instead of waiting.
     ended.recv(1)
     process.terminate()
     try:

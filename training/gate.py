@@ -1,7 +1,8 @@
-"""Promote, hold or reject: a pure function of the evidence, fail closed.
+"""Decide to promote, hold or reject: a pure function of the evidence.
 
-Every check passes, fails, or cannot be made for want of evidence (`passed` is None). All must pass
-to promote. A release that is clearly worse or broken is rejected; everything else is held.
+Every check passes, fails, or has no result because evidence is missing (`passed` is None). A
+release is promoted only if all checks pass. It is rejected if it is clearly worse or broken. In all
+other cases, including errors, it is held.
 """
 
 import math
@@ -20,14 +21,15 @@ from training.thresholds import GateParams
 
 Decision = Literal["promote", "hold", "reject"]
 
-#: Chosen by what the user turned out to want, not by what was known at the request. A model that
-#: always shows new items wins on those who wanted one: such a slice is told, but has no floor.
+#: Slices chosen by what the user turned out to want, which is unknown at the request. A model that
+#: always shows new items wins on the users who wanted one. So such a slice is reported, but has no
+#: floor.
 OUTCOME_SLICES: Final = ("new_items",)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule applied. `passed` is None where the evidence for it is missing."""
+    """The result of one rule. `passed` is None if the evidence for it is missing."""
 
     name: str
     passed: bool | None
@@ -35,27 +37,30 @@ class Check:
     threshold: int | float | None
     reason: str
     harmful: bool = False
-    """Clearly worse or broken: grounds to reject."""
+    """Clearly worse or broken, which is a reason to reject."""
 
 
 class Verdict(Record):
-    """The decision and every check behind it."""
+    """The decision, with all its checks."""
 
     decision: Decision
     checks: tuple[Check, ...]
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What stood in the way, or what was met when nothing did."""
+        """The checks that did not pass, or all checks if every one passed."""
         against = tuple(check.reason for check in self.checks if check.passed is not True)
         return against or tuple(check.reason for check in self.checks)
 
 
 def gate(evidence: Evidence, thresholds: GateParams) -> Verdict:
-    """The verdict on a challenger. Never raises: a check that crashes is missing evidence."""
+    """The verdict on a challenger.
+
+    Never raises: a check that crashes counts as missing evidence.
+    """
     try:
         checks = tuple(_checks(evidence, thresholds))
-    except Exception as error:  # whatever it was, the answer is hold
+    except Exception as error:  # on any error, hold
         checks = (_missing("gate", f"the gate itself failed: {type(error).__name__}: {error}"),)
     if any(check.harmful for check in checks):
         return Verdict(decision="reject", checks=checks)
@@ -85,7 +90,7 @@ def _window(evidence: Evidence) -> Check:
         return _missing("window", f"the judge window begins before the end of what {late} saw")
     if evidence.windows.judge_end <= starts:
         return _missing("window", "the judge window is empty")
-    return Check("window", True, None, None, "nobody was trained on the judge window")
+    return Check("window", True, None, None, "no release was trained on the judge window")
 
 
 def _users(evidence: Evidence, thresholds: GateParams) -> Check:
@@ -118,9 +123,10 @@ def _output(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
 def _new_items(
     output: dict[str, float], champion: float, thresholds: GateParams
 ) -> Iterator[Check]:
-    """Are items that nobody could train on still shown, yet not far more than users choose them?
+    """Check that items that nobody could train on are shown, but not far more often than users
+    choose them.
 
-    numpy's minimum and maximum, unlike Python's, stay NaN where one of the two is.
+    numpy's minimum and maximum, unlike Python's, give NaN if one of the two is NaN.
     """
     share, wanted = output.get("new_share"), output.get("new_demand", math.nan)
     least = thresholds.new_items_ratio * np.minimum(wanted, champion)
@@ -152,7 +158,7 @@ def _champion(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
         return
     if evidence.first_release:
         if evidence.champion is not None:
-            yield _missing("champion", "called the first release, yet there is a champion")
+            yield _missing("champion", "marked as the first release, although there is a champion")
         else:
             yield Check("champion", True, None, None, "no champion yet: this is the first release")
         return
@@ -182,7 +188,8 @@ def _champion(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
 
 
 def _compared_users(champion: Champion, queries: int, least: int) -> Check:
-    """Enough users outside the window that the champion was chosen on?"""
+    """Check that there are enough users outside the windows that earlier releases were chosen
+    on."""
     users = champion.pooled_users
     reason = f"compared on {users} users, at least {least} needed"
     if users < least:
@@ -190,7 +197,7 @@ def _compared_users(champion: Champion, queries: int, least: int) -> Check:
     if champion.left_out:
         reason += (
             f"; {champion.left_out} of {queries} queries lie in the judge window of the champion "
-            "or of a past release and count in no comparison"
+            "or of a past release and are left out of all comparisons"
         )
     return Check("champion.users", True if users >= least else None, users, least, reason)
 
@@ -213,7 +220,8 @@ def _bound(name: str, metric: str, difference: Interval, margin: float, refresh:
 
 
 def _past(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
-    """Non-inferior to the best of the last releases, so that small steps cannot ratchet down."""
+    """Check non-inferiority to the best of the last releases, so that small losses cannot add
+    up."""
     if evidence.past is None:
         yield _missing("past", "the last releases were not re-scored")
         return
@@ -290,14 +298,14 @@ def _bounded(
     if value is None or not math.isfinite(value):
         return _missing(name, f"{name} is missing")
     if not math.isfinite(limit):
-        return _missing(name, f"what {name} is compared with is missing")
+        return _missing(name, f"the value to compare {name} with is missing")
     passed = value >= limit if at_least else value <= limit
     reason = f"{meaning}: {plain(value)}, must be {'≥' if at_least else '≤'} {plain(limit)}"
     return Check(name, passed, value, limit, reason, harmful=harmful and not passed)
 
 
 def plain(value: float) -> str:
-    """A number to read: four digits, no exponent for a large one."""
+    """A number for people: four digits, and no exponent for large numbers."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 

@@ -1,8 +1,8 @@
-"""Numbers that must keep within a limit for a release to be promoted, one entry each.
+"""Numbers that must stay within a limit for a release to be promoted, one entry each.
 
-An entry says what the number is in words, which threshold limits it and from which side; one of
-LISTS also how stage `evaluate` measures it. A check more is an entry here and its threshold
-(`training.thresholds`, and section `gate` of `params.yaml`).
+An entry says what the number is (in words), which threshold limits it, and from which side. Entries
+of LISTS also say how stage `evaluate` measures the number. To add a check, add an entry here and
+its threshold (`training.thresholds`, and section `gate` of `params.yaml`).
 """
 
 from collections.abc import Callable
@@ -16,14 +16,18 @@ from features.items.catalogue import Catalogue
 from training.metrics.coverage import coverage
 from training.thresholds import GateParams
 
-#: Of lists, int32 [n, k] with n > 0 and -1 in empty places, of items of a catalogue.
+#: A function of lists (int32 [n, k] with n > 0, -1 in empty places) and the catalogue of their
+#: items.
 Measure = Callable[[Int32s, Catalogue], float]
 
 
 @dataclass(frozen=True)
 class Limit:
-    """`name`: of the number in the evidence; `meaning`: what it is, in words; `threshold`: the
-    limit; `at_least`: is that the least the number may be, or the most?"""
+    """A limited number.
+
+    name: key of the number in the evidence; meaning: the number in words; threshold: gives the
+    limit; at_least: whether the limit is a minimum (true) or a maximum.
+    """
 
     name: str
     meaning: str
@@ -42,7 +46,7 @@ def common_share(lists: Int32s) -> float:
     return float(counts.max() / len(lists))
 
 
-#: Of the log: counted by stage `evaluate` and, of what came in lately, by `flows.arrivals`.
+#: Numbers about the log. Stage `evaluate` counts all events; `flows.arrivals` measures recent ones.
 DATA: Final = (
     Limit("events", "positive events in the log", lambda gate: gate.min_events, True),
     Limit(
@@ -59,7 +63,7 @@ DATA: Final = (
     ),
 )
 
-#: Of the served lists: signs of a degenerate model. Outside of a limit the release is broken.
+#: Numbers about the served lists. Outside a limit the model is degenerate and the release broken.
 LISTS: Final[tuple[tuple[Limit, Measure], ...]] = (
     (
         Limit(

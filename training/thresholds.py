@@ -10,17 +10,19 @@ from base.params import Float, Int
 
 @dataclass(frozen=True)
 class GateParams:
-    """Thresholds of the gate. Shares are of the other system's metric unless said otherwise."""
+    """Thresholds of the gate. Shares are of the other system's metric unless stated otherwise."""
 
     delta: Float = 0.02
-    """A refresh may be this much worse than the champion at the paired lower bound."""
+    """The paired lower bound of a refresh may be this far below the champion."""
 
     min_users: Int = 100
-    """Fewer judged users than this: hold; the same of those on whom the champion is compared."""
+    """With fewer judged users, the gate holds.
+
+    The same number is needed for the comparison with the champion.
+    """
 
     slice_floor: Float = 0.1
-    """A slice that loses more than this share of the reference's metric on it, and loses it beyond
-    chance, fails."""
+    """A slice fails if it loses more than this share of the reference's metric, beyond chance."""
 
     min_slice_users: Int = 50
     """Slices with fewer users are too small to judge."""
@@ -29,58 +31,65 @@ class GateParams:
     """Share of the catalogue that the served lists must reach."""
 
     coverage_ratio: Float = 0.5
-    """The same, against what the champion's lists reach."""
+    """Share of the champion's coverage that the served lists must reach."""
 
     new_items_ratio: Float = 0.1
-    """New items' share of the lists, against what champion and past releases show and what users
-    choose: at least this much of the smaller."""
+    """New items' share of the lists must be at least this part of their share in the lists of
+    champion and past releases, or of their share in users' choices, whichever is smaller."""
 
     max_new_items_ratio: Float = 1.5
-    """New items' share of the lists, against what users choose: at most this many times as much."""
+    """New items' share of the lists may be at most this multiple of their share in users'
+    choices."""
 
     free_new_share: Float = 0.1
-    """New items may always have this share of the places, however few of them users choose."""
+    """New items may always have this share of the places, even if users choose them less often."""
 
     min_full_share: Float = 0.95
     """Share of lists that must have all k places filled."""
 
     max_common_share: Float = 0.5
-    """Share of queries that may get one and the same list."""
+    """Share of queries that may get the same list."""
 
     min_events: Int = 1000
-    """Fewer positive events than this in the log: hold."""
+    """With fewer positive events in the log, the gate holds."""
 
     max_unjoined_share: Float = 0.2
-    """Share of the answered slates whose impressions are missing, of what came since the last
-    retrain."""
+    """Allowed share, since the last retrain, of answered slates whose impressions are missing."""
 
     max_quarantine_share: Float = 0.5
-    """Share of the event rows that came since the last retrain and were refused; duplicates are
-    no fault."""
+    """Allowed share, since the last retrain, of event rows that were refused.
+
+    Duplicates do not count as refused.
+    """
 
     parity_requests: Int = 300
-    """Newest logged requests that are computed once more as training would."""
+    """How many of the newest logged requests are computed again as in training."""
 
     max_skew_share: Float = 0.1
-    """Share of them that may differ from what was served, in each part."""
+    """Share of these requests that may differ from what was served, in each part."""
 
     score_tolerance: Float = 1e-3
-    """A candidate's score may differ by this from what was served."""
+    """Allowed difference of a candidate's score from what was served."""
 
     max_stray_share: Float = 0.05
-    """Share of a request's candidates that may differ by more: where two paths sum in another
-    order, a value that differs in its last bit may take another branch of a tree (6 % of requests,
-    one of about 100 candidates each)."""
+    """Share of a request's candidates that may differ by more.
+
+    If two code paths sum in another order, a value that differs in its last bit may take another
+    branch of a tree. (Seen in 6 % of requests, for one of about 100 candidates each.)
+    """
 
     join_days: Annotated[Int, Field(ge=0)] = 7
-    """How long after a slate its outcomes may come to count as joined to it, days."""
+    """Days after a slate in which an outcome can arrive and still be joined to it."""
 
     past_releases: Annotated[Int, Field(ge=1)] = 10
-    """Promoted releases that a new one must not be inferior to, so that small steps cannot add up;
-    also how many of the newest verdicts are looked through for windows to pool."""
+    """Number of past champions that a new release must not be inferior to, so that small losses
+    cannot add up.
+
+    Also the number of newest verdicts that are searched for windows to pool.
+    """
 
     max_milliseconds: Float = 100.0
-    """Time in which half of the requests must rank, one at a time."""
+    """Largest median time to rank a request, one at a time."""
 
     max_megabytes: Float = 500.0
-    """Size of a release, which every worker fetches."""
+    """Largest size of a release, which every worker has to fetch."""
