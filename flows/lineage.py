@@ -92,8 +92,10 @@ def recorded(workspace: Workspace, engine: sa.Engine, releases_url: str) -> dict
 
 
 def _options(workspace: Workspace) -> dict[str, Any]:
-    """The `RONDO_TRAIN_…` options of the fit, or those of this process if the fit did not record
-    them."""
+    """The `RONDO_TRAIN_…` options of the fit.
+
+    Uses this process's options if the fit did not record any.
+    """
     from training.transformer.config import RunOptions
 
     path = workspace.root / METRICS
@@ -220,8 +222,7 @@ def told(found: Found) -> list[str]:
 
 
 def _sections(known: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    """The parameters that affected the release, without those of the simulated world and of
-    tuning."""
+    """The parameters that affected the release, without sections `world` and `tune`."""
     params = known.get("params") or {}
     return [(name, value) for name, value in params.items() if name not in ("world", "tune")]
 

@@ -144,7 +144,7 @@ def propensity(
 ) -> Float64s:
     """The propensity of each slot of the given slates, float64 [n, k], 0 for empty slots (-1).
 
-    scores, candidates: as in `draw`, only eligible candidates (those of -1 or with a score of -inf
+    scores, candidates: as in `draw`, only eligible candidates (those with -1 or a score of -inf
     are left out); eligible_count: int64 [n], number of eligible items; slates: int32 [n, k] of
     eligible items. With the logged context, this gives exactly the logged value. With another
     release's scores, it gives the propensity that this release would have had.

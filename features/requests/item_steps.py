@@ -47,8 +47,8 @@ class ItemSteps:
     @overload
     def __getitem__(self, key: tuple[Index, Index], /) -> Float32s: ...
     def __getitem__(self, key: int | np.integer[Any] | tuple[Index, Index], /) -> Float32s:
-        """float32 [catalogue, ITEM_FEATURES] of a snapshot, or those of (snapshots, items), two
-        arrays that broadcast, in their shape and then [ITEM_FEATURES]."""
+        """For a snapshot: float32 [catalogue, ITEM_FEATURES]. For (snapshots, items), two arrays
+        that broadcast: float32 of their shape plus [ITEM_FEATURES]."""
         snapshots, items = key if isinstance(key, tuple) else (key, np.arange(self.catalogue))
         first = np.asarray(items, dtype=np.int64) * self.snapshots
         row = np.searchsorted(self.keys, first + snapshots, side="right") - 1

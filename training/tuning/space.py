@@ -178,7 +178,7 @@ def _distribution(axis: Axis, present: Any, key: str) -> BaseDistribution:
     if present is None:
         raise ParamsError(f"'{key}' is null now: list choices, null among them, or set it first")
     if isinstance(present, bool) or not isinstance(present, int | float):
-        raise ParamsError(f"'{key}' is no number: list its choices")
+        raise ParamsError(f"'{key}' is not a number: list its choices")
     if not np.isfinite([low, high]).all() or low > high:
         raise ParamsError(f"'{key}': low {low:g} must not be above high {high:g}")
     if axis.log and low <= 0:

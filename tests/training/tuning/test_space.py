@@ -43,7 +43,7 @@ def test_the_shipped_spaces_can_be_searched(checkout: Path, section: Section) ->
         ("{dropout: {choices: []}}", "'tune.fit.dropout.choices' must be different values"),
         ("{dropout: {choices: [0.3, 0.3]}}", "'tune.fit.dropout.choices' must be different val"),
         ("{dropout: {choices: [[0.3]]}}", "'tune.fit.dropout.choices' must be numbers or words"),
-        ("{size: {low: 1, high: 2}}", "'tune.fit.size' is no number: list its choices"),
+        ("{size: {low: 1, high: 2}}", "'tune.fit.size' is not a number: list its choices"),
         ("{learning_rate: {low: 0.1, high: 1}}", "'tune.fit.learning_rate' is null now: list ch"),
         ("{learning_rate: {choices: [0.1]}}", "'tune.fit.learning_rate' leaves out the present v"),
         ("{dropout: {from: 0.1}}", "unknown key 'tune.fit.dropout.from'; known: low, high"),
