@@ -1,4 +1,4 @@
-"""Every test runs in a world of its own: all state folders are temporary, before any import."""
+"""Every test uses temporary state folders, which are set before any import."""
 
 import os
 import sys
@@ -62,7 +62,7 @@ def checkout() -> Path:
 
 @pytest.fixture(scope="session")
 def s3_process() -> "Iterator[S3]":
-    """One S3 server for all tests of this process; each has buckets of its own."""
+    """One S3 server for all tests of this process. Each test has its own buckets."""
     from tests.s3 import s3_server
 
     with s3_server() as server:
@@ -71,7 +71,7 @@ def s3_process() -> "Iterator[S3]":
 
 @pytest.fixture
 def s3(s3_process: "S3", monkeypatch: pytest.MonkeyPatch) -> "S3":
-    """A real S3 server, which this process uses by the environment."""
+    """A real S3 server, which this process uses by its environment variables."""
     import s3fs
 
     for name, value in s3_process.variables.items():
@@ -82,7 +82,7 @@ def s3(s3_process: "S3", monkeypatch: pytest.MonkeyPatch) -> "S3":
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder of real datasets beside the repository (`RONDO_TEST_DATA` to move it)."""
+    """Folder of real datasets beside the repository. `RONDO_TEST_DATA` names another one."""
     folder = Path(os.environ.get("RONDO_TEST_DATA", _CHECKOUT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"this machine has no real datasets at {folder}")

@@ -24,7 +24,7 @@ class S3:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment of whoever is to use it, as for any AWS tool."""
+        """The environment variables for using the server, as for any AWS tool."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": self.key,
@@ -56,7 +56,7 @@ class S3:
 
     @contextmanager
     def guarded(self) -> Iterator["S3"]:
-        """In the block only the account that is yielded may read or write."""
+        """During the block, only the yielded account may read or write."""
         iam = self.client("iam")
         user = f"rondo-{uuid4().hex}"
         iam.create_user(UserName=user)
@@ -71,7 +71,7 @@ class S3:
             self._check_after("inf")
 
     def _check_after(self, actions: str) -> None:
-        """Let so many more actions pass without a look at who asks."""
+        """Allow this many more actions without checking the account."""
         url = f"{self.endpoint}/moto-api/reset-auth"
         plain = {"Content-Type": "text/plain"}
         urllib.request.urlopen(urllib.request.Request(url, actions.encode(), plain)).close()
@@ -79,7 +79,7 @@ class S3:
 
 @contextmanager
 def s3_server() -> Iterator[S3]:
-    """It, until the block ends."""
+    """A running server until the block ends."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,8 +1,4 @@
-"""What did not run is told in the last lines, and fails where the machine could have run it.
-
-A reason that begins with ABSENT names what this machine lacks. With RONDO_TEST_STRICT=1, as CI sets
-it, any other skip is a failure: somebody forgot to install, start or set something.
-"""
+"""Report skipped tests in the last lines, and fail if the machine could have run them."""
 
 import os
 from collections.abc import Generator
@@ -18,7 +14,7 @@ STRICT: Final = "RONDO_TEST_STRICT"
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter,
 ) -> Generator[None, None, None]:
-    """After all else: each skip with its reason, and how many tests the markers left out."""
+    """At the end, print each skip with its reason, and how many tests the markers left out."""
     yield
     for name, reason in skips(terminalreporter):
         terminalreporter.write_line(f"skipped: {name}: {reason}")
@@ -32,7 +28,7 @@ def pytest_terminal_summary(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A skip that need not be is a failure of the run."""
+    """Fail the run if a test was skipped that could have run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and forgotten(reporter) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -49,7 +45,7 @@ def skips(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:
 
 
 def forgotten(reporter: pytest.TerminalReporter) -> list[str]:
-    """Names of the tests that should have run; none where nobody asked."""
+    """Names of the tests that should have run, if this check was requested."""
     if os.environ.get(STRICT) != "1":
         return []
     return [name for name, reason in skips(reporter) if not reason.startswith(ABSENT)]

@@ -1,4 +1,4 @@
-"""What the documentation says is so: commands, files, settings and links exist."""
+"""What the documentation names exists: commands, files, settings and links."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""What pip is configured with, uv is told."""
+"""pip's settings are passed on to uv."""
 
 from install import uv_settings
 

@@ -1,4 +1,4 @@
-"""`dvc.yaml` and `params.yaml` tell the whole truth about the stages."""
+"""`dvc.yaml` and `params.yaml` describe the stages completely."""
 
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_every_params_section_builds_its_dataclass(checkout: Path) -> None:
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_what_a_section_leaves_out_is_what_the_shipped_file_says(checkout: Path, name: str) -> None:
-    """So a file of an older version, without the newer keys, still means the same."""
+    """So an older file, without newer keys, still means the same."""
     shipped, defaults = load(SECTIONS[name], name, checkout / "params.yaml"), SECTIONS[name]()
     spaces = {"fit", "trees"} if name == "tune" else set()  # what is searched, the file alone says
     for field in fields(SECTIONS[name]):
@@ -75,7 +75,10 @@ def test_what_a_section_leaves_out_is_what_the_shipped_file_says(checkout: Path,
 
 @pytest.mark.parametrize("name", sorted(SECTIONS.keys() - {"world"}))
 def test_the_shipped_file_shows_every_key(checkout: Path, name: str) -> None:
-    """Of the world it shows what people change; its laws stand in simulation/world_params.py."""
+    """Section `world` shows only what people change.
+
+    The other values are in simulation/world_params.py.
+    """
     assert read(checkout / "params.yaml")[name].keys() == {f.name for f in fields(SECTIONS[name])}
 
 

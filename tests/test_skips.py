@@ -1,4 +1,4 @@
-"""The last lines of a run say what did not run; CI fails where it could have."""
+"""The last lines of a run list skipped tests, and CI fails if they could have run."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a module runs, and what counts as another program."""
+"""Which files a module runs, and which changes count as changed code."""
 
 import subprocess
 import sys

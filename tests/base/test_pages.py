@@ -1,4 +1,4 @@
-"""Pages are single files, escaped, and no part of what a release depends on."""
+"""Pages are single files with escaped text, and do not affect a release's fingerprint."""
 
 import tomllib
 from pathlib import Path

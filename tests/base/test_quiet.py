@@ -1,4 +1,4 @@
-"""Silence is for the one who asked for it, and ends."""
+"""Output is silenced only within the block."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""What is stored is read back as it was, and nothing that was not meant."""
+"""A stored record is read back unchanged, and anything that does not fit is refused."""
 
 import json
 import math

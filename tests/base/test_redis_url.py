@@ -1,4 +1,4 @@
-"""The address of a Redis in the forms that people have; a real Redis with a password and TLS."""
+"""Forms of Redis addresses, and a real Redis with a password and TLS."""
 
 import datetime
 import shutil
@@ -60,7 +60,7 @@ def test_what_is_no_redis_is_one_line_without_the_password(address: str) -> None
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int, Path]]:
-    """A Redis with a password: its port, its port for TLS, and the certificate to trust."""
+    """A Redis with a password: its port, its TLS port, and the certificate to trust."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("this machine has no redis-server")
@@ -83,7 +83,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int
 
 
 def write_certificate(certificate: Path, key: Path) -> None:
-    """Of `localhost`, signed by itself, for a day."""
+    """A self-signed certificate of `localhost`, valid for a day."""
     secret = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)

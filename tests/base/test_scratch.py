@@ -1,4 +1,4 @@
-"""What a killed process leaves on the disk is removed by the next one."""
+"""The next process removes what a killed process left on the disk."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ sys.stdin.read()
 
 
 def spilling(folder: Path, checkout: Path) -> "subprocess.Popen[str]":
-    """A process whose DuckDB has written to a folder in `folder`, and waits."""
+    """A process whose DuckDB has written to a folder in `folder`, and which then waits."""
     process = subprocess.Popen(
         [sys.executable, "-c", SPILLS],
         env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(checkout)},

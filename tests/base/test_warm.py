@@ -1,4 +1,4 @@
-"""A warm process runs a stage as a process of its own would, only sooner."""
+"""A warm process runs a stage just as a separate process would, but faster."""
 
 import os
 import signal
@@ -83,7 +83,7 @@ def start(*modules: str, **options: Any) -> "subprocess.Popen[str]":
 
 @contextmanager
 def started(*modules: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
-    """The same, for the block."""
+    """A warm process at `warm` for the block."""
     with start(*modules, **options) as process:
         try:
             yield process

@@ -10,7 +10,7 @@ ITEMS = 40
 
 @pytest.fixture
 def ring(tmp_path: Path) -> Path:
-    """Everybody walks round a ring of items: the next one follows from the last."""
+    """Users walk round a ring of items, so that each item determines the next one."""
     path = tmp_path / "ring.txt"
     random = np.random.default_rng(1)
     lines = []

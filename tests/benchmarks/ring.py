@@ -18,6 +18,7 @@ def task(ring: Path, folder: Path) -> Task:
 
 
 def learned(ring: Path) -> int:
-    """Events that the newest LENGTH of each history teach, its last two left out."""
+    """The number of events to learn from in the newest LENGTH of each history, without its last
+    two."""
     counts = Counter(line.split()[0] for line in ring.read_text().splitlines())
     return sum(min(count - 2 - 1, LENGTH) for count in counts.values())

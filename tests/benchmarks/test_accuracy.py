@@ -1,4 +1,4 @@
-"""The accuracy benchmark in small: it learns what can be learned, and judges as written down."""
+"""The accuracy benchmark at a small size: it learns, and it judges as defined."""
 
 import json
 import subprocess

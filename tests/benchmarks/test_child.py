@@ -1,4 +1,4 @@
-"""What a measurement in a process of its own says when it ends badly."""
+"""The error messages of measurements in processes that fail."""
 
 import pytest
 

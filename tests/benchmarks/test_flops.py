@@ -1,4 +1,4 @@
-"""Arithmetic is counted as it is written down."""
+"""Operations are counted as defined."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The padded baseline is a SASRec that pads without being changed by it."""
+"""Padding does not change the results of the padded SASRec baseline."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""A feed by exclusion over a thousand items: what retrieval finds on page 30 is what is best."""
+"""A feed by exclusion over a thousand items: even on page 30, retrieval finds the best items."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The pipeline's benchmark in small: its logs, its stages, the exponents that it tells."""
+"""The pipeline benchmark at a small size: its logs, its stages and its exponents."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The clock of a round: nothing of its first steps counts."""
+"""The clock of a round does not count the first steps."""
 
 import os
 from pathlib import Path

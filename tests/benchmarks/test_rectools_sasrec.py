@@ -1,4 +1,4 @@
-"""The contender that is RecTools: its events are counted and its ranking is its own."""
+"""The RecTools contender: its events are counted, and it ranks as RecTools does."""
 
 import subprocess
 from dataclasses import replace

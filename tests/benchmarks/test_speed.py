@@ -1,4 +1,4 @@
-"""The speed benchmark in small: real contenders on a ring of items that all of them can learn."""
+"""The speed benchmark at a small size: real contenders on data that all of them can learn."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The report of the speed benchmark: medians, ratios, and honest gaps."""
+"""The report of the speed benchmark: medians, ratios, and missing values."""
 
 import pytest
 

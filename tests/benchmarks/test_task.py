@@ -1,4 +1,4 @@
-"""What contenders are given."""
+"""The data that contenders are given."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a run of the product's trainer is measured by."""
+"""How runs of the product's trainer are measured."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +21,7 @@ BATCH = SimpleNamespace(all_targets=range(7))
 
 
 def steps(watch: Watch, clock: Clock, count: int, seconds: float) -> list[bool]:
-    """An epoch of `count` steps of so many seconds each: after which it was told to stop."""
+    """Run `count` steps of the given seconds. Returns the step after which it was told to stop."""
     trainer: Any = SimpleNamespace(should_stop=False)
     stops = []
     watch.on_train_epoch_start()

@@ -1,4 +1,5 @@
-"""A copy of the source, grown as its next version may be: an event type, features, columns."""
+"""Make a copy of the source as its next version may be: with more event types, features and
+columns."""
 
 import re
 import shutil
@@ -30,10 +31,10 @@ def downgrade() -> None:
 
 
 def grow(checkout: Path, tree: Path) -> Path:
-    """A tree whose event types, features and columns are more than those of `checkout`.
+    """Make a tree with more event types, features and columns than `checkout`.
 
-    Only event types must come last: their order is their code. What else is new stands first or
-    between, where a mistake of places shows.
+    New event types must come last, since their order is their code. Other new things stand first or
+    in between, where confused positions would show.
     """
     ignore = shutil.ignore_patterns("__pycache__")
     for package in PACKAGES:
@@ -58,7 +59,7 @@ FIELD = '        pa.field("{}", pa.{}()),\n'
 
 
 def insert(path: Path, after: str, text: str) -> None:
-    """Put `text` behind the one place that the pattern `after` matches."""
+    """Insert `text` after the only match of the pattern `after`."""
     content = path.read_text()
     (place,) = (match.end() for match in re.finditer(after, content))
     path.write_text(content[:place] + text + content[place:])

@@ -1,7 +1,4 @@
-"""Run in a grown tree: what of before does it read? Prints JSON.
-
-python -m tests.evolution.look RELEASE DATABASE_URL LOG
-"""
+"""Run in a grown tree: report, as JSON, what it can read of the present version's data."""
 
 import json
 import sys

@@ -1,8 +1,4 @@
-"""The next version reads what this one made, and this one goes on beside it.
-
-The next version is a copy of the source with an event type, features and columns more; releases,
-database, online store and log are made by the source as it is.
-"""
+"""The next version reads data of this version, and this version works beside the next one."""
 
 import json
 import os
@@ -77,7 +73,7 @@ def look(tree: Path, folder: Path, url: str, log: Path) -> dict[str, Any]:
 
 
 def first_format(folder: Path, made: Path) -> Path:
-    """A release as they were before they said which event types and features are theirs."""
+    """A release in the first format, which did not say which event types and features it has."""
     shutil.copytree(made, folder)
     for name, absent in (
         ("transformer/config.json", {"event_types"}),

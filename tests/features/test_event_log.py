@@ -1,4 +1,4 @@
-"""Logs whose parts were written by several versions."""
+"""Logs with parts written by several versions."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.features.logs import START, at, event, item, write_log
 
 
 def rewrite(part: Path, without: str) -> None:
-    """As a version wrote it that had no such column yet."""
+    """Rewrite a part as a version without the column would have written it."""
     pq.write_table(pq.read_table(part).drop_columns([without]), part)
 
 

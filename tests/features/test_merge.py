@@ -1,4 +1,4 @@
-"""One history from two views."""
+"""Merging two views into one history."""
 
 from features.merge import UserHistory, merge, newest
 

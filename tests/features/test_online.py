@@ -1,4 +1,4 @@
-"""The online store on a real Feast SQLite store (and on Redis, where there is one)."""
+"""The online store on a real Feast SQLite store (and on Redis, if there is one)."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ NOW = START + 100 * DAY
 
 @dataclass(frozen=True)
 class Built:
-    """A log's split and features, and the whole log of which it is the beginning."""
+    """Split and features of a log, and the longer log of which it is the first part."""
 
     folder: Path
     whole: Path
@@ -102,7 +102,7 @@ def test_materialising_loads_the_last_snapshot_whole(store: OnlineStore, built: 
 def test_features_that_an_earlier_rondo_left_are_loaded(
     store: OnlineStore, built: Built, tmp_path: Path
 ) -> None:
-    """They name no first and last snapshot, and hold a row for every item in each."""
+    """They have no first and last snapshot, and a row for every item in each snapshot."""
     old = tmp_path / "features"
     shutil.copytree(built.features, old)
     span = Snapshots.read(old)
@@ -167,7 +167,7 @@ def as_requests(
 
 
 def live_rows(built: Built, time: int) -> dict[str, UserHistory]:
-    """What the service would push at `time`: what it received since the snapshot."""
+    """The history that the service would push at `time`: events received since the snapshot."""
     events = pq.read_table(built.whole / "split/events.parquet").to_pylist()
     hides = pq.read_table(built.whole / "split/hidden.parquet").to_pylist()
     users = pq.read_table(built.whole / "split/users.parquet")["user_id"].to_pylist()

@@ -1,4 +1,4 @@
-"""One rule of positive events in every engine that reads events."""
+"""The rule for positive events is the same in every engine that reads events."""
 
 import duckdb
 import pyarrow as pa
@@ -19,7 +19,7 @@ WANTED = {"click", "view", "cart", "purchase", "rating", "like", "watch"}
 
 
 def plainly(row: Row, min_rating: float) -> bool:
-    """The rule once more, as a person would say it."""
+    """The rule in plain Python."""
     kind, item_id, value = row
     if item_id is None or kind not in WANTED:
         return False

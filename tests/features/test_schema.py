@@ -1,4 +1,4 @@
-"""What stored data rest on."""
+"""Properties of the schema that stored data depend on."""
 
 import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""A model's FeatureService is what training joins and the online store read."""
+"""Training joins and the online store read what a model's FeatureService names."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def offline(data: Path) -> tuple[bool, bool]:
-    """Do training's joins hold a value of USER, and of ITEM?"""
+    """Whether training's joins return a value for USER and for ITEM."""
     users, items = (read(data / "split", data / "features") for read in (query_users, query_items))
     assert set(USER_FEATURES) < set(users.column_names)
     assert set(ITEM_FEATURES) < set(items.column_names)
@@ -40,7 +40,7 @@ def offline(data: Path) -> tuple[bool, bool]:
 
 
 def online(data: Path, home: Path) -> tuple[bool, bool]:
-    """Does the online store give a value of USER, and of ITEM?"""
+    """Whether the online store returns a value for USER and for ITEM."""
     store = OnlineStore(Settings(home=home))
     store.materialise(data / "features")
     catalogue = load_catalogue(data / "split")

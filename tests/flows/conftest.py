@@ -1,4 +1,4 @@
-"""Small repositories, workspaces and databases for flows to work in."""
+"""Small repositories, workspaces and databases for tests of flows."""
 
 import gc
 import subprocess
@@ -59,7 +59,10 @@ def workspace(small_checkout: Path) -> Workspace:
 
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], None]]:
-    """A server that takes the artifacts of verdicts, starting; call it to wait until it is up."""
+    """A starting Prefect server that accepts artifacts of verdicts.
+
+    Call it to wait until it is up.
+    """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     port = free_port()

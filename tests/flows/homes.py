@@ -1,4 +1,4 @@
-"""Homes of installations that retrain in processes of their own, and may be killed there."""
+"""Homes of installations that retrain in separate processes, which tests may kill."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ MEASURED = "release.latency"
 
 @dataclass
 class Home:
-    """A state folder of its own, with the world's history in its log."""
+    """A separate state folder, with the world's history in its log."""
 
     root: Path
     checkout: Path
@@ -84,7 +84,7 @@ class Home:
         return done.stdout
 
     def state(self) -> dict[str, Any]:
-        """What has to be the same however often it was killed."""
+        """Everything that must be the same no matter how often a run was killed."""
         records = verdicts.latest(self.engine)
         moves = channels.history(self.engine, "champion")
         data = self.root / "workspace" / "data"
@@ -101,14 +101,14 @@ class Home:
         }
 
     def wait_for_the_end_of_all(self, seconds: float = 5.0) -> None:
-        """Until nothing works in its workspace. The kernel takes its time with a large process."""
+        """Wait until no process works in its workspace. A large process takes a moment to end."""
         deadline = time.monotonic() + seconds
         while self.processes():
             assert time.monotonic() < deadline, self.processes()
             time.sleep(0.05)
 
     def processes(self) -> list[psutil.Process]:
-        """Those that still work in its workspace."""
+        """The processes that still work in its workspace."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -120,7 +120,7 @@ class Home:
 
 
 def checks(record: verdicts.Record) -> list[dict[str, Any]]:
-    """The checks of a verdict, without what was measured on this machine."""
+    """The checks of a verdict, without values measured on this machine."""
     assert record.verdict is not None
     unstable = {"value": None, "reason": ""}
     return [c | unstable if c["name"] == MEASURED else c for c in record.verdict["checks"]]
@@ -128,7 +128,7 @@ def checks(record: verdicts.Record) -> list[dict[str, Any]]:
 
 @dataclass
 class HomeMaker:
-    """Homes with the history in their log and nothing trained yet."""
+    """Makes homes with the history in their log and no release yet."""
 
     folders: pytest.TempPathFactory
     history: Path

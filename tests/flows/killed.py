@@ -1,5 +1,8 @@
-"""A retrain that is killed: `python -m tests.flows.killed STEP NOW` dies by SIGKILL at the end of
-STEP, its name or its number; `never`: it runs to the end and prints the release. NOW in µs."""
+"""A retrain that is killed: `python -m tests.flows.killed STEP NOW`.
+
+It dies by SIGKILL at the end of STEP, given by name or number. With `never` it runs to the end and
+prints the release. NOW is in µs.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The shares that the data gate limits are of what came since the data of the last retrain."""
+"""The data gate's shares count what came in since the data of the last retrain."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Installation:
         return arrivals.shares(self.engine, self.workspace.log, join_days=7)
 
     def retrained(self) -> None:
-        """What a retrain does at its end."""
+        """Do what a retrain does at its end."""
         offsets.advance(self.engine, arrivals.learned(self.engine))
 
 
@@ -56,7 +56,7 @@ def test_an_export_that_grows_is_imported_time_after_time_without_a_fault(
 
 
 def test_what_an_export_holds_wrong_is_a_fault_once(installation: Installation) -> None:
-    """It is refused with its reason each time that it is brought."""
+    """Each import of it refuses the row with its reason."""
     lines: list[str] = []
     for day in range(4):
         lines += [line(100 * day + number) for number in range(4)]
@@ -78,7 +78,7 @@ def test_a_bad_batch_is_seen_however_much_good_came_before(installation: Install
 
 
 def test_a_retrain_on_unchanged_data_sees_the_same_shares_again(installation: Installation) -> None:
-    """What was held for a bad batch is not promoted because somebody asked twice."""
+    """A release held because of a bad batch is not promoted by asking again."""
     installation.bring(line(1))
     installation.retrained()
     installation.bring(line(2), line(3, "dance"))

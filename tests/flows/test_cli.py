@@ -1,4 +1,4 @@
-"""The command line: plain answers, errors of one line."""
+"""The command line: clear answers, and errors of one line."""
 
 import os
 import subprocess
@@ -162,7 +162,10 @@ def test_ingest_says_why_rows_were_set_aside_and_where_they_are(tmp_path: Path) 
 
 
 def test_a_retrain_chooses_its_prefect_server_before_prefect_is_imported() -> None:
-    """Prefect reads its address when it is imported: sooner, and a dead one would be asked."""
+    """Prefect reads the address when it is imported.
+
+    If it were imported earlier, it would ask a server that does not run.
+    """
     modules = "flows.cli, flows.arrivals, base.processes, flows.rollout, flows.workspace"
     code = f"import sys, {modules}; sys.exit('prefect' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=environment.CHECKOUT).returncode == 0

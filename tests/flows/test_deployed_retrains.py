@@ -1,5 +1,8 @@
 """Retrains that succeed through a real Prefect server and worker: by schedule, by enough feedback,
-by hand. PostgreSQL and S3 are all the stores there are; what they promote is served from there."""
+by hand.
+
+They use only PostgreSQL and S3 as stores, and the promoted releases are served from there.
+"""
 
 import json
 import os
@@ -231,7 +234,7 @@ def test_enough_feedback_starts_a_retrain_that_succeeds(
 
 
 def test_the_readmes_command_starts_a_retrain_that_succeeds(deployed: Deployed, first: str) -> None:
-    """On unchanged data: the same release again, judged once."""
+    """On unchanged data it makes the same release again, which is not judged again."""
     before = deployed.releases
     assert first in before
     known = deployed.ask('print(json.dumps(known("retrain/scheduled")))')

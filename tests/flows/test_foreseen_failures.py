@@ -1,4 +1,4 @@
-"""What fails says why in one line, and the file that it names is there."""
+"""A failure gives its reason in one line, and the log file that it names exists."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ from flows.workspace import Workspace
 
 
 def failure(workspace: Workspace, logs: Path) -> tuple[str, str]:
-    """The message of a failing stage, and what the log that it names holds."""
+    """The message of a failing stage, and the content of the log that it names."""
     with disable_run_logger(), pytest.raises(StageFailed) as raised:
         stages.run_stage.fn(workspace, "split", logs)
     message = str(raised.value)

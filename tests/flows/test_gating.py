@@ -1,4 +1,4 @@
-"""From a release to its verdict: real releases, judged against the champion that is served."""
+"""From a release to its verdict: real releases, compared with the champion."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -201,7 +201,7 @@ def test_a_promoted_release_keeps_its_verdict_when_it_is_judged_again(
 
 
 def of_a_newer_version(installation: Installation) -> None:
-    """The champion's evidence, as a program that came after this one may have written it."""
+    """The champion's evidence, as a later version of this program may have written it."""
     record = installation.record(installation.champion)
     assert record.verdict is not None
     newer = {**(record.evidence or {}), "novel": 1.0}

@@ -1,4 +1,4 @@
-"""Ingestion: everything once, whatever happens between the steps."""
+"""Ingestion stores everything once, whatever happens between its steps."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is known of a release afterwards, and how it is found: by its id, or by what it answered."""
+"""The recorded lineage of a release, found by its id or by a request that it answered."""
 
 import json
 from dataclasses import replace
@@ -68,7 +68,7 @@ def test_the_commit_the_edits_and_the_data_are_recorded(
 def test_the_options_of_training_are_those_of_the_fit_not_of_who_publishes_it(
     workspace: Workspace, sqlite: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A retrain with new parameters of the trees finds the transformer done."""
+    """A retrain with new parameters of the trees reuses the trained transformer."""
     metrics = workspace.root / "data" / "metrics" / "fit.json"
     metrics.parent.mkdir(parents=True)
     metrics.write_text('{"options": {"threads": 7}}')

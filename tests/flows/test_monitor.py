@@ -1,4 +1,4 @@
-"""When a retrain is called for."""
+"""When the monitor asks for a retrain."""
 
 import math
 from typing import Any

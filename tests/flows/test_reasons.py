@@ -1,4 +1,4 @@
-"""Reasons as people read them."""
+"""How reasons are printed."""
 
 from flows import reasons
 

@@ -1,4 +1,4 @@
-"""A rebuilt release beside the first one: the same bytes, or at least the same scores."""
+"""A rebuilt release has the same bytes as the original, or at least the same scores."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The online store is lost: what is served meanwhile, and one command that brings it back."""
+"""The online store is lost: what is served meanwhile, and the command that restores it."""
 
 import os
 import subprocess
@@ -68,7 +68,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Installation:
-    """A champion with its data version, feedback, a full online store, and who serves from it."""
+    """A champion with its data version, feedback, a full online store and a service."""
 
     rollout: Rollout
     follower: Follower
@@ -77,7 +77,7 @@ class Installation:
     redis: Redis | None
 
     def answers(self) -> dict[str, RecommendOutput]:
-        """What everybody would be shown at one moment."""
+        """The items that each user would be shown at one moment."""
         self.follower.poll()
         return {
             user: self.engine.decide(
@@ -94,7 +94,7 @@ class Installation:
             path.unlink()
 
     def feedback(self, event_id: str, user: str, item: str) -> None:
-        """As the service takes it: the log first, then the push."""
+        """Store feedback as the service does: in the log first, then push."""
         log = FeedbackLog(self.rollout.engine)
         log.append(events=[event(event_id, user_id=user, item_id=item, timestamp=NOW - 50)])
         self.pusher.push([user], self.follower.live.history_length, 0.0, NOW)
@@ -201,7 +201,7 @@ def test_a_retrain_that_finds_the_store_empty_restores_the_histories_as_well(
 def test_what_is_fed_back_while_the_store_is_away_is_pushed_when_it_is_back(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing was lost: no command is needed."""
+    """Nothing is lost, and no command is needed."""
     installation.answers()
 
     def away(*_: object) -> None:
@@ -238,7 +238,8 @@ def test_a_store_that_fails_between_two_looks_is_no_error_for_whoever_asks(
 
 
 def test_the_features_of_another_meaning_are_never_put_in(installation: Installation) -> None:
-    """The newest release is held and has other features: those of the champion come back."""
+    """The newest release was held and defines features differently, so the champion's features
+    are restored."""
     before = installation.answers()
     rollout = installation.rollout
     verdicts.register(rollout.engine, "ee" * 32, "x", {"feature_fingerprint": "other"}, now=2)

@@ -1,4 +1,5 @@
-"""Data versions in S3, on a real server: pushed with a retrain's save, pulled where they lack."""
+"""Data versions in S3, on a real server: pushed when a retrain is saved, pulled where they are
+missing."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""`dvc repro` on a fresh clone: from nothing, once, and to the same numbers as the flow."""
+"""`dvc repro` on a fresh clone: it runs, a second run does nothing, and the flow gives the same
+numbers."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""The retrain flow on real parts: killed anywhere and run again, it ends in the same place."""
+"""The retrain flow with real parts: after a kill at any point, a second run ends in the same
+state."""
 
 import json
 import os
@@ -46,9 +47,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def frozen_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout that nobody edits meanwhile: the code is part of a release.
+    """A copy of the checkout that nobody edits meanwhile, because the code is part of a release.
 
-    It has an edit that nobody committed.
+    It has an uncommitted edit.
     """
     folder = tmp_path_factory.mktemp("frozen") / "checkout"
     subprocess.run(["git", "clone", "-q", environment.CHECKOUT, folder], check=True)
@@ -109,7 +110,7 @@ def new_home(
 
 @pytest.fixture(scope="module")
 def undisturbed(new_home: HomeMaker) -> Home:
-    """A home whose first retrain nobody disturbed."""
+    """A home whose first retrain was not killed."""
     home = new_home("undisturbed")
     home.finish()
     return home
@@ -117,7 +118,7 @@ def undisturbed(new_home: HomeMaker) -> Home:
 
 @pytest.fixture(scope="module")
 def first(undisturbed: Home) -> dict[str, Any]:
-    """Its state after that."""
+    """The state of that home after the retrain."""
     return undisturbed.state()
 
 
@@ -178,7 +179,7 @@ def test_killed_at_random_moments_it_leaves_no_orphan_and_resumes(
 
 @pytest.fixture(scope="module")
 def fed(undisturbed: Home, first: dict[str, Any], world: Path) -> Path:
-    """A copy of the undisturbed home with a champion, and two days of feedback to learn from."""
+    """A copy of the undisturbed home, with a champion and two days of feedback to learn from."""
     assert first["champion"] is not None
     events = rows(days_of(world, "events")[FIRST_DAYS:])
     FeedbackLog(undisturbed.engine).append(events=events)
@@ -192,7 +193,7 @@ def fed(undisturbed: Home, first: dict[str, Any], world: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def second(undisturbed: Home, fed: Path) -> dict[str, Any]:
-    """The state after a second retrain that nobody disturbed; then the home is as before it."""
+    """The state after a second retrain that was not killed. The home is then as before it."""
     undisturbed.finish()
     state = undisturbed.state()
     undisturbed.engine.dispose()

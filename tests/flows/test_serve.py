@@ -1,4 +1,4 @@
-"""`make serve` as its users meet it."""
+"""`make serve` as users run it."""
 
 import os
 import socket

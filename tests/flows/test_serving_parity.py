@@ -1,4 +1,4 @@
-"""The gate on logged requests: what was served is what training computes, and a skew is seen."""
+"""The parity gate: what was served equals what training computes, and a difference is detected."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ class Served:
     challenger: str
 
     def recommend(self, live: Live | None = None, now: int = NOON) -> None:
-        """A slate for everybody at about `now`, logged."""
+        """A logged slate for each user at about `now`."""
         log, metrics = FeedbackLog(self.rollout.engine), Metrics(CollectorRegistry())
         writer = Writer(log, lambda _: None, metrics)
         bundle = live or self.live
@@ -77,12 +77,12 @@ def rivals(tmp_path_factory: pytest.TempPathFactory, checkout: Path) -> Rivals:
 
 @pytest.fixture(scope="module")
 def online(rivals: Rivals, tmp_path_factory: pytest.TempPathFactory) -> OnlineStore:
-    """What the service held at noon: yesterday's snapshot, and what has happened since."""
+    """The content of the online store at noon: yesterday's snapshot, and events since then."""
     return filled(rivals.champion, tmp_path_factory.mktemp("online"), at(YESTERDAY), NOON)
 
 
 def filled(retrained: Workspace, home: Path, when: int, now: int) -> OnlineStore:
-    """The online store as a retrain at `when` leaves it, and what has happened until `now`, µs."""
+    """The online store as a retrain at `when` leaves it, plus events until `now`, µs."""
     store = OnlineStore(Settings(home=home))
     store.materialise(retrained.root / "data" / "features", when)
     engine = connect(f"sqlite:///{home / 'events.db'}")
@@ -127,7 +127,7 @@ def test_what_was_served_equals_what_training_computes(served: Served) -> None:
 def test_it_holds_whenever_the_last_retrain_was(
     served: Served, checkout: Path, tmp_path: Path, retrained: float, asked: int
 ) -> None:
-    """At night, with a part of the day's events; and longer ago than training's snapshots reach."""
+    """At night, with part of the day's events, and longer ago than training's snapshots reach."""
     place = workspace(tmp_path / "retrained", checkout, retrained)
     store = filled(place, tmp_path / "online", at(0, 24 * retrained), asked)
     vars(served.rollout)["online"] = store
@@ -161,7 +161,7 @@ def cut(served: Served, _: pytest.MonkeyPatch) -> Live:
 
 
 def stale_items(served: Served, _: pytest.MonkeyPatch) -> Live:
-    """The item features of the day before, under today's name."""
+    """The item features of the day before, with today's time."""
     behind = OnlineStore(Settings(home=served.rollout.settings.home / "behind"))
     features = served.rivals.champion.root / "data" / "features"
     behind.materialise(features, end=at(YESTERDAY - 1))
@@ -200,7 +200,10 @@ def test_a_planted_skew_holds_and_is_shown_by_an_example(
 
 
 def test_what_was_served_without_the_online_store_is_not_compared(served: Served) -> None:
-    """It says so itself; where nothing else was served, parity is not shown, and what to do is."""
+    """Such answers say so.
+
+    If there are no others, parity is unknown, and the message says what to do.
+    """
     served.recommend(replace(served.live, online_lost=True))
     check = served.check()
     assert check.passed is None
@@ -227,7 +230,8 @@ def test_without_a_request_there_is_nothing_to_compare(served: Served) -> None:
 def test_requests_before_the_first_promotion_keep_nobody_from_being_promoted(
     served: Served,
 ) -> None:
-    """The service then knows only the items that it was sent, and histories of those."""
+    """Before that, the service knows only the items that it was sent, and histories with those
+    items."""
     served.recommend(replace(served.live, release=None, recommender=None))
     assert served.check().passed is True
     channels.move(served.rollout.engine, CHANNEL, served.challenger, 0, None, now=NOON)

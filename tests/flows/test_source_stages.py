@@ -1,5 +1,7 @@
-"""A source that is added reruns its own stage and what reads it: real DVC, with stages that only
-write down that they ran."""
+"""Adding a source reruns only its own stage and those that read it.
+
+Uses real DVC, with stages that only record that they ran.
+"""
 
 import os
 import shutil

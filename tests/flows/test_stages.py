@@ -1,4 +1,4 @@
-"""A stage runs as soon as what it reads is there, and what failed is told."""
+"""A stage runs as soon as its inputs are ready, and failures are reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def made(workspace: Workspace) -> list[str]:
 def run(
     prefect: Callable[[], None], workspace: Workspace, tmp_path: Path
 ) -> Callable[[str], dict[str, float]]:
-    """Runs the pipeline with this as the command of `after`."""
+    """Run the pipeline with this as the command of stage `after`."""
 
     @flow
     def whole() -> dict[str, float]:

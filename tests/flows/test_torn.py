@@ -1,4 +1,4 @@
-"""A kill while DVC rewrites one of its files: the next run goes on as if it had never been."""
+"""After a kill while DVC rewrites one of its files, the next run continues normally."""
 
 import os
 from collections.abc import Iterator
@@ -41,13 +41,13 @@ def reproduce(workspace: Workspace) -> None:
 
 
 def prefixes(text: bytes) -> list[bytes]:
-    """What a writer that flushes at any of its lines, or within one, would have left."""
+    """The content that a writer may leave if it is killed at or within a line."""
     ends = [place + 1 for place, byte in enumerate(text) if byte == ord("\n")][:-1]
     return [b"", *(text[:end] for end in ends), *(text[: end - 3] for end in ends)]
 
 
 def hashes(lock: bytes) -> dict[str, str]:
-    """What a stage read and wrote. Sizes beside them are for people."""
+    """The hashes of what a stage read and wrote, without sizes."""
     stage = yaml.safe_load(lock)["stages"]["split"]
     return {entry["path"]: entry["md5"] for entry in (*stage["deps"], *stage["outs"])}
 

@@ -1,4 +1,4 @@
-"""The warm process of a retrain is a help, never a need."""
+"""A retrain profits from the warm process but does not need it."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""The workspace: the checkout's state in a clone of its own; experiments shown in the checkout."""
+"""The workspace: a clone with the checkout's state. Experiments are shown in the checkout."""
 
 import subprocess
 from pathlib import Path
@@ -30,7 +30,7 @@ def experiments(checkout: Path) -> set[str]:
 
 
 def contents(store: Path) -> set[str]:
-    """The log's files that a cache or a remote holds."""
+    """The log's files in a cache or a remote."""
     texts = {path.read_text() for path in store.glob("files/md5/*/*") if path.suffix != ".dir"}
     return texts & {"first", "second", "third"}
 

@@ -1,4 +1,4 @@
-"""The same tests on every database: SQLite always, real servers where their URL is given."""
+"""The same tests on every database: always on SQLite, and on real servers whose URL is given."""
 
 import os
 from collections.abc import Iterator
@@ -60,8 +60,8 @@ def empty_database(variable: str) -> Iterator[str]:
 
 
 def drop(url: str, server: str) -> None:
-    """Remove a database of `server` (a URL) and end every session that uses it, also those of
-    processes that were killed."""
+    """Remove a database of `server` (a URL), and end all sessions that use it, also those of
+    killed processes."""
     name, engine = sa.make_url(url).database, _server(server)
     sessions = sa.text("SELECT id FROM information_schema.processlist WHERE db = :name")
     with engine.connect() as connection:
@@ -88,7 +88,7 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[sa.Engine]:
-    """An empty SQLite database, for tests that are not about databases."""
+    """An empty SQLite database, for tests that do not depend on the database."""
     engine = connect(f"sqlite:///{tmp_path / 'only.db'}")
     yield engine
     engine.dispose()

@@ -1,4 +1,4 @@
-"""An engine over a real release, a real online store and a log of its own."""
+"""An engine with a real release, a real online store and its own log."""
 
 import asyncio
 

@@ -1,4 +1,5 @@
-"""A database as version 1 of the tables left it: their statements of then, and a row in each."""
+"""A database with the tables of version 1: the statements of that version, and a row in each
+table."""
 
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,12 @@ def make(url: str) -> None:
 
 
 def insert(table: str, row: dict[str, Any]) -> sa.Insert:
-    """What a program of version 1 writes: it knows no other column."""
+    """Insert a row as a program of version 1 does, which knows no later columns."""
     return sa.table(table, *(sa.column(name) for name in row)).insert()
 
 
 def rows(connection: sa.Connection, table: str) -> list[dict[str, Any]]:
-    """The rows of a table in the columns of then."""
+    """The rows of a table, in the columns of version 1."""
     columns = [sa.column(name) for name in ROWS[table]]
     found = connection.execute(sa.select(*columns).select_from(sa.table(table)))
     return [dict(row) for row in found.mappings()]

@@ -1,4 +1,5 @@
-"""What SQLite does for the statements that some code runs: their plans, with their real values."""
+"""The query plans that SQLite uses for the statements that some code runs, with their real
+values."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -18,8 +18,10 @@ import psutil  # type: ignore[import-untyped]
 def serving(
     command: list[str], cwd: Path, home: Path, settings: Mapping[str, str], seconds: float = 120
 ) -> Iterator[httpx.Client]:
-    """A client of `command`, once it is ready, on a port that the environment tells it; the process
-    group ends with the block."""
+    """A client of `command` once it is ready. The process group ends with the block.
+
+    The port is given to the process by its environment.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -55,7 +57,7 @@ def serving(
 
 
 def addresses(port: int) -> set[str]:
-    """Where somebody of this machine listens on `port`."""
+    """The addresses of this machine on which a process listens at `port`."""
     found = psutil.net_connections("tcp")
     return {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
 
@@ -75,7 +77,7 @@ def kill_supervisor(client: httpx.Client) -> None:
 
 
 def wait_until_free(port: int, seconds: float = 15) -> None:
-    """Until nobody listens on `port`."""
+    """Wait until no process listens on `port`."""
     deadline = time.monotonic() + seconds
     while addresses(port):
         assert time.monotonic() < deadline, f"port {port} is still held"

@@ -1,4 +1,4 @@
-"""Several processes that start at the same moment; threads with an engine each stand for them."""
+"""Processes that start at the same moment, played by threads with separate engines."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ PROCESSES = 6
 def at_once(
     url: str, act: Callable[[sa.Engine, int], object], count: int = PROCESSES
 ) -> list[object]:
-    """What each of them got from `act`, or the exception, in order of their number."""
+    """The results of `act` from each of them, or the exceptions, in order of their number."""
     barrier, got = threading.Barrier(count), dict[int, object]()
 
     def process(number: int) -> None:

@@ -1,4 +1,4 @@
-"""A Bento serves its release from an environment that holds nothing else."""
+"""A Bento serves its release in an environment with nothing else installed."""
 
 import os
 import shutil
@@ -48,8 +48,10 @@ def test_a_bento_needs_nothing_that_trains_or_orchestrates(checkout: Path) -> No
 def test_a_bento_serves_from_a_clean_environment_and_follows_its_channel_to_s3(
     checkout: Path, tmp_path: Path, s3: S3
 ) -> None:
-    """Its own release first, the champion in S3 of when it was built; then another one that is only
-    there, as its local cache is empty."""
+    """It first serves its bundled release, which was the champion when it was built.
+
+    Then it fetches another one that is only in S3, as its local cache is empty.
+    """
     releases = s3.bucket("followed") + "/releases"
     make_release(tmp_path / "first")
     second = make_release(tmp_path / "second", seed=2)

@@ -1,4 +1,4 @@
-"""One rule at both doors: the service and the import refuse the same rows with the same words."""
+"""The service and the import refuse the same rows with the same messages."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What clients send: checked one by one, joined to what was really shown."""
+"""Events from clients are checked one by one and joined to the slots that were really shown."""
 
 from typing import Any
 

@@ -1,5 +1,7 @@
-"""`split.history_length` decides how much of a user's past is read: in training, when it is
-materialised, in live histories and when a release is served."""
+"""`split.history_length` decides how much of a user's past is read.
+
+That holds in training, when it is materialised, in live histories, and when a release is served.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +49,7 @@ def choices(user_id: str, count: int) -> list[dict[str, object]]:
 
 @dataclass(frozen=True)
 class World:
-    """One log, as training reads it and as the service does."""
+    """One log, as training and the service read it."""
 
     folder: Path
     online: OnlineStore
@@ -59,7 +61,7 @@ class World:
         return load_catalogue(self.folder / "split")
 
     def offline(self, user_id: str) -> list[tuple[str, int]]:
-        """What training reads of a request at NOW."""
+        """What training reads for a request at NOW."""
         requests = offline_requests(
             self.folder / "split", self.folder / "features", [user_id], [NOW]
         )
@@ -67,7 +69,7 @@ class World:
         return list(zip(ids.tolist(), requests.histories.timestamps.tolist(), strict=True))
 
     def served(self, user_id: str) -> context.Context:
-        """What the service has read of a request at NOW, as logged."""
+        """What the service read for a request at NOW, from its log."""
         metrics = Metrics(CollectorRegistry())
         writer = Writer(self.log, lambda _: None, metrics)
         engine = Engine(

@@ -22,7 +22,7 @@ STORES = [pytest.param(None, id="sqlite"), pytest.param(REDIS, marks=pytest.mark
 
 
 class Held(OnlineStore):
-    """A store that lets something happen before a push arrives, as a slow network does."""
+    """A store in which something happens before a push arrives, as in a slow network."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)

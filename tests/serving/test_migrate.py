@@ -1,4 +1,4 @@
-"""Databases of before are brought up with all their rows, on SQLite, PostgreSQL and MariaDB."""
+"""Older databases are upgraded with all their rows, on SQLite, PostgreSQL and MariaDB."""
 
 import subprocess
 import time
@@ -23,7 +23,7 @@ from tests.serving.test_feedback_log import event, slate
 
 
 def differences(engine: sa.Engine) -> list[Any]:
-    """What a database lacks, or has too much, of the tables of this program."""
+    """How a database's tables differ from those of this program."""
     with engine.connect() as connection:
         found: list[Any] = compare_metadata(MigrationContext.configure(connection), tables.METADATA)
         return found
@@ -114,8 +114,10 @@ def test_whoever_waited_to_change_the_tables_sees_what_was_changed(database_url:
 
 
 def test_a_start_that_was_killed_half_way_is_finished_by_the_next(database_url: str) -> None:
-    """MySQL and MariaDB commit each statement by itself: here tables were made and none was noted,
-    one of them still without its index."""
+    """MySQL and MariaDB commit each statement by itself.
+
+    Here tables were created, one of them without its index, and no revision was recorded.
+    """
     connect(database_url).dispose()
     engine = open_engine(database_url)
     with engine.begin() as connection:

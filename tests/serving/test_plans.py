@@ -1,4 +1,4 @@
-"""What a write or a request costs does not grow with what is stored."""
+"""The cost of a write or a request does not grow with the stored data."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ EVENTS = 20_000
 
 
 def rolled(number: int) -> Slate:
-    """A slate of a state of its own."""
+    """A slate of a new state."""
     made = slate(f"r{number}", "i1", "i2")
     request = {**made.request, "state": f"s{number}", "drawn_at": T0 + number, "size": 2}
     return replace(made, request=request)
@@ -27,7 +27,7 @@ def rolled(number: int) -> Slate:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
-    """A database with a past, whose statistics SQLite has."""
+    """A database with many rows, for which SQLite has statistics."""
     folder: Path = tmp_path_factory.mktemp("full")
     engine = connect(f"sqlite:///{folder / 'rondo.db'}")
     log = FeedbackLog(engine)

@@ -76,7 +76,7 @@ def test_each_slot_has_the_probability_of_the_formula_and_they_sum_to_one(
 
 
 def test_only_the_order_of_the_scores_counts() -> None:
-    """Another release's scores on another scale, of another shape: the same exploration."""
+    """Scores of another release, with another scale and shape, give the same exploration."""
     scores, chosen, eligible = one_request(30, 20, seed=3)
     scores[0, 7] = scores[0, 8]  # a tie, which goes to the first
     numbers = uniforms_of(["r"], 10)

@@ -1,4 +1,4 @@
-"""What several processes do for the first time at the same moment, on every database."""
+"""Several processes do something for the first time at the same moment, on every database."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Releases: sealed, verified, published whole, reproduced by a fresh process."""
+"""Releases are sealed, verified, published as a whole, and reproduced by a fresh process."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture
 def copy(made: tuple[Path, str], tmp_path: Path) -> Path:
-    """A release that a test may spoil."""
+    """A copy of a release that a test may damage."""
     return Path(shutil.copytree(made[0], tmp_path / "copy"))
 
 
@@ -161,7 +161,7 @@ def test_a_broken_release_has_no_number_but_that_it_does_not_load(copy: Path) ->
 
 
 def test_golden_requests_are_of_the_snapshot_that_most_requests_have_read() -> None:
-    """A judge window that ends soon after midnight has hardly any of its newest snapshot."""
+    """If a judge window ends soon after midnight, few requests read its newest snapshot."""
     requests = market.requests(market.random_lists(12))
     first = requests.item_features[0]
     features, places = np.stack([first, first + 1]), np.arange(12, dtype=np.int32)

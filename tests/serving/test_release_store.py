@@ -1,4 +1,4 @@
-"""Releases in S3, on a real server: whole or not there, verified, deleted; faults are one line."""
+"""Releases in S3, on a real server: complete or absent, verified, deleted. Errors are one line."""
 
 import os
 import subprocess
@@ -152,7 +152,7 @@ def test_a_store_of_a_kind_without_a_driver_is_one_line(url: str) -> None:
 def test_the_command_that_packages_a_bento_says_in_one_line_what_is_wrong(
     s3: S3, tmp_path: Path
 ) -> None:
-    """And no more: no traceback."""
+    """Without a traceback."""
     from serving import channels
     from serving.database import connect
 

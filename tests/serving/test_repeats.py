@@ -1,4 +1,4 @@
-"""Nobody can choose what is drawn, and an unchanged question is drawn once."""
+"""Nobody can choose what is drawn, and a repeated question is drawn only once."""
 
 import asyncio
 import zlib
@@ -176,7 +176,7 @@ def test_a_slate_with_a_withdrawn_item_is_not_shown_again(kit: Kit, sqlite: sa.E
 def test_another_release_or_generation_draws_anew(
     kit: Kit, releases: tuple[Release, Release]
 ) -> None:
-    """Also the same release once more, after a rollback: an answer names what is served now."""
+    """Also the same release again after a rollback, since an answer names what is served now."""
     answers = []
     for generation, which in enumerate((0, 1, 0), start=1):
         channel = Channel(releases[which].id, generation)
@@ -189,7 +189,8 @@ def test_another_release_or_generation_draws_anew(
 def test_workers_that_answer_one_question_at_once_log_one_slate(
     live: Live, online: OnlineStore, engine: sa.Engine
 ) -> None:
-    """Two writers of one database, eight requests at a time: nobody waits for anybody's answer."""
+    """Two writers on one database with eight requests at a time, none of which waits for
+    another."""
     kit = Kit(live, online, engine)
     log, metrics = FeedbackLog(kit.log.engine), Metrics(CollectorRegistry())
     writer = Writer(log, lambda _: None, metrics)
@@ -222,7 +223,7 @@ def test_a_restarted_service_knows_what_was_shown(kit: Kit, online: OnlineStore)
 
 
 def test_a_slate_that_a_later_version_has_logged_goes_on(kit: Kit) -> None:
-    """Both work beside each other on one database, and the later one knows more of a request."""
+    """Both versions use the same database, and the later one logs more of a request."""
     five = kit.recommend(k=5, request_id="five")
     content = orjson.loads(zlib.decompress(kit.log.request("five")[0]["context"]))
     with kit.log.engine.begin() as connection:
@@ -259,8 +260,10 @@ def test_the_draw_is_keyed_by_the_secret_which_is_logged_nowhere(kit: Kit) -> No
 
 
 def test_over_users_and_states_a_wanted_item_is_hit_as_often_as_its_propensity_says() -> None:
-    """An attacker with any request ids and users of his own, against a fixed secret: the ids that
-    look best under another secret are as good as any."""
+    """An attacker chooses request ids and users, against a fixed secret.
+
+    Ids that look best under another secret are no better than others.
+    """
     items, tries = 40, 20_000
     rng = np.random.default_rng(3)
     scores = rng.normal(size=(1, 12)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The same service on PostgreSQL or MariaDB with a Redis, by settings alone."""
+"""The same service on PostgreSQL or MariaDB with Redis, changed only by settings."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""The same record at both doors, the service and a file: one verdict, one content.
-
-Neither knows of the other's answer: records are JSON, as a client writes them.
-"""
+"""The service and a file give the same verdict and content for the same record."""
 
 import json
 from collections.abc import Mapping
@@ -88,7 +85,7 @@ def plain(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str | dict[str, Any]]:
-    """By place in EVENTS: why the import refused it, or what it stored."""
+    """By position in EVENTS: the reason why the import refused it, or what it stored."""
     folder = tmp_path_factory.mktemp("events")
     lines = [json.dumps({"event_id": f"e{n}"} | EVENT | made) for n, made in enumerate(EVENTS)]
     (folder / "events.jsonl").write_text("\n".join(lines))

@@ -1,4 +1,4 @@
-"""The writer: grouped commits, answers only after them, a full queue says so."""
+"""The writer: commits are grouped, answers come only after them, and a full queue is reported."""
 
 import threading
 from collections.abc import Iterator, Sequence

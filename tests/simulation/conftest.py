@@ -1,4 +1,4 @@
-"""Small worlds, and a service of the same contract to talk to."""
+"""Small worlds, and a service with the same interface to talk to."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,9 +48,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @dataclass
 class Peer:
-    """A service of the contract: shows the newest items, stores outcomes by id.
+    """A service with the same interface: shows the newest items, stores outcomes by id.
 
-    `fail_next` answers are errors; nothing else is pretended.
+    The next `fail_next` answers are errors.
     """
 
     fail_next: int = 0

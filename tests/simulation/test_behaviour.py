@@ -1,4 +1,4 @@
-"""The laws against hand-worked numbers."""
+"""The laws, compared with numbers computed by hand."""
 
 import itertools
 

@@ -22,7 +22,7 @@ def connected(peer: Peer) -> httpx.AsyncClient:
 
 
 def stocked(peer: Peer, market: Market) -> Market:
-    """What the service learnt from the history: the items that are older than today's."""
+    """What the service knows from the history: the items older than today's."""
     today = set(market.new_items().item_ids)
     for item_id, created_at in zip(market.items.item_ids, market.items.created_at, strict=True):
         if item_id not in today:

@@ -1,4 +1,4 @@
-"""Counter-based numbers: uniform, independent, and the same in any company."""
+"""Counter-based numbers: uniform, independent, and not affected by other draws."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What simulated users do, measured against the laws they claim to follow."""
+"""The actions of simulated users, compared with the laws they should follow."""
 
 import dataclasses
 

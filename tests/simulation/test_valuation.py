@@ -1,4 +1,4 @@
-"""The true worth of slates, against enumeration."""
+"""The true value of slates, compared with enumeration."""
 
 import dataclasses
 import itertools

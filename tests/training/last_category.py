@@ -1,7 +1,4 @@
-"""A source as somebody may add one: the popular items of the category looked at last.
-
-Only tests know it: they add it to a copy of the code, and hold it to what every source promises.
-"""
+"""A source as a user might add it: the popular items of the last item's category."""
 
 from dataclasses import dataclass
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""A hand-made market in memory: items, requests and a fitted set of sources."""
+"""A small market in memory: items, requests and fitted sources."""
 
 from pathlib import Path
 
@@ -115,15 +115,17 @@ def sources(of: Catalogue, per_source: int = 8) -> Sources:
 
 
 def neighbours() -> Neighbours:
-    """Fitted on `events`, as if all were of one moment."""
+    """Neighbours fitted on `events`, as if all events had the same time."""
     users, items = events()
     params = NeighbourParams(count=10, shrinkage=1.0)
     return Neighbours(*build_neighbours(users, items, np.zeros(len(users)), ITEMS - 10, params))
 
 
 def fit_sources(data: Path, out: Path) -> Path:
-    """What the stages of the sources write from `split/` and `features/` of `data`, in `out`; the
-    working directory holds params.yaml."""
+    """Write to `out` what the stages of the sources make of `split/` and `features/` in `data`.
+
+    The working directory must hold params.yaml.
+    """
     out.mkdir(parents=True)
     for source in SOURCES:
         if source.stage == source.name:

@@ -1,4 +1,4 @@
-"""Intervals: they cover what they claim, resample users, and know when they know nothing."""
+"""Intervals cover as often as stated, resample users, and are unknown without enough data."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Text and categories as known at a request: as if the catalogue were built again for each one."""
+"""Text and categories as known at a request, as if the catalogue were built for each request."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +67,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 
 @pytest.fixture(scope="module")
 def requests() -> Requests:
-    """Spread, in no order, over the two windows."""
+    """Requests spread over the two windows, in no order."""
     asked = market.requests(LISTS)
     moments = np.random.default_rng(6).integers(at(3), at(5), len(asked))
     shift = (moments - market.NOW)[asked.histories.rows]
@@ -85,7 +85,10 @@ def recommender(of: Catalogue) -> Recommender:
 
 
 def known(rows: list[dict[str, Any]], order: list[str], moment: int) -> Catalogue:
-    """Built from nothing but what was received by `moment`; of an unknown item its first."""
+    """A catalogue built only from what was received by `moment`.
+
+    An item unknown by then has its first version.
+    """
     found = []
     for name in order:
         own = sorted((r for r in rows if r["item_id"] == name), key=lambda r: r["received_at"])

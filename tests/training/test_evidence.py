@@ -1,4 +1,5 @@
-"""Evidence survives JSON; the champion is paired by query; pooling takes only like with like."""
+"""Evidence is stored as JSON unchanged, the champion is paired by query, and only comparable
+windows are pooled."""
 
 import json
 from dataclasses import replace
@@ -64,7 +65,7 @@ def test_evidence_survives_json_also_where_values_are_unknown() -> None:
 
 
 def test_evidence_of_the_first_releases_is_read(checkout: Path) -> None:
-    """It lies in the operations database beside them. New fields need a default."""
+    """It is stored in the operations database. New fields need a default."""
     evidence = Evidence.read(checkout / "tests" / "training" / "evidence_1.json")
     assert evidence.champion is not None
     assert evidence.champion.difference.mean == pytest.approx(0.1)
@@ -78,7 +79,7 @@ def test_evidence_of_the_first_releases_is_read(checkout: Path) -> None:
 def test_records_of_today_are_read_and_stored_as_they_were(
     checkout: Path, record: type[Record], name: str
 ) -> None:
-    """A change of the form that is stored shows here; one that is meant needs new files."""
+    """A change of the stored form fails here. An intended change needs new files."""
     kept = json.loads((checkout / "tests" / "training" / name).read_text())
     assert record.stored(kept).model_dump(mode="json") == kept
 
@@ -159,7 +160,8 @@ def test_moments_of_a_judge_window_are_left_out_and_no_others() -> None:
 
 
 def test_what_the_champion_was_chosen_on_decides_nothing() -> None:
-    """The first half of the users has all its queries there, where the challenger is far worse."""
+    """All queries of the first half of the users lie in that window, where the challenger is far
+    worse."""
     challenger, champion, fair = judged(1, 0.1), judged(1), USERS >= 30
     challenger.metrics["ndcg@10"][~fair] -= 5.0
     beside = compare(

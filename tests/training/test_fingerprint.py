@@ -1,4 +1,4 @@
-"""What counts as changed code: what decides a slate does, what tells of it does not."""
+"""What counts as changed code: files that decide a slate do, files that only report do not."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ def source(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(source: Path, name: str, text: str) -> tuple[bool, bool]:
-    """Whether `text` at the end of a file is changed code, and whether it is other features."""
+    """Whether adding `text` to a file counts as changed code, and as changed features."""
     before = fingerprint({}, source), feature_fingerprint({}, source)
     kept = (source / name).read_text()
     (source / name).write_text(kept + text)

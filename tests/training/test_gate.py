@@ -1,4 +1,4 @@
-"""The gate, rule by rule: one good release, and each way in which it can stop being one."""
+"""The gate, rule by rule: a good release, and every way in which it can fail."""
 
 import json
 import math
@@ -63,7 +63,7 @@ GOOD = Evidence(
 
 
 def altered(evidence: Evidence, **changes: Any) -> Evidence:
-    """With other fields, also such as no evidence can have."""
+    """Evidence with other values, including impossible ones."""
     return evidence.model_copy(update=changes)
 
 
@@ -293,7 +293,7 @@ def test_every_check_has_a_reason_and_the_verdict_survives_json() -> None:
 
 
 def test_whoever_wanted_a_new_item_is_no_slice_of_its_own() -> None:
-    """Chosen by the outcome: a model that shows nothing but new items would win there."""
+    """The slice is chosen by the outcome. A model that shows only new items would win there."""
     collapsed = Slice(80, 0.1, Interval(-0.05, -0.08, -0.02))
     first = {"first_release": True, "champion": None, "past": {}}
     by_item = altered(GOOD, slices=GOOD.slices | {"new_items": collapsed}, **first)

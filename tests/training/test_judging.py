@@ -1,4 +1,4 @@
-"""One judge: averages by user, ties against the model, slices by what they claim."""
+"""Judging: averages by user, ties count against the model, slices hold what their names say."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The numbers that the gate limits, of lists drawn by hand."""
+"""The numbers that the gate limits, on hand-made lists."""
 
 import numpy as np
 import pytest

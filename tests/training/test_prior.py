@@ -1,5 +1,5 @@
-"""The linear prior: it recovers the weights that choices were drawn from, and stays near its start
-when there is little to learn from."""
+"""The linear prior recovers the weights of drawn choices, and stays near its start if there is
+little data."""
 
 from pathlib import Path
 

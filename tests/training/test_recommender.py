@@ -1,4 +1,5 @@
-"""The one code path: what it may show, that a batch is its requests, that it grows."""
+"""The recommender: what it may show, that a batch equals its single requests, and that its
+catalogue can grow."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ HIDDEN = [[(7 * row) % 60, 11] for row in range(40)]
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sources, and trees that learned to like what sorts high in two features."""
+    """Sources, and trees trained to prefer high values of two features."""
     folder = market.save_sources(tmp_path_factory.mktemp("release"), market.catalogue())
     random = np.random.default_rng(1)
     rows = random.normal(size=(400, len(FEATURES))).astype(np.float32)

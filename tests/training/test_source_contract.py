@@ -1,4 +1,4 @@
-"""What every source promises, whichever it is: those of the tuple, and one that was just added."""
+"""What every source must do: those in the tuple, and one added by a test."""
 
 import shutil
 import tracemalloc
@@ -65,7 +65,8 @@ class World:
         return source.load(self.saved / source.name)
 
     def grown(self) -> tuple[Catalogue, Requests]:
-        """With NEW items more, an hour old at the first request and already popular."""
+        """The catalogue with NEW more items, an hour old at the first request and already
+        popular."""
         catalogue = varied(len(self.catalogue) + NEW, self.requests.timestamps.min())
         known = self.requests.item_features
         dense = np.stack([known[snapshot] for snapshot in range(known.shape[0])])
@@ -154,7 +155,7 @@ def test_the_same_log_gives_the_same_bytes(
 def test_what_happens_after_the_cut_off_changes_nothing(
     world: World, source: type[Source], tmp_path: Path
 ) -> None:
-    """A source that is `tuned` looks at the rank window as well, as the trees do."""
+    """A source that is `tuned` also reads the rank window, as the trees do."""
     shutil.copytree(world.log.split, tmp_path / "split")
     windows = world.log.windows()
     events = pq.read_table(tmp_path / "split" / "events.parquet")

@@ -1,4 +1,4 @@
-"""Every source against a plain computation of what it claims."""
+"""Every source, compared with a plain computation of its definition."""
 
 import json
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_neighbours_of_a_few_items_at_a_time_are_those_of_all_at_once() -> None:
 def test_of_a_busy_account_only_the_newest_events_make_neighbours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its pairs would grow with the square of its events, a crawler's with the catalogue's."""
+    """Its pairs would grow with the square of its events."""
     monkeypatch.setattr("training.sources.neighbours.NEWEST", 2)
     users = np.array([1, 0, 1, 1, 0, 2], dtype=np.int32)
     items = np.array([0, 3, 1, 2, 4, 0], dtype=np.int32)
@@ -149,7 +149,7 @@ def test_the_union_holds_the_best_of_each_source_and_says_which() -> None:
 
 
 def test_items_that_come_later_displace_none_of_the_equals_that_were_there() -> None:
-    """Else the same request has other candidates once the catalogue has grown."""
+    """Otherwise the same request would have other candidates after the catalogue has grown."""
     random = np.random.default_rng(3)
     scores = random.integers(0, 3, (20, 300)).astype(np.float32)
     eligible = random.random((20, 300)) < 0.9
@@ -177,7 +177,7 @@ def test_sources_survive_disk(tmp_path: Path) -> None:
 
 
 def test_sources_of_the_first_releases_are_read(tmp_path: Path) -> None:
-    """They kept every number in one file, and did not say which sources they have."""
+    """They kept all numbers in one file, and did not list their sources."""
     before = market.sources(market.catalogue())
     before.save(tmp_path)
     first = json.loads((tmp_path / "sources.json").read_text())

@@ -1,4 +1,5 @@
-"""Trees: same data, same file; they learn what the prior cannot; slates do not teach positions."""
+"""Trees: same data, same file; they learn what the prior cannot; positions in slates do not
+count."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -69,8 +70,10 @@ def test_trees_add_what_the_linear_prior_cannot_express() -> None:
 
 
 def test_what_was_clicked_for_its_place_is_not_taken_for_attractive() -> None:
-    """Slates list items by falling click rate and users click the first: with the place known, the
-    click rate explains less of the clicks than without."""
+    """Slates list items by falling click rate, and users click the first.
+
+    If the place is known, the click rate explains fewer of the clicks.
+    """
     organic = table(200, seed=3)
     time = organic.schema.get_field_index("timestamp")
     # All of one moment: without a tail, the number of trees is given and no matter of chance.

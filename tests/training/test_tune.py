@@ -1,4 +1,4 @@
-"""The search as `make tune` runs it: the real trainers, the real Optuna on a file."""
+"""The search as `make tune` runs it: with the real trainers, and the real Optuna on a file."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""What changes in daily aggregates, against the dense definition: each row counted at each midnight
-of the whole span by a loop over plain rows."""
+"""Daily aggregates stored as changes, against a direct definition: a loop over rows that counts
+each row at every midnight."""
 
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def rows_of(path: Path) -> list[Row]:
 
 
 class Dense:
-    """Every row at every midnight: what the features mean."""
+    """The direct definition: every row at every midnight."""
 
     def __init__(self, folder: Path) -> None:
         names = ("events", "impressions", "prices", "users", "items")
@@ -142,7 +142,7 @@ class Dense:
 
 
 def newest(path: Path, key: str) -> dict[str, list[tuple[int, Row]]]:
-    """Of each id its rows with their time, µs, in order."""
+    """The newest row of each id, with its time in µs, in order."""
     found: dict[str, list[tuple[int, Row]]] = {}
     for row in rows_of(path):
         time = round(row.pop("event_timestamp").timestamp() * 1_000_000)

@@ -1,4 +1,4 @@
-"""What the tests of sources share: bring one into a log, and look at what is there."""
+"""Helpers for tests of sources: store a source in a log, and look at the result."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ EVENTS = {
 def bring(
     path: Path, log: Path, mapping: dict[str, Any] | None = None, first: int = 0
 ) -> tuple[Report, Report]:
-    """Reports on the events and the items of a source, stored."""
+    """Store the events and items of a source, and return the reports."""
     built = params.build(IngestParams, "ingest", {"mapping": mapping or {}}).mapping
     source = read_source(path, built)
     return (
@@ -38,7 +38,7 @@ def bring(
 
 
 def refused(path: Path, mapping: dict[str, Any] | None = None) -> str:
-    """The one line that a source is refused with."""
+    """The one-line message with which a source is refused."""
     with pytest.raises(IngestError) as error:
         bring(path, path.parent / "no-log", mapping)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Files that people really had and that failed: what becomes of each now, end to end."""
+"""Real files that once failed: the result of importing each of them, end to end."""
 
 import gzip
 import json

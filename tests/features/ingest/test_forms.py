@@ -1,4 +1,4 @@
-"""Forms in which people have data beside one clean table: lists, JSON, properties, repeats."""
+"""Data in other forms than one clean table: lists, JSON, properties, repeats."""
 
 import json
 import warnings

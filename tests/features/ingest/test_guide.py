@@ -1,4 +1,4 @@
-"""The examples in the guides on data: each is imported, and says what the guide says it says."""
+"""Import the examples in the guides on data, and check that the output is as printed there."""
 
 import gzip
 import re
@@ -27,7 +27,10 @@ _BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Example:
-    """files: text by name; mapping: section `ingest` of params.yaml; told: what is printed."""
+    """An example in a guide.
+
+    files: text by name; mapping: section `ingest` of params.yaml; told: the printed output.
+    """
 
     files: dict[str, str]
     mapping: IngestParams
@@ -35,7 +38,7 @@ class Example:
 
 
 def examples(name: str) -> dict[str, Example]:
-    """By heading: every part of a guide that shows a file and what becomes of it."""
+    """Every part of a guide with a file and the output of its import, by heading."""
     found = {}
     for part in re.split(r"^#{2,3} ", (GUIDES / name).read_text(), flags=re.MULTILINE)[1:]:
         blocks = _BLOCK.findall(part)
@@ -56,7 +59,7 @@ EXAMPLES = examples("data.md") | examples("layouts.md")
 
 
 def place(example: Example, folder: Path) -> Path:
-    """The files, written as the mapping says that they are; the folder, or the one file."""
+    """Write the files in the encoding of the mapping. Returns the folder, or the only file."""
     folder.mkdir()
     events = example.mapping.mapping.events
     for name, text in example.files.items():

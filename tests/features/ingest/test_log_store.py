@@ -1,4 +1,4 @@
-"""Validation and the partitioned log: every row in is stored or quarantined."""
+"""Validation and the partitioned log: every row is stored or quarantined."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def batch(*rows: dict[str, Any]) -> pa.Table:
 
 
 def loose(**columns: Any) -> pa.Table:
-    """One event whose values are as a careless source gives them."""
+    """One event with values as a careless source gives them."""
     row = {"event_id": "e", "user_id": "u", "item_id": "i", "event_type": "click"}
     return pa.table({k: [v] for k, v in (row | {"timestamp": START} | columns).items()})
 
@@ -169,14 +169,14 @@ def test_versions_of_an_item_are_kept_and_a_repeated_one_is_a_duplicate(tmp_path
 
 
 def brought(folder: Path, number: int, titles: list[str]) -> tuple[int, dict[str, int]]:
-    """Rows stored and reasons of an undated catalogue's import, one of several."""
+    """Import an undated catalogue, and return the stored rows and the reasons."""
     rows = pa.table({"item_id": ["i"] * len(titles), "title": titles})
     report = store_items(rows, folder, 10 * number, NOW + number * HOUR, dated=False)
     return report.stored, report.reasons
 
 
 def test_what_an_item_used_to_be_is_news_when_it_is_so_again(tmp_path: Path) -> None:
-    """A price that falls and rises, an item that sells out and comes back."""
+    """A price that falls and rises again, and an item that sells out and comes back."""
     assert brought(tmp_path, 0, ["a"]) == (1, {})
     assert brought(tmp_path, 1, ["b"]) == (1, {})
     assert brought(tmp_path, 2, ["a"]) == (1, {})

@@ -1,4 +1,4 @@
-"""Settings of a mapping that cannot be meant are one line, before anything is read."""
+"""Settings of a mapping that cannot be right give a one-line error before anything is read."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sources that are read and stored in many parts: nothing changes, and memory does not grow."""
+"""Reading and storing a source in many parts changes nothing, and memory does not grow."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def peak(folder: Path, checkout: Path, rows: int) -> float:
-    """MB."""
+    """Peak memory in MB."""
     folder.mkdir()
     command = [sys.executable, "-c", IMPORT, str(folder), str(rows)]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
@@ -75,7 +75,7 @@ def test_rows_that_are_pieces_are_counted_over_all_parts(tmp_path: Path) -> None
 
 
 def test_the_unit_of_a_column_is_that_of_all_parts_together(tmp_path: Path) -> None:
-    """Milliseconds alone in the first part, and still the fewer ones."""
+    """The first part holds only milliseconds, which are a minority overall."""
     lines = [f"u{n},i,click,{(S + n) * 1000}" for n in range(ROWS + 10)]
     lines += [f"u{n},j,click,{S + n}" for n in range(3 * ROWS)]
     events, _ = bring(write(tmp_path / "events.csv", HEADER, *lines), tmp_path / "log")

@@ -1,4 +1,4 @@
-"""Both doors refuse the same rows for the same reason."""
+"""The service and the import refuse the same rows for the same reasons."""
 
 from typing import Any
 

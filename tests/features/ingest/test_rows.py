@@ -1,7 +1,4 @@
-"""Rows in the file = stored + quarantined with a reason, whatever the file looks like.
-
-Lines are counted on the bytes, by rules of their own, never by what a reader returned.
-"""
+"""Every row of a file is stored or quarantined with a reason, whatever the file looks like."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -1,4 +1,4 @@
-"""Reading sources: files by mapping, databases, MovieLens; and what is said of bad ones."""
+"""Reading sources: files by mapping, databases, MovieLens; and the errors for bad ones."""
 
 from pathlib import Path
 

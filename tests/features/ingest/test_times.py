@@ -1,4 +1,4 @@
-"""The one rule for times: by magnitude, the same for one value and for a column."""
+"""The rule for times, by size, gives the same result for one value and for a column."""
 
 from datetime import UTC, datetime
 
@@ -81,7 +81,7 @@ def test_other_kinds_of_values_are_refused(value: object) -> None:
 
 
 def in_a_column(text: str) -> int | None:
-    """What SQL says of a column of this one value."""
+    """What SQL reads from a column with only this value."""
     connection = connect()
     connection.execute("CREATE TABLE source AS SELECT trim(?) AS t", [text])
     unit = connection.execute(f"SELECT {unit_of('t')} FROM source").fetchall()[0][0]

@@ -1,4 +1,4 @@
-"""A catalogue is told by its items and their order."""
+"""A catalogue is identified by its items and their order."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Price, availability and time of creation as known at a request, not as they became."""
+"""Price, availability and time of creation are those known at a request, not later ones."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Item features that are looked up equal the array that they stand for."""
+"""Item features that are looked up equal those in the full array."""
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ MOMENTS = np.array([3, 4, 9]) * DAY
 
 
 def table(rows: list[tuple[int, int, float]]) -> pa.Table:
-    """Of (snapshot, item, value of every feature)."""
+    """A table from entries (snapshot, item, value of every feature)."""
     snapshots, items, values = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
         {

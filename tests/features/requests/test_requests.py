@@ -1,4 +1,4 @@
-"""Requests of which little is known, and features of before by name."""
+"""Requests with few known values, and features of older versions by name."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What is known of users finds its place in a catalogue."""
+"""User data in terms of a catalogue's indices."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""New choices and evenly spaced moments, beside plain loops over the same rows."""
+"""New choices and evenly spaced moments, compared with plain loops over the same rows."""
 
 import duckdb
 import numpy as np
@@ -12,7 +12,7 @@ KEPT = st.integers(1, 7)
 
 
 def parts(count: int, kept: int) -> list[list[int]]:
-    """Rows 0 to count − 1 by part: their own where they are fewer than `kept`."""
+    """The part of each row from 0 to count − 1. With fewer rows than `kept`, each is a part."""
     found: dict[int, list[int]] = {}
     for row in range(count):
         found.setdefault(row * kept // max(count, kept), []).append(row)

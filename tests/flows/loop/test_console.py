@@ -1,4 +1,4 @@
-"""What a person sees while the job runs."""
+"""The terminal output of a running job."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The true worth of policies, on a market whose attractions are drawn by hand."""
+"""The true value of policies, in a market with hand-made attractions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -104,8 +104,8 @@ def test_without_a_champion_popularity_is_what_is_served(
 def test_popularity_shows_the_most_popular_items_in_order(
     models: tuple[Recommender, Recommender], requests: Requests
 ) -> None:
-    """Drawn by hand: items 20 to 29 have 30 to 21 events in the window, all others none, so that
-    item 20 comes first; each is worth as many as its number to everybody."""
+    """Items 20 to 29 have 30 to 21 events in the window and all others none, so item 20 comes
+    first. The value of an item for everybody is its number."""
     popularity = models[0].sources.get(Popularity)
     assert popularity is not None
     days = popularity.days
@@ -131,7 +131,7 @@ def test_popularity_shows_the_most_popular_items_in_order(
 def test_nothing_seen_unavailable_or_hidden_is_shown_by_anyone(
     models: tuple[Recommender, Recommender],
 ) -> None:
-    """Only what must not be shown is worth something: nobody earns anything."""
+    """Only items that must not be shown have a value, so every value must be 0."""
     forbidden = [1, 2, 4]  # seen, seen, hidden; item 3 is not available
     asked = market.requests([[1, 2]] * PEOPLE, hidden=[[4]] * PEOPLE)
     worth = np.zeros((PEOPLE, len(CATALOGUE)))

@@ -1,4 +1,4 @@
-"""Cutting a source in waves, and sending a wave, on tables drawn by hand."""
+"""Cut a source into waves, and send a wave, with hand-made tables."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ NOW = at(10_000)
 def source(
     times: list[int], rows: list[dict[str, Any]] | None = None, items: pa.Table | None = None
 ) -> Source:
-    """A rating at each of `times`, and further `rows` of text, as a mapping gives them."""
+    """A rating at each of `times`, and further `rows` of text as from a mapping."""
     events = [
         {
             "user_id": f"u{n % 3}",

@@ -1,4 +1,4 @@
-"""The report of a run holds what was promised, on both kinds of run."""
+"""The report of a run holds the documented content, for both kinds of run."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The queries of a wave and their judging, on tables drawn by hand."""
+"""The queries of a wave and their results, on hand-made tables."""
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +44,7 @@ def events(*rows: tuple[str, str, str, int]) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def online(tmp_path_factory: pytest.TempPathFactory) -> OnlineStore:
-    """An online store that knows nobody."""
+    """An online store that knows no user."""
     return OnlineStore(Settings(home=tmp_path_factory.mktemp("online")))
 
 

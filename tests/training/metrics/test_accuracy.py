@@ -1,4 +1,4 @@
-"""Accuracy metrics against hand-drawn tables and against their definitions in plain Python."""
+"""Accuracy metrics, compared with hand-made tables and with their definitions in plain Python."""
 
 import math
 from collections.abc import Callable

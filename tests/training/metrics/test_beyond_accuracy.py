@@ -1,4 +1,4 @@
-"""Coverage, novelty and diversity against values worked by hand and by scipy."""
+"""Coverage, novelty and diversity, compared with values computed by hand and by scipy."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The stage `fit` in a process of its own."""
+"""Run stage `fit` in a separate process."""
 
 import os
 import subprocess
@@ -43,14 +43,14 @@ def start(
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """What it printed, once it has ended well."""
+    """The output, after it has ended successfully."""
     output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
     return output
 
 
 def wait_for_checkpoint(process: subprocess.Popen[str], folder: Path, since: int = 0) -> None:
-    """Until an epoch is saved below `folder` after `since` (ns)."""
+    """Wait until an epoch is saved below `folder` after `since` (ns)."""
     deadline = time.monotonic() + 200
     while not any(path.stat().st_mtime_ns > since for path in folder.glob("*/resume.ckpt")):
         assert process.poll() is None

@@ -1,4 +1,4 @@
-"""A small log in which item `i` is followed by item `i + 1`: something to learn."""
+"""A small log that can be learned: item `i` is followed by item `i + 1`."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Models on disk, those of other versions too."""
+"""Models on disk, including those of other versions."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Attention by hand against torch's, and what is added to its scores."""
+"""Attention computed by hand, compared with torch's, and the biases added to its scores."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,4 @@
-"""Two processes do what one does: the stage as it is started on several devices, here CPUs.
-
-Dropout is off: each process draws its own. What is left is the order in which floats are added.
-"""
+"""Two processes give the same result as one, for the stage on several devices (here CPUs)."""
 
 import dataclasses
 import json
@@ -42,7 +39,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def train_alone(folder: Path, params: TransformerParams) -> dict[str, Any]:
-    """What one process makes of it."""
+    """The result of training in one process."""
     out = folder / "out" / "fit.json"
     split = write_split(folder / "split", events(300, ITEMS, 20), item_table(ITEMS))
     fit(split, folder / "out" / "model", out, params, OPTIONS, Settings(home=folder / "home"))
@@ -60,7 +57,7 @@ def metrics(workspace: Path) -> dict[str, Any]:
 
 
 def weights(workspace: Path) -> dict[str, np.ndarray]:
-    """What will be served: the average of the weights after the best epoch."""
+    """The weights that will be served: the average after the best epoch."""
     return dict(load_file(workspace / "out" / "model" / "model.safetensors"))
 
 

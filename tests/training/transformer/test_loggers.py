@@ -1,4 +1,4 @@
-"""Each logger writes below its folder, offline; what is not installed is named."""
+"""Each logger writes below its folder, offline. An error names a logger that is not installed."""
 
 import os
 import re
@@ -18,7 +18,7 @@ VARIABLES = (*QUIET, "MLFLOW_TRACKING_URI", "WANDB_MODE")
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is set, and what a logger sets goes with its test."""
+    """Clear the loggers' variables before the test, and restore them after it."""
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

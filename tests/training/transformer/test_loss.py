@@ -1,4 +1,4 @@
-"""The loss in chunks against torch's on the whole matrix."""
+"""The loss in chunks, compared with torch's on the whole matrix."""
 
 import pytest
 import torch

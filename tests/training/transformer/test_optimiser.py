@@ -28,7 +28,7 @@ def of(model: nn.Linear, name: OptimiserName = "adamw", horizon: float = 4) -> A
 
 
 class Small(nn.Module):
-    """A matrix, which decays, and what does not."""
+    """A matrix, which has weight decay, and parameters without it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A state in a packed training row is the state that serving computes for the same past."""
+"""A state in a packed training row equals the state that serving computes for the same past."""
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ def log() -> Tokens:
 
 
 def model() -> Transformer:
-    """With random tables of both biases: zeros would hide a difference."""
+    """A model with random tables of both biases, since zeros would hide a difference."""
     torch.manual_seed(0)
     config = ModelConfig(ITEMS, 32, 2, 2, LENGTH, 4, time_bias=True, distance_bias=True)
     made = Transformer(config).eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Losses of single scores against torch's own, one row after another."""
+"""Losses of single scores, compared with torch's own, row by row."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_with_the_whole_vocabulary_in_the_sample_gbce_is_bce() -> None:
 
 @pytest.mark.parametrize("form", ["bce", "gbce"])
 def test_where_nothing_is_known_targets_and_negatives_weigh_the_same(form: Pointwise) -> None:
-    """Else a training begins with all scores falling, and forgets them against each other."""
+    """Otherwise all scores would fall at first, before they are distinguished."""
     scores = torch.zeros(STATES, 1, requires_grad=True)
     _, _, targets = problem()
     (slope,) = torch.autograd.grad(

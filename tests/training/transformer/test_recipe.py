@@ -1,4 +1,4 @@
-"""What the data settle where section `fit` is left open."""
+"""The values derived from the data where section `fit` has null."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The sampled softmax against a plain one, and what it learns."""
+"""The sampled softmax, compared with a plain computation, and what it learns."""
 
 import dataclasses
 import json
@@ -52,7 +52,7 @@ def log_of_items() -> Tokens:
 def naive(
     states: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, log_chances: Tensor
 ) -> Tensor:
-    """The same, one row after another, as it is written down."""
+    """The same, computed row by row from the definition."""
     rows = []
     for state, target in zip(states, targets, strict=True):
         others = negatives != target

@@ -1,4 +1,4 @@
-"""The tail is ranked a few queries at a time, to the same numbers as all at once."""
+"""Ranking the tail a few queries at a time gives the same numbers as all at once."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def split() -> tuple[Tokens, Tail]:
 
 @pytest.fixture
 def scores(split: tuple[Tokens, Tail]) -> np.ndarray:
-    """With many ties."""
+    """Scores with many ties."""
     random = np.random.default_rng(0)
     return random.integers(0, 6, size=(len(split[1]), ITEMS)).astype(np.float32)
 

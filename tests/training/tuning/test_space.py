@@ -1,4 +1,4 @@
-"""A space that cannot be searched is one line that names the key."""
+"""A space that cannot be searched gives a one-line error that names the key."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a study remembers, on a real file; the trials themselves are numbers given by hand."""
+"""What a study stores, on a real file. The results of trials are given by hand."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ def study(folder: Path, sampler: Sampler = "random", trials: int = 5) -> Iterato
 
 
 def run_all(opened: Study) -> list[dict[str, object]]:
-    """Every trial is worth its dropout."""
+    """Run all trials. The value of each is its dropout."""
     tried = []
     while trial := opened.next():
         number, values, _ = trial
