@@ -2,7 +2,6 @@
 
     python install.py --python PYTHON ARGUMENTS…
 
-
 uv does the work. It is given pip's settings, because it does not read them itself. If uv fails (for
 example with an index that needs pip's credentials, or on a platform without uv), pip is used. This
 script needs only the standard library; the first run installs uv beside this interpreter.

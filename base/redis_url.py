@@ -3,7 +3,6 @@
     connection_string("redis.internal:6379")
     connection_string("rediss://:secret@redis.internal:6380/2?ssl_ca_certs=/etc/ssl/ours.pem")
 
-
 Feast's own form (`host:port,ssl=true,password=…`) is passed on unchanged. No error message shows
 the address, because it may hold a password.
 """

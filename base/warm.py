@@ -2,7 +2,6 @@
 
     python -m base.warm DESCRIPTOR MODULE…
 
-
 With a small log, a stage spends most of its time on imports. So `base.stage` asks the process at
 `RONDO_STAGE_WARM` to run its module. It runs the module itself if there is no such process, if that
 process has not imported the module, or if one of our files has changed since the import. DVC's

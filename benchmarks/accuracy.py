@@ -4,7 +4,6 @@
     python -m benchmarks.accuracy --data path/to/sports.txt --length 50 --set size=small
     python -m benchmarks.accuracy --data path/to/sports.txt --rolling 2 --set dropout=0.4
 
-
 The model is not trained on a user's last two items. The test query's history includes the
 validation item, and all items of the history count as seen. Results are written after each seed to
 `reports/bench-accuracy.json`. Results of `--rolling`, which serves to choose a recipe without

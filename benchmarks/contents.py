@@ -2,7 +2,6 @@
 
     python -m benchmarks.contents --items 20000 --share 0 0 0.01 0.1 1 --requests 300
 
-
 Uses a generated catalogue, of which a share changes text and categories once, at moments spread
 over the requests. Computes sources, features and an untrained transformer of size 64, without
 trees. Prints one line per share: CPU seconds of `Recommender.rank` over all requests, and the ratio

@@ -2,7 +2,6 @@
 
     make bench-imports ARGS="--rows 1e6 3e6 --forms movielens csv jsonl gz"
 
-
 The files look like `ratings.csv` of MovieLens-25M: rows sorted by user, from 1995 to 2019; at 25
 million rows they have 162 thousand users and 59 thousand items, both with a long tail. Each file is
 imported in a separate process.

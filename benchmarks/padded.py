@@ -2,7 +2,6 @@
 
     python -m benchmarks.padded task.json      # started by benchmarks.speed
 
-
 Kang and McAuley, "Self-Attentive Sequential Recommendation" (2018), with the exact softmax over the
 catalogue as loss. Only positions with an event are scored, but the blocks compute padding as well.
 """

@@ -3,7 +3,6 @@
     dvc repro package && make bench-paging
     python -m benchmarks.paging data --people 300 --pages 30 --size 20
 
-
 Uses the pipeline's release for the embedded world and users of its judge window. Pages are greedy,
 without exploration, and exclude all earlier pages. The NDCG@10 of a page uses the world's own truth
 (the probability that this user wants an item once seen), relative to the best items that could

@@ -3,7 +3,6 @@
     make bench-pipeline
     python -m benchmarks.pipeline --events 1e5 1e6 --items 1e3 1e4 --days 10 365
 
-
 Generated logs (`benchmarks.made_source`) go through the stages of `dvc.yaml`, each stage in its own
 process. `reports/bench-pipeline.json` is written after each log. The last lines are the exponents
 of growth, where 1 means linear.

@@ -2,7 +2,6 @@
 
     python -m benchmarks.rectools_sasrec task.json     # started by benchmarks.speed
 
-
 Runs in the environment made by `benchmarks.rectools_environment`, so it may import only those of
 our modules that need no more than numpy. RecTools cuts, pads and batches the histories, computes
 the loss and makes the steps. The benchmark only sets threads and epochs, measures time and ranks.

@@ -2,7 +2,6 @@
 
     python -m benchmarks.rondo task.json       # started by benchmarks.speed
 
-
 In a race, the product ranks after each epoch by itself. When it is done, its epochs are reported
 with the metrics that it computed, by the same function and for the same users as for other
 contenders. In a round, a callback counts steps and ends the training.

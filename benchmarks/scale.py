@@ -3,7 +3,6 @@
     make bench-scale
     python -m benchmarks.scale --events 1e5 1e6 --catalogues 1e3 1e4 --steps 20 --set size=small
 
-
 Generated logs are stored on disk and memory-mapped. The product's trainer then runs a number of
 steps and ranks a tail, each point in its own process. `reports/bench-scale.json` and the plot
 `bench-scale.png` are written after each point.

@@ -4,7 +4,6 @@
     python -m benchmarks.sizes --sizes tiny small --set batch_tokens=8192 --seconds 20
     RONDO_TRAIN_COMPILE=true make bench-sizes
 
-
 Uses the product's trainer on a generated log, in bf16 if the hardware supports it (`RONDO_TRAIN_…`
 settings apply), with each size in its own process. A token is a real event that a step learns to
 predict. The share of the matrix-product rate (model FLOP utilisation, relative to a measured rate,

@@ -3,7 +3,6 @@
     make bench-speed DATA=path/to/ml-1m.txt LENGTH=200 TARGET=0.165
     python -m benchmarks.speed --data path/to/ml-1m.txt --minutes 5 --set max_epochs=10
 
-
 All contenders use the same machine, data, width, depth and maximum length. Each runs in its own
 process with the same number of threads. Rondo also runs without bf16, as `rondo_float32`. First,
 tokens/s are measured in alternating rounds, not counting the first steps. Then a race measures the

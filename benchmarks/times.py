@@ -3,7 +3,6 @@
     make bench-times DATA=path/to/u.data SEEDS=3
     python -m benchmarks.times --data path/to/ratings.csv --set size=small
 
-
 Uses a global time split: models are trained on the older events and rank the newest tenth, each
 moment from its user's strictly earlier events. The same model is trained with and without
 `time_bias`, with the same seeds, and differences are paired by user. `reports/bench-times.json` is

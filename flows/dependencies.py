@@ -2,7 +2,6 @@
 
     python -m flows.dependencies
 
-
 DVC does not see imports. Other dependencies (data) stay as they are in the file, except for the
 stages of candidate sources, which are generated completely (`flows.source_stages`).
 """

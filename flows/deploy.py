@@ -2,7 +2,6 @@
 
     python -m flows.deploy
 
-
 Uses the server at PREFECT_API_URL if it answers, else starts one at that address. Ctrl-C stops the
 worker, then the server.
 """

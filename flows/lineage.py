@@ -3,7 +3,6 @@
     rondo lineage RELEASE            # an id, or its first characters
     rondo lineage REQUEST_ID         # from an answer of the service, signed or not
 
-
 Recorded when a release is published, beside its verdict. Uncommitted edits are stored as a patch,
 named by its hash, in `patches/` beside the releases: `rondo rebuild` needs them.
 """

@@ -2,7 +2,6 @@
 
     prefect deployment run 'monitor/every-minute'
 
-
 It also marks retrains as Crashed if their process is gone, because Prefect leaves a killed run
 Running.
 """

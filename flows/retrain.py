@@ -3,7 +3,6 @@
     rondo retrain                                        # once, here
     prefect deployment run 'retrain/feedback'            # by a worker
 
-
 If it is killed at any point, run it again: every step finds what is done and does the rest.
 """
 

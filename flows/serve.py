@@ -2,7 +2,6 @@
 
     python -m flows.serve [options of `bentoml serve`]
 
-
 Only this machine can reach it, unless `--host` says otherwise, because the service asks for no key.
 """
 

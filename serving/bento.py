@@ -4,7 +4,6 @@
     python -m serving.bento data/release     # a release folder
     bentoml serve rondo:latest               # starts on that release, then follows the channel
 
-
 A Bento holds the service's code, the release and exact versions of the packages that the service
 needs, but none that only train or orchestrate. It listens on this machine only, even in a
 container, unless `--host` or BENTOML_HOST says otherwise: see `docs/guides/settings.md`.

@@ -5,7 +5,6 @@
     release = fetch(id, settings.releases, settings.root / "cache" / "releases")
     recommender = release.load(catalogue)
 
-
 Layout: manifest.json, transformer/, sources/, trees/, items.parquet, policy.json, lineage.json,
 golden.json. The id is the SHA-256 of manifest.json in lowercase hex. Verdict and evidence are
 stored elsewhere (`serving.verdicts`), so that a verdict does not change the files it was given for.

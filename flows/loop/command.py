@@ -5,7 +5,6 @@
     python -m flows.loop --days 2                # quick
     python -m flows.loop --data path/to/ml-100k  # MovieLens, replayed in waves
 
-
 Starts from a clean state in RONDO_HOME and leaves the last champion there for `make serve`. One
 process runs all flows. The Prefect server and the service are its children and end with it.
 """

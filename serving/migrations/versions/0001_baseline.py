@@ -1,7 +1,7 @@
 """The tables as they were when migrations began (schema version 1).
 
-A database of that time has them already, and a start that was cut short a part of them: what is
-missing is made, what is there stays.
+A database of that time has them already. After an interrupted start a database may have only some
+of them. Missing tables are created, existing ones stay.
 """
 
 import sqlalchemy as sa
@@ -170,4 +170,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("before this there was nothing")
+    raise NotImplementedError("this is the first revision")

@@ -1,4 +1,4 @@
-"""Events by time: the monitor looks at the last days, not at the whole log."""
+"""Add an index of events by time, as the monitor reads only the last days of the log."""
 
 from serving.migrations.steps import add_index, drop_index
 

@@ -1,4 +1,5 @@
-"""Requests carry what a repeat is found by, slots the request that first showed them."""
+"""Add columns to requests, by which repeats are found, and to slots, for the request that first
+showed them."""
 
 import sqlalchemy as sa
 
@@ -18,4 +19,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("programs of before do not mind the columns")
+    raise NotImplementedError("older programs ignore the columns")
