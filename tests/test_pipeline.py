@@ -17,8 +17,8 @@ from simulation.world_params import WorldParams
 from training.candidates import CandidateParams
 from training.judging import EvaluateParams
 from training.sources.all import SOURCES
+from training.sources.stage import section_name
 from training.thresholds import GateParams
-from training.transformer.config import TransformerParams
 from training.trees import TreeParams
 from training.tuning.space import TuneParams
 
@@ -28,7 +28,6 @@ SECTIONS: dict[str, type[Any]] = {
     "ingest": IngestParams,
     "placements": PlacementsParams,
     "split": SplitParams,
-    "fit": TransformerParams,
     "candidates": CandidateParams,
     "trees": TreeParams,
     "evaluate": EvaluateParams,
@@ -36,7 +35,7 @@ SECTIONS: dict[str, type[Any]] = {
     "gate": GateParams,
     "retrain": RetrainParams,
     "tune": TuneParams,
-    **{source.name: source.params for source in SOURCES if source.params is not None},
+    **{section_name(source): source.params for source in SOURCES if source.params is not None},
 }
 
 

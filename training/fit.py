@@ -12,62 +12,26 @@ two; see `training/transformer/config.py` for more. A killed run resumes from it
 import json
 import logging
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from base.arrays import Bools
 from base.outputs import replace_folder
 from base.params import load
 from base.settings import Settings
 from base.stage import follow_parent
-from features.items.catalogue import Catalogue
-from features.splits.windowing import Rules
 from features.splits.windows import Windows
-from training.transformer import artefact, checkpoints, trainer
 from training.transformer.config import RunOptions, TransformerParams
-from training.transformer.data import Tokens, tokens_from
-from training.transformer.loggers import open_logger
 from training.transformer.scorer import Scorer
-from training.transformer.tail import (
-    Lazy,
-    Rows,
-    Tail,
-    lazy_candidates,
-    new_item_shares,
-    popularity,
-    split_tail,
-    tail_ndcg,
-)
-
-INPUTS = ("events.parquet", "fit_items.parquet", "windows.json", "rules.json")
+from training.transformer.tail import Lazy, new_item_shares, popularity, tail_ndcg
+from training.transformer.training import Trained, train
 
 
-def read_tokens(split: Path, repeats: bool) -> tuple[Tokens, Bools]:
-    """The events known in the fit window, and which of them are organic, bool [events]."""
-    end = Windows.read(split / "windows.json").fit_end
-    events = pq.read_table(
-        split / "events.parquet",
-        columns=["user", "item", "event_type", "timestamp", "organic"],
-        filters=(pc.field("timestamp") < end) & (pc.field("received_at") < end),
-    )
-    user, item, event_type, timestamp, organic = (column.to_numpy() for column in events.columns)
-    return tokens_from(user, item, event_type, timestamp, repeats), organic
-
-
-def evaluate(
-    folder: Path,
-    catalogue: Catalogue,
-    tokens: Tokens,
-    tail: Tail,
-    allowed: Rows[Bools],
-) -> dict[str, float]:
+def evaluate(folder: Path, trained: Trained) -> dict[str, float]:
     """Metrics on the tail, computed with the model in `folder` as it will be served."""
+    catalogue, tail, allowed = trained.catalogue, trained.tail, trained.allowed
     scorer = Scorer.load(folder)
     attached = scorer.attach(catalogue)
     states, items = attached.encode(tail.histories, tail.timestamps), attached.items.T
@@ -77,7 +41,7 @@ def evaluate(
     predicted, actual = new_item_shares(scores, tail, allowed, new)
     return {
         "ndcg@10": tail_ndcg(scores, tail, allowed),
-        "popularity_ndcg@10": popularity(tokens, tail, len(catalogue), allowed),
+        "popularity_ndcg@10": popularity(trained.tokens, tail, len(catalogue), allowed),
         "new_item_predicted": predicted,
         "new_item_actual": actual,
     }
@@ -96,25 +60,19 @@ def fit(
     Raises FitError, and writes nothing, if the data cannot train a model.
     """
     began = time.perf_counter()
-    repeats = Rules.read(split / "rules.json").repeats
-    catalogue = Catalogue.from_table(pq.read_table(split / "fit_items.parquet"))
-    tokens, organic = read_tokens(split, repeats)
-    train, tail = split_tail(tokens, organic, params.tail_share, params.tail_queries)
-    allowed = lazy_candidates(tail, catalogue.created_at, repeats)
-    inputs = [split / name for name in INPUTS]
-    own = checkpoints.folder(settings.root, inputs, params, options)
-    with open_logger(options.logger, settings.root, "fit") as logger:
-        fitted = trainer.fit(train, tail, allowed, catalogue.text, params, options, own, logger)
+    until = Windows.read(split / "windows.json").fit_end
+    trained = train(split, until, params, options, settings.root)
+    fitted, tokens = trained.fitted, trained.trained_tokens
     if not fitted.is_first:
         return
     seconds = time.perf_counter() - began
     with replace_folder(out) as folder:
-        artefact.save(folder, fitted.config, fitted.weights, fitted.vocabulary, catalogue.item_ids)
-        metrics = evaluate(folder, catalogue, tokens, tail, allowed)
+        trained.scorer().save(folder)
+        metrics = evaluate(folder, trained)
     counts = {
         "epochs": len(fitted.ndcg),
         "best_epoch": fitted.best + 1,
-        "tokens": len(train),
+        "tokens": tokens,
         "items": fitted.config.vocabulary,
         "parameters": fitted.parameters,
     }
@@ -124,11 +82,11 @@ def fit(
     computed = {"options": options.model_dump(mode="json", exclude={"logger"})}
     content = {**metrics, **counts, **curves, "recipe": fitted.recipe.derived, **computed}
     metrics_path.write_text(json.dumps(content, indent=2) + "\n")
-    shutil.rmtree(own)
+    trained.clear()
     print(
         f"fit: ndcg@10 {metrics['ndcg@10']:.4f} on the tail, recency-popularity "
-        f"{metrics['popularity_ndcg@10']:.4f}; {len(fitted.ndcg)} epochs of {len(train)} events, "
-        f"{seconds:.1f} s, {len(train) * len(fitted.ndcg) / seconds:.0f} events/s"
+        f"{metrics['popularity_ndcg@10']:.4f}; {len(fitted.ndcg)} epochs of {tokens} events, "
+        f"{seconds:.1f} s, {tokens * len(fitted.ndcg) / seconds:.0f} events/s"
     )
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
+from base import params_file
 from base.arrays import Scores
 from features.batch.aggregate import aggregate
 from features.items.catalogue import Catalogue
 from features.ragged import Histories, offsets_of
 from features.requests.requests import Requests
 from features.requests.training_set import load_queries
-from features.schema import HOUR
+from features.schema import DAY, HOUR
 from features.splits.split import split
 from features.splits.windowing import SplitParams
 from tests.features.logs import random_log
@@ -29,14 +29,9 @@ from training.sources.asked import Asked, ItemTables
 from training.sources.log import Events, Log
 from training.sources.source import MEMORY, Source
 from training.sources.stage import section
-from training.sources.transformer import TransformerSource
-from training.transformer import artefact
-from training.transformer.model import ModelConfig, Transformer
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = (*SOURCES, LastCategory)
-#: Without the transformer, whose stage has tests of its own.
-FITTED = tuple(source for source in EVERY if source is not TransformerSource)
 NEW = 5
 
 
@@ -45,7 +40,6 @@ def named(source: type[Source]) -> str:
 
 
 every_source = pytest.mark.parametrize("source", EVERY, ids=named)
-every_fit = pytest.mark.parametrize("source", FITTED, ids=named)
 
 
 @dataclass(frozen=True)
@@ -57,9 +51,8 @@ class World:
     requests: Requests
     saved: Path
 
-    def fit(self, source: type[Source], log: Log | None = None) -> Source:
-        log = log or self.log
-        return source.fit(log, log.windows().fit_end, section(source))
+    def fit(self, source: type[Source]) -> Source:
+        return source.fit(self.log, self.log.windows().fit_end, section(source))
 
     def load(self, source: type[Source]) -> Source:
         return source.load(self.saved / source.name)
@@ -67,7 +60,8 @@ class World:
     def grown(self) -> tuple[Catalogue, Requests]:
         """The catalogue with NEW more items, an hour old at the first request and already
         popular."""
-        catalogue = varied(len(self.catalogue) + NEW, self.requests.timestamps.min())
+        ids = [*self.catalogue.item_ids, *(f"new{n}" for n in range(NEW))]
+        catalogue = varied(ids, self.requests.timestamps.min())
         known = self.requests.item_features
         dense = np.stack([known[snapshot] for snapshot in range(known.shape[0])])
         popular = np.full((len(dense), NEW, dense.shape[2]), 9.0, dtype=np.float32)
@@ -75,12 +69,12 @@ class World:
         return catalogue, replace(self.requests, item_features=both)
 
 
-def varied(items: int, moment: int) -> Catalogue:
+def varied(ids: list[str], moment: int) -> Catalogue:
     """Items of four topics, created hour by hour, from the 61st on an hour before `moment`; the
     first are the same for every size. In the log they all have one age and no category."""
+    items = len(ids)
     made = market.catalogue(items)
     ages = np.where(np.arange(items) < 60, 60 - np.arange(items), 1) * HOUR
-    ids = [f"i{n}" if n < 60 else f"new{n}" for n in range(items)]
     return replace(made, created_at=moment - ages, item_ids=np.array(ids, dtype=object))
 
 
@@ -88,33 +82,24 @@ def varied(items: int, moment: int) -> Catalogue:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     root = tmp_path_factory.mktemp("world")
     shutil.copy(ROOT / "params.yaml", root)
+    params_file.edit(root / "params.yaml", {"fit.max_epochs": 2})
     folders = [root / name for name in ("split", "features", "saved")]
     for folder in folders:
         folder.mkdir()
     split(random_log(root / "log"), folders[0], SplitParams(min_targets=40), False)
     aggregate(folders[0], folders[1])
     requests = load_queries(folders[0], folders[1], "judge", "organic").requests
-    catalogue = varied(
-        pq.read_metadata(folders[0] / "items.parquet").num_rows, requests.timestamps.min()
-    )
+    ids = pq.read_table(folders[0] / "items.parquet")["item_id"].to_pylist()
+    catalogue = varied(ids, requests.timestamps.min())
     made = World(Log(folders[0], folders[1]), catalogue, requests, folders[2])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
+        for name, value in {"accelerator": "cpu", "threads": "1", "logger": "none"}.items():
+            patch.setenv(f"RONDO_TRAIN_{name.upper()}", value)
         for source in EVERY:
             (made.saved / source.name).mkdir()
-            if source is not TransformerSource:
-                made.fit(source).save(made.saved / source.name)
-        save_transformer(made.saved / TransformerSource.name, catalogue)
+            made.fit(source).save(made.saved / source.name)
         yield made
-
-
-def save_transformer(folder: Path, catalogue: Catalogue) -> None:
-    """A model of random weights that knows all items but the last three by their ids."""
-    torch.manual_seed(1)
-    size = len(catalogue) - 3
-    config = ModelConfig(size, embedding_size=16, num_layers=1, num_heads=2, max_length=20)
-    known = torch.arange(size, dtype=torch.int32)
-    artefact.save(folder, config, Transformer(config).state_dict(), known, catalogue.item_ids)
 
 
 def scores(source: Source, catalogue: Catalogue, requests: Requests) -> Scores:
@@ -136,13 +121,13 @@ def test_names_stay_at_the_places_of_their_bits() -> None:
 
 @every_source
 def test_what_was_saved_scores_as_what_was_fitted(world: World, source: type[Source]) -> None:
-    first = world.load(source) if source is TransformerSource else world.fit(source)
-    found = [scores(each, world.catalogue, world.requests) for each in (first, world.load(source))]
+    both = world.fit(source), world.load(source)
+    found = [scores(each, world.catalogue, world.requests) for each in both]
     np.testing.assert_array_equal(*found)
     assert np.ptp(found[0]) > 0, "it tells no item from another: nothing is shown here"
 
 
-@every_fit
+@every_source
 def test_the_same_log_gives_the_same_bytes(
     world: World, source: type[Source], tmp_path: Path
 ) -> None:
@@ -151,26 +136,30 @@ def test_the_same_log_gives_the_same_bytes(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
 
 
-@every_fit
+@every_source
+@pytest.mark.parametrize("earlier", [0, DAY], ids=["at the end of fit", "a day earlier"])
 def test_what_happens_after_the_cut_off_changes_nothing(
-    world: World, source: type[Source], tmp_path: Path
+    world: World, source: type[Source], earlier: int, tmp_path: Path
 ) -> None:
     """A source that is `tuned` also reads the rank window, as the trees do."""
     shutil.copytree(world.log.split, tmp_path / "split")
     windows = world.log.windows()
+    until = windows.fit_end - earlier
     events = pq.read_table(tmp_path / "split" / "events.parquet")
     times = events.select(["timestamp", "received_at"])
     known = np.max([column.to_numpy() for column in times.columns], axis=0)
-    after = known >= (windows.rank_end if source.tuned else windows.fit_end)
+    after = known >= (windows.rank_end if source.tuned else until)
     assert after.any()
     items = np.where(after, 0, events["item"].to_numpy()).astype(np.int32)
     other = events.set_column(events.column_names.index("item"), "item", pa.array(items))
     pq.write_table(other, tmp_path / "split" / "events.parquet")
-    fitted = world.fit(source, Log(tmp_path / "split", world.log.features))
-    (tmp_path / "again").mkdir()
-    fitted.save(tmp_path / "again")
-    for path in (world.saved / source.name).iterdir():
-        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    changed = Log(tmp_path / "split", world.log.features)
+    made = [tmp_path / "as it was", tmp_path / "changed"]
+    for log, folder in zip((world.log, changed), made, strict=True):
+        folder.mkdir()
+        source.fit(log, until, section(source)).save(folder)
+    first, second = ({path.name: path.read_bytes() for path in each.iterdir()} for each in made)
+    assert first == second
 
 
 @every_source

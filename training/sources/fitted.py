@@ -66,7 +66,8 @@ class Sources:
         content = asdict(self.settings) | {"sources": here}
         (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
         for part in self.parts:
-            part.save(folder)
+            if not isinstance(part, TransformerSource):  # a release has its folder beside this one
+                part.save(folder)
 
     @staticmethod
     def load(folder: Path, transformer: Path | None = None) -> "Sources":

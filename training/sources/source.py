@@ -45,7 +45,8 @@ class Source(ABC):
     name: ClassVar[str]
 
     params: ClassVar[type[Any] | None] = None
-    """The dataclass of the source's section in `params.yaml`. The section has the source's name."""
+    """The dataclass of the source's section in `params.yaml`. The section has the name of
+    `stage`, or of the source if there is none."""
 
     stage: ClassVar[str | None] = None
     """The DVC stage that fits it. None: nothing to learn; stage `candidates` creates it."""

@@ -18,7 +18,12 @@ from training.sources.source import Source
 
 def section(source: type[Source]) -> Any:
     """The source's section of `params.yaml`, or None if it has none."""
-    return None if source.params is None else load(source.params, source.name)
+    return None if source.params is None else load(source.params, section_name(source))
+
+
+def section_name(source: type[Source]) -> str:
+    """Its name in `params.yaml`: that of the stage that fits the source, if there is one."""
+    return source.stage or source.name
 
 
 def fit_into(source: type[Source], log: Log, out: Path) -> None:

@@ -5,13 +5,15 @@ torch is imported only when a model is loaded, so that code that only needs name
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from base.arrays import Scores
+from base.settings import Settings
 from features.items.catalogue import Catalogue
 from training.sources.asked import Asked
 from training.sources.log import Log
 from training.sources.source import MEMORY, Source
+from training.transformer.config import RunOptions, TransformerParams
 
 if TYPE_CHECKING:
     from training.transformer.scorer import AttachedScorer, Scorer
@@ -28,21 +30,28 @@ class TransformerSource(Source):
     scorer: "Scorer"
 
     name = "transformer"
+    params = TransformerParams
     stage = "fit"
     silent_at_zero = False
     logits = True
     judged = True
 
     @classmethod
-    def fit(cls, log: Log, until: int, params: Any, memory: int = MEMORY) -> Self:
-        """Not implemented here: stage `fit` trains the model, as it takes long and must resume."""
-        raise NotImplementedError("the transformer is fitted by stage `fit` (training/fit.py)")
+    def fit(cls, log: Log, until: int, params: TransformerParams, memory: int = MEMORY) -> Self:
+        """Train as stage `fit` does: with the run options of the environment, and from the last
+        epoch of a run that was cut short."""
+        from training.transformer.training import train
+
+        trained = train(log.split, until, params, RunOptions(), Settings().root)
+        trained.clear()
+        return cls(trained.scorer())
 
     def attach(self, catalogue: Catalogue) -> "AttachedTransformer":
         return AttachedTransformer(self.scorer.attach(catalogue))
 
     def save(self, folder: Path) -> None:
-        """Do nothing: a release holds the folder written by stage `fit` unchanged."""
+        """Write what stage `fit` writes."""
+        self.scorer.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -29,10 +29,27 @@ def save(
     vocabulary: int32 [items with an id], catalogue index of each; item_ids: the catalogue it was
     fitted on.
     """
+    write(folder, config, weights, vocabulary, *fitted_on(vocabulary, item_ids))
+
+
+def fitted_on(vocabulary: Tensor, item_ids: Objects) -> tuple[int, str]:
+    """Size and digest of the part of the catalogue `item_ids` that `vocabulary` reaches."""
+    known = item_ids[: int(vocabulary.max()) + 1]
+    return len(known), digest(known)
+
+
+def write(
+    folder: Path,
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    vocabulary: Tensor,
+    catalogue_size: int,
+    catalogue_hash: str,
+) -> None:
+    """Write the model as `load` gives it."""
     tensors = {name: tensor.contiguous() for name, tensor in sorted(weights.items())}
     save_file({**tensors, VOCABULARY: vocabulary}, folder / WEIGHTS)
-    known = item_ids[: int(vocabulary.max()) + 1]
-    prefix = {"catalogue_size": len(known), "catalogue_hash": digest(known)}
+    prefix = {"catalogue_size": catalogue_size, "catalogue_hash": catalogue_hash}
     (folder / CONFIG).write_text(json.dumps({**asdict(config), **prefix}, indent=2) + "\n")
 
 

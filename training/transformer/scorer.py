@@ -89,6 +89,17 @@ class Scorer:
         """Load the folder written by stage `fit`."""
         return Scorer(*artefact.load(folder))
 
+    def save(self, folder: Path) -> None:
+        """Write what `load` reads."""
+        artefact.write(
+            folder,
+            self.model.config,
+            self.model.state_dict(),
+            self.vocabulary,
+            self.catalogue_size,
+            self.catalogue_hash,
+        )
+
     def attach(self, catalogue: Catalogue) -> AttachedScorer:
         """Prepare to score `catalogue`: trained items by id and content, others only by content.
 

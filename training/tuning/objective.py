@@ -17,12 +17,13 @@ from base import code
 from base.errors import InputError
 from features.items.catalogue import Catalogue
 from features.splits.windowing import Rules
+from features.splits.windows import Windows
 from training import trees
-from training.fit import INPUTS, read_tokens
 from training.transformer import trainer
 from training.transformer.config import RunOptions, TransformerParams
 from training.transformer.loggers import open_logger
 from training.transformer.tail import candidates, split_tail
+from training.transformer.training import INPUTS, read_tokens
 from training.tuning.space import Section, Space, Values
 
 FILES: Final[dict[Section, tuple[str, ...]]] = {"fit": INPUTS, "trees": ("rank.parquet",)}
@@ -86,7 +87,8 @@ def _fit(task: Task) -> Objective:
     base: TransformerParams = task.space.params({})
     repeats = Rules.read(task.data / "rules.json").repeats
     catalogue = Catalogue.from_table(pq.read_table(task.data / "fit_items.parquet"))
-    tokens, organic = read_tokens(task.data, repeats)
+    until = Windows.read(task.data / "windows.json").fit_end
+    tokens, organic = read_tokens(task.data, until, repeats)
     train, tail = split_tail(tokens, organic, base.tail_share, base.tail_queries)
     allowed = candidates(tail, catalogue.created_at, repeats)
 

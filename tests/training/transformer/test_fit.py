@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import load_file
 
 from base.settings import Settings
+from features.splits.windows import Windows
 from tests.training.transformer.stage import finish, start, wait_for_checkpoint
 from tests.training.transformer.synthetic import (
     OPTIONS,
@@ -22,10 +23,11 @@ from tests.training.transformer.synthetic import (
     write_params,
     write_split,
 )
-from training.fit import fit, read_tokens
+from training.fit import fit
 from training.transformer.config import TransformerParams
 from training.transformer.data import FitError
 from training.transformer.packing import Epoch
+from training.transformer.training import read_tokens
 
 ITEMS = 40
 
@@ -114,7 +116,8 @@ def test_steps_with_nothing_new_to_predict_are_no_error(tmp_path: Path) -> None:
     joined = {name: np.concatenate([columns[name], more[name]]) for name in columns}
     write_split(tmp_path / "split", joined, item_table(ITEMS))
     params = dataclasses.replace(PARAMS, max_epochs=2, batch_tokens=17)
-    tokens = read_tokens(tmp_path / "split", repeats=False)[0]
+    end = Windows.read(tmp_path / "split" / "windows.json").fit_end
+    tokens = read_tokens(tmp_path / "split", end, repeats=False)[0]
     assert any(not len(batch.all_targets) for batch in Epoch(tokens, 16, 17, 1, 0))
     assert run(tmp_path, params)["epochs"] == 2
 

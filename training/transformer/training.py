@@ -1,0 +1,86 @@
+"""The transformer trained on what was known before a moment: what stage `fit` runs, and whoever
+fits the source (`training.sources.transformer`)."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from base.arrays import Bools
+from features.items.catalogue import Catalogue
+from features.splits.windowing import Rules
+from training.transformer import artefact, checkpoints, trainer
+from training.transformer.config import RunOptions, TransformerParams
+from training.transformer.data import Tokens, tokens_from
+from training.transformer.loggers import open_logger
+from training.transformer.model import Transformer
+from training.transformer.scorer import Scorer
+from training.transformer.tail import Rows, Tail, lazy_candidates, split_tail
+
+#: What of `data/split` a training reads.
+INPUTS: Final = ("events.parquet", "fit_items.parquet", "windows.json", "rules.json")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training yields, and what it was ranked on.
+
+    fitted: from the trainer; catalogue: the items; tokens: all events, those of the tail too;
+    trained_tokens: how many of them the model learned from; allowed: bool [queries of the tail,
+    catalogue]; checkpoints: folder of the run, which `clear` removes once the model is kept.
+    """
+
+    fitted: trainer.Fitted
+    catalogue: Catalogue
+    tokens: Tokens
+    trained_tokens: int
+    tail: Tail
+    allowed: Rows[Bools]
+    checkpoints: Path
+
+    def scorer(self) -> Scorer:
+        """The model of the best epoch, as `Scorer.load` gives it from the folder of stage `fit`."""
+        fitted = self.fitted
+        model = Transformer(fitted.config)
+        model.load_state_dict(fitted.weights)
+        size, known = artefact.fitted_on(fitted.vocabulary, self.catalogue.item_ids)
+        return Scorer(model.eval().requires_grad_(False), fitted.vocabulary, size, known)
+
+    def clear(self) -> None:
+        """Remove the checkpoints: nothing is left to resume."""
+        shutil.rmtree(self.checkpoints)
+
+
+def train(
+    split: Path, until: int, params: TransformerParams, options: RunOptions, home: Path
+) -> Trained:
+    """Train on the events of `data/split` that were known before `until`, µs.
+
+    Items say what they said at the end of the fit window, whatever `until` is. A run that was cut
+    short is resumed from its last epoch, in `home`. Raises FitError where the data cannot train a
+    model.
+    """
+    repeats = Rules.read(split / "rules.json").repeats
+    catalogue = Catalogue.from_table(pq.read_table(split / "fit_items.parquet"))
+    tokens, organic = read_tokens(split, until, repeats)
+    kept, tail = split_tail(tokens, organic, params.tail_share, params.tail_queries)
+    allowed = lazy_candidates(tail, catalogue.created_at, repeats)
+    inputs = [split / name for name in INPUTS]
+    own = checkpoints.folder(home, inputs, params, options, until)
+    with open_logger(options.logger, home, "fit") as logger:
+        fitted = trainer.fit(kept, tail, allowed, catalogue.text, params, options, own, logger)
+    return Trained(fitted, catalogue, tokens, len(kept), tail, allowed, own)
+
+
+def read_tokens(split: Path, until: int, repeats: bool) -> tuple[Tokens, Bools]:
+    """The events known before `until`, µs, and bool [events] of the organic ones."""
+    events = pq.read_table(
+        split / "events.parquet",
+        columns=["user", "item", "event_type", "timestamp", "organic"],
+        filters=(pc.field("timestamp") < until) & (pc.field("received_at") < until),
+    )
+    user, item, event_type, timestamp, organic = (column.to_numpy() for column in events.columns)
+    return tokens_from(user, item, event_type, timestamp, repeats), organic
