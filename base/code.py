@@ -22,7 +22,7 @@ TELLING: Final = (
     "base/scratch.py",
     "base/settings.py",
     "base/stage.py",
-    "base/warm.py",
+    "base/warm_client.py",
     "training/transformer/checkpoints.py",
     "training/transformer/failures.py",
     "training/transformer/loggers.py",

@@ -16,12 +16,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from base import warm
+from base import warm_client
 from base.errors import InputError
 
 LOCKS = Path(".dvc/tmp")
 LOCK_SECONDS = 30.0
 TIME_LIMIT_VARIABLE = "RONDO_STAGE_TIME_LIMIT"
+#: Process id of the flow that runs a stage. A stage that starts after the flow has died sees it.
+PARENT_VARIABLE = "RONDO_STAGE_PARENT"
 #: Folder of the log files of stages, `<stage>.log`. If unset, stages print to the terminal.
 LOGS_VARIABLE = "RONDO_STAGE_LOGS"
 
@@ -33,11 +35,11 @@ def main() -> None:
     del sys.argv[1]
     if LOGS_VARIABLE in os.environ:
         _print_to(log_file(Path(os.environ[LOGS_VARIABLE]), os.environ.get("DVC_STAGE", module)))
-    if path := os.environ.pop(warm.WAKE_VARIABLE, None):
-        warm.wake(path)
-    if path := os.environ.pop(warm.VARIABLE, None):
+    if path := os.environ.pop(warm_client.WAKE_VARIABLE, None):
+        warm_client.wake(path)
+    if path := os.environ.pop(warm_client.VARIABLE, None):
         follow_parent(time_limit())
-        status = warm.ask(path, module, sys.argv[1:])
+        status = warm_client.ask(path, module, sys.argv[1:])
         if status is not None:
             sys.exit(status)
     run(module)
@@ -87,7 +89,7 @@ def die_with_parent() -> int:
     """
     # Remove the variable: the parent of a process that this stage starts (such as one per device)
     # is this stage, not the flow.
-    parent = int(os.environ.pop(warm.PARENT_VARIABLE, os.getppid()))
+    parent = int(os.environ.pop(PARENT_VARIABLE, os.getppid()))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if os.getppid() != parent:

@@ -30,60 +30,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from base import code
+from base import code, stage
 
-#: The socket of the warm process, for a stage that the warm process may run.
-VARIABLE: Final = "RONDO_STAGE_WARM"
-#: The same for a stage that runs by itself before those, and only starts the warm process.
-WAKE_VARIABLE: Final = "RONDO_STAGE_WAKE"
-#: Process id of the flow that runs a stage. A stage that starts after the flow has died sees it.
-PARENT_VARIABLE: Final = "RONDO_STAGE_PARENT"
 #: A stage that is asked to end is killed after this time.
 GRACE_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
 
 #: File name to its modification time and size.
 Stamps = dict[str, tuple[int, int]]
-
-
-def wake(path: str) -> None:
-    """Make the process at socket `path` start its imports, because a request will follow soon."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with connection, contextlib.suppress(OSError):
-        connection.connect(path)
-
-
-def ask(path: str, module: str, arguments: list[str]) -> int | None:
-    """Ask the process at socket `path` to run `module`, and return the exit status.
-
-    Returns None if the process does not run it; the caller must then run it itself. The stage
-    prints to this process's output, and ends when this process ends.
-    """
-    request = {
-        "module": module,
-        "arguments": arguments,
-        "folder": str(Path.cwd()),
-        "environment": dict(os.environ),
-    }
-    answer = b""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        begun = False
-        with contextlib.suppress(OSError):
-            connection.connect(path)
-            socket.send_fds(connection, [b"\n"], [1, 2])
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            answers = connection.makefile("rb")
-            begun = answers.readline() == b"begun\n"
-            answer = answers.readline()
-    if not begun:
-        return None
-    if not answer:
-        print(f"{module}: the warm process that ran it has ended", file=sys.stderr)
-        return 1
-    ended = int(answer)
-    if ended < 0:
-        print(f"{module}: ended by {signal.Signals(-ended).name}", file=sys.stderr)
-    return ended
 
 
 @dataclass
@@ -254,7 +208,7 @@ class Server:
                 own.close()
             os.environ.clear()
             os.environ.update(request.environment)
-            os.environ[PARENT_VARIABLE] = str(parent)
+            os.environ[stage.PARENT_VARIABLE] = str(parent)
             os.chdir(request.folder)
             sys.argv = [request.module, *request.arguments]
             sys.modules.pop(request.module)  # it runs again, as the main module
@@ -314,8 +268,6 @@ def stamps() -> Stamps:
 
 
 def main() -> None:
-    from base import stage
-
     descriptor, *modules = sys.argv[1:]
     parent = stage.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the flow, which ends this process

@@ -23,8 +23,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 
-from base import warm
-from base.stage import LOGS_VARIABLE, log_file
+from base import warm_client
+from base.stage import LOGS_VARIABLE, PARENT_VARIABLE, log_file
 from flows.workspace import Workspace
 from training.fingerprint import stages_before
 
@@ -139,11 +139,13 @@ def reproduce(workspace: Workspace, name: str, logs: Path, warm_path: str = "") 
     """
     log = log_file(logs, name)
     log.unlink(missing_ok=True)
-    environment = {warm.PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
+    environment = {PARENT_VARIABLE: str(os.getpid()), LOGS_VARIABLE: str(logs)}
     if warm_path:
         # The first stage runs by itself: it imports little, and need not wait for the imports of
         # the others.
-        environment[warm.WAKE_VARIABLE if name == FIRST_STAGE else warm.VARIABLE] = warm_path
+        environment[warm_client.WAKE_VARIABLE if name == FIRST_STAGE else warm_client.VARIABLE] = (
+            warm_path
+        )
     try:
         with workspace.repo() as repo:
             return bool(repo.reproduce(name, single_item=True, run_env=environment))

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from base.warm import GRACE_SECONDS, PARENT_VARIABLE
+from base.stage import PARENT_VARIABLE
+from base.warm import GRACE_SECONDS
 from flows.stages import FIRST_STAGE, LAST_STAGE
 from flows.workspace import Workspace
 from training.fingerprint import stage_module, stages_before

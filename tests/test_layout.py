@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,21 @@ def test_imports_go_one_way(checkout: Path, package: str) -> None:
     for path in sources(checkout, package):
         ours = {m for m in imports(path) if m.split(".")[0] in PACKAGES}
         assert {m.split(".")[0] for m in ours} <= ALLOWED[package], path
+
+
+def test_no_modules_import_each_other_in_a_circle(checkout: Path) -> None:
+    """Imports inside functions count, too. A package stands for its `__init__` alone."""
+    paths = {path: path.relative_to(checkout) for p in PACKAGES for path in sources(checkout, p)}
+    modules = {
+        ".".join(name.with_suffix("").parts).removesuffix(".__init__"): path
+        for path, name in paths.items()
+    }
+    graph = {}
+    for module, path in modules.items():
+        nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+        named = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+        graph[module] = (imports(path) | named) & modules.keys() - {module}
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 
 
 def test_the_schema_imports_nothing_of_ours(checkout: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from base import warm
+from base import warm_client
 from tests.base.test_stage import alive, wait_for, written
 
 #: Says what it was given; imports something that notes each import.
@@ -107,7 +107,7 @@ def stage(*arguments: str) -> list[str]:
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         stage(*arguments),
-        env=os.environ | {warm.VARIABLE: "warm"} | environment,
+        env=os.environ | {warm_client.VARIABLE: "warm"} | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -149,7 +149,7 @@ def test_a_stage_that_is_killed_is_told_with_the_signal() -> None:
 def test_a_stage_ends_with_the_process_that_asked_for_it(
     folder: Path, number: signal.Signals
 ) -> None:
-    asking = subprocess.Popen(stage("slow"), env=os.environ | {warm.VARIABLE: "warm"})
+    asking = subprocess.Popen(stage("slow"), env=os.environ | {warm_client.VARIABLE: "warm"})
     assert wait_for(lambda: written(folder / "pid"), 20)
     running = int(written(folder / "pid"))
     assert running != asking.pid
@@ -162,7 +162,7 @@ def test_a_stage_ends_with_the_process_that_asked_for_it(
 def test_a_stage_ends_with_the_warm_process(folder: Path, server: "subprocess.Popen[str]") -> None:
     asking = subprocess.Popen(
         stage("slow"),
-        env=os.environ | {warm.VARIABLE: "warm"},
+        env=os.environ | {warm_client.VARIABLE: "warm"},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -223,14 +223,14 @@ def test_the_warm_process_ends_with_who_started_it() -> None:
         command = [sys.executable, "-c", parent, "base.warm", str(descriptor), "told"]
         starter = subprocess.Popen(command, pass_fds=[descriptor])
     assert run("told").returncode == 0
-    asking = subprocess.Popen(stage("slow"), env=os.environ | {warm.VARIABLE: "warm"})
+    asking = subprocess.Popen(stage("slow"), env=os.environ | {warm_client.VARIABLE: "warm"})
     starter.kill()
     starter.wait()
     asking.kill()
     asking.wait()
 
     def refused() -> bool:
-        return warm.ask("warm", "told", []) is None
+        return warm_client.ask("warm", "told", []) is None
 
     assert wait_for(refused, 2)
 
@@ -250,7 +250,7 @@ def test_the_first_stage_does_not_wait_for_the_last_ones_imports(folder: Path) -
         asking = [
             subprocess.Popen(
                 stage("told", str(i)),
-                env=os.environ | {warm.VARIABLE: "warm"},
+                env=os.environ | {warm_client.VARIABLE: "warm"},
                 stdout=subprocess.PIPE,
                 text=True,
             )
@@ -268,7 +268,7 @@ def test_a_file_that_changes_while_others_are_imported_is_not_run_as_it_was(fold
     (folder / "noted.py").write_text("import sys\nBY = sys.argv\nopen('imports', 'a').write('x')\n")
     with started("long"):
         asking = subprocess.Popen(
-            stage("long"), env=os.environ | {warm.VARIABLE: "warm"}, stdout=subprocess.PIPE
+            stage("long"), env=os.environ | {warm_client.VARIABLE: "warm"}, stdout=subprocess.PIPE
         )
         assert wait_for(lambda: written(folder / "imports"), 20)
         (folder / "noted.py").write_text("BY = []\nprint('changed')\n")
@@ -334,7 +334,7 @@ def test_a_stage_whose_warm_process_ends_before_it_begins_does_not_begin(folder:
 def test_imports_count_towards_the_time_limit(folder: Path) -> None:
     (folder / "stuck.py").write_text("import time\ntime.sleep(60)\n")
     with started("stuck"):
-        limited = os.environ | {warm.VARIABLE: "warm", "RONDO_STAGE_TIME_LIMIT": "1"}
+        limited = os.environ | {warm_client.VARIABLE: "warm", "RONDO_STAGE_TIME_LIMIT": "1"}
         with (folder / "log").open("w") as log:
             asking = subprocess.Popen(stage("stuck"), env=limited, stderr=log)
         assert asking.wait(20) == 1
