@@ -1,6 +1,7 @@
 """Ask the warm process of a retrain (`base.warm`) to run a stage, or to get ready for one.
 
-Apart from that process, since the launcher of every stage imports this.
+This is a module of its own, because the launcher of every stage imports it and needs nothing else
+of `base.warm`.
 """
 
 import contextlib

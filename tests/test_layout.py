@@ -49,7 +49,7 @@ def test_imports_go_one_way(checkout: Path, package: str) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle(checkout: Path) -> None:
-    """Imports inside functions count, too. A package stands for its `__init__` alone."""
+    """Imports inside functions count too. A package stands only for its `__init__`."""
     paths = {path: path.relative_to(checkout) for p in PACKAGES for path in sources(checkout, p)}
     modules = {
         ".".join(name.with_suffix("").parts).removesuffix(".__init__"): path

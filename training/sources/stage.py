@@ -17,12 +17,13 @@ from training.sources.source import Source
 
 
 def section(source: type[Source]) -> Any:
-    """The source's section of `params.yaml`, or None if it has none."""
+    """The dataclass of the source's section in `params.yaml`, or None if it has none."""
     return None if source.params is None else load(source.params, section_name(source))
 
 
 def section_name(source: type[Source]) -> str:
-    """Its name in `params.yaml`: that of the stage that fits the source, if there is one."""
+    """The source's section in `params.yaml`: the name of its stage, or of the source if it has
+    none."""
     return source.stage or source.name
 
 

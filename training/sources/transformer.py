@@ -38,8 +38,10 @@ class TransformerSource(Source):
 
     @classmethod
     def fit(cls, log: Log, until: int, params: TransformerParams, memory: int = MEMORY) -> Self:
-        """Train as stage `fit` does: with the run options of the environment, and from the last
-        epoch of a run that was cut short."""
+        """Train as stage `fit` does.
+
+        Uses the run options of the environment, and resumes an interrupted run from its last epoch.
+        """
         from training.transformer.training import train
 
         trained = train(log.split, until, params, RunOptions(), Settings().root)
@@ -50,7 +52,7 @@ class TransformerSource(Source):
         return AttachedTransformer(self.scorer.attach(catalogue))
 
     def save(self, folder: Path) -> None:
-        """Write what stage `fit` writes."""
+        """Write the same files as stage `fit`."""
         self.scorer.save(folder)
 
     @classmethod

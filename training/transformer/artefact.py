@@ -46,7 +46,7 @@ def write(
     catalogue_size: int,
     catalogue_hash: str,
 ) -> None:
-    """Write the model as `load` gives it."""
+    """Write the model in the form that `load` reads."""
     tensors = {name: tensor.contiguous() for name, tensor in sorted(weights.items())}
     save_file({**tensors, VOCABULARY: vocabulary}, folder / WEIGHTS)
     prefix = {"catalogue_size": catalogue_size, "catalogue_hash": catalogue_hash}

@@ -90,7 +90,7 @@ class Scorer:
         return Scorer(*artefact.load(folder))
 
     def save(self, folder: Path) -> None:
-        """Write what `load` reads."""
+        """Write the model in the form that `load` reads."""
         artefact.write(
             folder,
             self.model.config,

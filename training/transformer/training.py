@@ -1,5 +1,7 @@
-"""The transformer trained on what was known before a moment: what stage `fit` runs, and whoever
-fits the source (`training.sources.transformer`)."""
+"""Train the transformer on what was known before a moment.
+
+Used by stage `fit` and by the source (`training.sources.transformer`).
+"""
 
 import shutil
 from dataclasses import dataclass
@@ -20,17 +22,17 @@ from training.transformer.model import Transformer
 from training.transformer.scorer import Scorer
 from training.transformer.tail import Rows, Tail, lazy_candidates, split_tail
 
-#: What of `data/split` a training reads.
+#: The files of `data/split` that training reads.
 INPUTS: Final = ("events.parquet", "fit_items.parquet", "windows.json", "rules.json")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training yields, and what it was ranked on.
+    """The result of a training, and the tail that it was ranked on.
 
-    fitted: from the trainer; catalogue: the items; tokens: all events, those of the tail too;
-    trained_tokens: how many of them the model learned from; allowed: bool [queries of the tail,
-    catalogue]; checkpoints: folder of the run, which `clear` removes once the model is kept.
+    fitted: from the trainer; catalogue: the items; tokens: all events, including the tail;
+    trained_tokens: number of events that the model learned from; allowed: bool [queries of the
+    tail, catalogue]; checkpoints: folder of the run, which `clear` removes once the model is saved.
     """
 
     fitted: trainer.Fitted
@@ -42,7 +44,7 @@ class Trained:
     checkpoints: Path
 
     def scorer(self) -> Scorer:
-        """The model of the best epoch, as `Scorer.load` gives it from the folder of stage `fit`."""
+        """The model of the best epoch, as `Scorer.load` reads it from the folder of stage `fit`."""
         fitted = self.fitted
         model = Transformer(fitted.config)
         model.load_state_dict(fitted.weights)
@@ -50,7 +52,7 @@ class Trained:
         return Scorer(model.eval().requires_grad_(False), fitted.vocabulary, size, known)
 
     def clear(self) -> None:
-        """Remove the checkpoints: nothing is left to resume."""
+        """Remove the checkpoints, as there is nothing left to resume."""
         shutil.rmtree(self.checkpoints)
 
 
@@ -59,9 +61,9 @@ def train(
 ) -> Trained:
     """Train on the events of `data/split` that were known before `until`, µs.
 
-    Items say what they said at the end of the fit window, whatever `until` is. A run that was cut
-    short is resumed from its last epoch, in `home`. Raises FitError where the data cannot train a
-    model.
+    Items have their contents at the end of the fit window, whatever `until` is. An interrupted run
+    resumes from its last epoch; its checkpoints are in `home`. Raises FitError if the data cannot
+    train a model.
     """
     repeats = Rules.read(split / "rules.json").repeats
     catalogue = Catalogue.from_table(pq.read_table(split / "fit_items.parquet"))
@@ -76,7 +78,7 @@ def train(
 
 
 def read_tokens(split: Path, until: int, repeats: bool) -> tuple[Tokens, Bools]:
-    """The events known before `until`, µs, and bool [events] of the organic ones."""
+    """The events known before `until`, µs, and which of them are organic, bool [events]."""
     events = pq.read_table(
         split / "events.parquet",
         columns=["user", "item", "event_type", "timestamp", "organic"],
