@@ -6,10 +6,8 @@ not with the log. (Only if rows were refused, earlier refusals are read too.) A 
 that did not grow checks the same rows again, so a release that was held stays held.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
 
 import duckdb
 import pyarrow.parquet as pq
@@ -17,12 +15,11 @@ import sqlalchemy as sa
 
 from features.event_log import connect, literals
 from features.ingest import DUPLICATE, IngestError
+from features.ingest.log_store import part_start
 from features.schema import DAY, POSITIVE, EventType
 from flows.consumers import EVENTS, LEARNED, LEARNED_BEFORE, LOG_ROWS
 from serving import offsets
 from serving.feedback_log import FeedbackLog
-
-_PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 
 def stored_events(log: Path) -> int:
@@ -161,8 +158,8 @@ def _older(
 
 def _parts(folder: Path, first: int) -> list[Path]:
     """Files below `folder` of ranges that begin at number `first` or later."""
-    found = ((path, _PART.fullmatch(path.name)) for path in folder.rglob("part-*.parquet"))
-    return sorted(path for path, match in found if match and int(match[1]) >= first)
+    found = ((path, part_start(path)) for path in folder.rglob("part-*.parquet"))
+    return sorted(path for path, number in found if number is not None and number >= first)
 
 
 def _names(paths: Iterable[Path]) -> str:

@@ -6,7 +6,6 @@ arrival, adds the days with `dvc add`, then advances the numbers. It may be kill
 of these steps: the next run first removes files of a run that did not advance the numbers.
 """
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +32,7 @@ from features.ingest import (
     store_items,
     store_users,
 )
+from features.ingest.log_store import part_start
 from flows.consumers import EVENTS, ITEMS, LOG_ROWS
 from flows.workspace import Workspace
 from serving import catalogue_feed, offsets
@@ -40,7 +40,6 @@ from serving.feedback_log import FeedbackLog
 from serving.fences import Fence
 
 BATCH: Final = 200_000
-_PART: Final = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -140,16 +139,16 @@ def begin(engine: sa.Engine, workspace: Workspace) -> int:
     Raises IngestError for a log that was numbered by another database.
     """
     first = offsets.find(engine, LOG_ROWS)
-    parts = [(path, _PART.fullmatch(path.name)) for path in workspace.log.rglob("*.parquet")]
+    parts = [(path, part_start(path)) for path in workspace.log.rglob("*.parquet")]
     if first is None:
-        if any(match for _, match in parts):
+        if any(number is not None for _, number in parts):
             raise IngestError(
                 f"{workspace.log} was filled by another operations database: set "
                 "RONDO_DATABASE_URL to that one, or move the folder away to begin a new log"
             )
         first = 0
         offsets.advance(engine, {LOG_ROWS: first})
-    left = [path for path, match in parts if match and int(match[1]) >= first]
+    left = [path for path, number in parts if number is not None and number >= first]
     for path in [*left, *workspace.log.rglob(".*.tmp")]:
         path.unlink()
     versioned = bool(workspace.data_version())

@@ -27,7 +27,7 @@ from features.ingest.validate import (
 )
 from features.schema import DAY, ITEM, USER
 
-_RANGE = re.compile(r"part-(\d{12})-(\d{12})\.parquet$")
+_PART = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
 #: With more partitions than this, the files are not synced one by one.
 BULK = 64
@@ -114,7 +114,7 @@ def _earlier(folder: Path, kind: str, first_offset: int) -> list[str]:
     return [
         str(path)
         for path in sorted(folder.glob(f"{kind}/dt=*/part-*.parquet"))
-        if (match := _RANGE.search(path.name)) and int(match.group(1)) < first_offset
+        if (first := part_start(path)) is not None and first < first_offset
     ]
 
 
@@ -162,6 +162,15 @@ def _report(
         partitions=tuple(partitions),
         reasons=validated.reasons,
     )
+
+
+def part_start(path: Path) -> int | None:
+    """The number of the first row in a part of the log, by the part's name.
+
+    Returns None for any other file.
+    """
+    match = _PART.fullmatch(path.name)
+    return int(match[1]) if match else None
 
 
 def _name(first_offset: int, rows: int) -> str:

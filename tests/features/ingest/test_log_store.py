@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.ingest import read_source, store_events, store_items, store_users
+from features.ingest.log_store import part_start
 from features.schema import EVENT, HOUR, ITEM
 from tests.features.logs import START, at, event, item, table
 
@@ -206,3 +207,11 @@ def test_movielens_100k_is_stored_without_loss(real_data: Path, tmp_path: Path) 
     report = store_events(source.events, tmp_path, 0, NOW)
     assert (report.rows, report.stored, report.quarantined) == (100_000, 100_000, 0)
     assert len(report.partitions) == 213
+
+
+def test_a_part_is_told_by_its_name_from_what_a_killed_run_left(tmp_path: Path) -> None:
+    store_events(batch(event("a", "u", "i", at(0))), tmp_path, 7, NOW)
+    (stored,) = tmp_path.glob("events/dt=*/*.parquet")
+    assert part_start(stored) == 7
+    assert part_start(stored.with_name(f".{stored.name}.tmp")) is None
+    assert part_start(stored.with_name("others.parquet")) is None
