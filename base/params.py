@@ -5,13 +5,21 @@ section is read from a file, but not when code creates the dataclass.
 """
 
 import dataclasses
+import math
 import typing
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from base.errors import InputError
@@ -31,6 +39,12 @@ def _no_flag(value: Any) -> Any:
     return value
 
 
+def _no_nan(value: float) -> float:
+    if math.isnan(value):  # no comparison with it holds: as a limit it would be none
+        raise PydanticCustomError("float_type", "not a number")
+    return value
+
+
 Int = Annotated[int, Strict()]
 """A whole number.
 
@@ -40,7 +54,7 @@ Int = Annotated[int, Strict()]
 Bool = Annotated[bool, Strict()]
 """`true` or `false`. Other words and numbers are refused."""
 
-Float = Annotated[float, BeforeValidator(_no_flag)]
+Float = Annotated[float, BeforeValidator(_no_flag), AfterValidator(_no_nan)]
 """A number, or a text of one: YAML reads 1e-3, which has no decimal point, as a text."""
 
 Key = Annotated[str, BeforeValidator(str)]

@@ -39,6 +39,8 @@ def test_values_become_a_typed_section() -> None:
         ({"sise": "tiny"}, "unknown key 'fit.sise'"),
         ({"size": "huge"}, "'fit.size' must be 'tiny' or 'small', not 'huge'"),
         ({"rate": "fast"}, "'fit.rate' must be a number, not 'fast'"),
+        ({"rate": float("nan")}, "'fit.rate' must be a number, not nan"),
+        ({"rate": "nan"}, "'fit.rate' must be a number, not 'nan'"),
         ({"days": 7}, "'fit.days' must be a list"),
         ({"days": ["x"]}, "'fit.days.0' must be a whole number, not 'x'"),
         (
