@@ -17,6 +17,7 @@ from flows.lease import lease
 from flows.rollout import CHANNEL, Rollout, experiment
 from flows.workspace import Workspace
 from serving import channels, verdicts
+from training.fingerprint import same_features
 
 #: The part of a release's data version that materialising needs.
 FEATURES = "data/features"
@@ -62,16 +63,14 @@ def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]
     root = rollout.settings.root / "workspace"
     place = Workspace(root, CHECKOUT) if (root / ".git").exists() else rollout.workspace({})
     known = verdicts.read(rollout.engine, champion)
-    wanted = known.lineage.get("feature_fingerprint") if known is not None else None
+    wanted = known.lineage if known is not None else {}
     folder = rollout.settings.root / "cache" / "features"
     for identity in verdicts.identities(rollout.engine):
         record = verdicts.read(rollout.engine, identity)
         if record is None:
             continue
-        same = record.lineage.get("feature_fingerprint") == wanted
-        if (identity == champion or (wanted and same)) and checked_out(
-            place, experiment(record.release), folder
-        ):
+        same = identity == champion or same_features(record.lineage, wanted)
+        if same and checked_out(place, experiment(record.release), folder):
             return record, folder
     raise InputError(
         f"neither the DVC cache nor the remote holds the features of release {champion[:12]}: "

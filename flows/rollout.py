@@ -25,6 +25,7 @@ from serving import channels, verdicts
 from serving.channels import Channel
 from serving.database import connect
 from serving.fences import Fence
+from training.fingerprint import same_features
 
 if TYPE_CHECKING:
     from features.online import OnlineStore
@@ -106,8 +107,8 @@ class Rollout:
         if champion is None:
             return True
         records = [verdicts.read(self.engine, i) for i in (identity, champion.release)]
-        known = [record.lineage.get("feature_fingerprint") for record in records if record]
-        same = len(known) == 2 and known[0] is not None and known[0] == known[1]
+        known = [record.lineage for record in records if record]
+        same = len(known) == 2 and same_features(*known)
         if not same:
             logger.warning(
                 "release %s is held and has other features than the champion %s: the online store "

@@ -41,6 +41,7 @@ from serving.context import Context
 from serving.fallback import NO_ONLINE_STORE
 from serving.feedback_log import FeedbackLog
 from serving.release import Release
+from training.fingerprint import same_features
 from training.gate import Check
 from training.thresholds import GateParams
 
@@ -237,7 +238,7 @@ def _parts(log: _Log, release: Release, requests: Sequence[tuple[str, Context]])
         replace(each, histories=each.histories.last(length)) for each in (served, offline)
     )
     every = np.ones(len(contexts), dtype=np.bool_)
-    batch = (read == at) & _same_features(release, log.challenger)
+    batch = (read == at) & same_features(release.lineage, log.challenger.lineage)
     sent = np.array([logged.sent for logged in contexts])
     own = (sent == 0) & (release.min_rating == rules.min_rating)
     fair = {"user_features": batch, "impressed": batch, "history": own, "hidden": every}
@@ -302,11 +303,6 @@ def _gap(logged: Mapping[str, float], again: Mapping[str, float], thresholds: Ga
         f"{len(wrong)} of {len(every)} candidates, item {worst} served {served}, "
         f"training {training}"
     )
-
-
-def _same_features(release: Release, challenger: Release) -> bool:
-    known = release.lineage.get("feature_fingerprint")
-    return known is not None and known == challenger.lineage.get("feature_fingerprint")
 
 
 def _first_known(split: Path) -> Int64s:

@@ -26,7 +26,7 @@ from features.splits.windows import Windows
 from serving import golden
 from serving.policy import PolicyParams
 from serving.release import seal
-from training.fingerprint import feature_fingerprint, fingerprint
+from training.fingerprint import FEATURES_KEY, feature_fingerprint, fingerprint
 from training.recommender import Recommender
 
 
@@ -69,7 +69,7 @@ def package(
             "features": hash_folder(features),
             "evaluation": hash_folder(evaluation),
             "fingerprint": fingerprint(content),
-            "feature_fingerprint": feature_fingerprint(content),
+            FEATURES_KEY: feature_fingerprint(content),
             "params": content,
             "windows": Windows.read(split / "windows.json").model_dump(),
         },

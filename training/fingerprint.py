@@ -6,6 +6,7 @@ fingerprint counts as made by other code, so the stricter rule of the gate appli
 """
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ PIPELINE: Final = "dvc.yaml"
 #: Later stages only evaluate or package a release.
 LAST_STAGE: Final = "trees"
 FEATURE_STAGE: Final = "features"
+#: Where a release's lineage has its `feature_fingerprint`.
+FEATURES_KEY: Final = "feature_fingerprint"
 #: Other code that counts: it decides which rows are kept, and which slate is drawn from the scores.
 BESIDE: Final = ("features.ingest", "serving.policy")
 BESIDE_SECTIONS: Final = frozenset({"ingest", "policy"})
@@ -45,6 +48,15 @@ def feature_fingerprint(params: dict[str, Any], root: Path = code.SOURCE) -> str
     files = code.deciding(map(stage_module, stages_before(root, FEATURE_STAGE).values()), root)
     split = params.get("split") or {}
     return _digest(root, files, {key: split[key] for key in split if key not in WINDOWS})
+
+
+def same_features(lineage: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the releases of two lineages define every stored feature in the same way.
+
+    A lineage from before this was recorded is the same as no other.
+    """
+    known = lineage.get(FEATURES_KEY)
+    return known is not None and known == other.get(FEATURES_KEY)
 
 
 def code_files(root: Path = code.SOURCE) -> list[str]:

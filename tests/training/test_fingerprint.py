@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from base.params import read
-from training.fingerprint import feature_fingerprint, fingerprint, sections
+from training.fingerprint import feature_fingerprint, fingerprint, same_features, sections
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +104,11 @@ def test_the_stage_that_names_the_fingerprint_depends_on_all_its_sections(checko
     stages = yaml.safe_load((checkout / "dvc.yaml").read_text())["stages"]
     assert set(stages["evaluate"]["params"]) == {"evaluate", *sections()}
     assert set(sections()) <= set(read(checkout / "params.yaml"))
+
+
+def test_releases_have_the_same_features_only_if_both_say_so() -> None:
+    known = {"feature_fingerprint": "a", "data": "x"}
+    assert same_features(known, {"feature_fingerprint": "a", "data": "y"})
+    assert not same_features(known, {"feature_fingerprint": "b"})
+    assert not same_features(known, {})
+    assert not same_features({}, {})
