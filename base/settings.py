@@ -5,10 +5,13 @@ Every setting has a default under `RONDO_HOME`, so a laptop needs none of them.
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: The header that has the time of a request where `clock` is `request`.
+CLOCK_HEADER: Final = "x-rondo-time"
 
 
 class Settings(BaseSettings):

@@ -107,7 +107,10 @@ def _faults(quarantine: Path, first: int) -> int:
 
 
 def _unjoined(events: Path, new: list[Path], join_days: int) -> float:
-    """Share of the slates answered by new events whose impressions are not in the log."""
+    """Share of the slates answered by new events whose impressions are not in the log.
+
+    A slate is answered by an event of a positive type. A rating of any height is an answer.
+    """
     if not new:
         return 0.0
     connection = connect()

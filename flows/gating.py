@@ -29,7 +29,7 @@ from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel
 from serving.fences import Fence
-from serving.release_checks import FreshProcess
+from serving.fresh_process import FreshProcess
 from training.comparing import compare, compare_past, outside, share_of
 from training.evidence import Evidence
 from training.gate import Check, Decision, Verdict, gate
@@ -229,7 +229,7 @@ def _evidence(engine: sa.Engine, release: str) -> Evidence | None:
     return None if record is None else _read(record)
 
 
-def _read(record: verdicts.Record) -> Evidence | None:
+def _read(record: verdicts.ReleaseRecord) -> Evidence | None:
     if record.evidence is None:
         return None
     try:

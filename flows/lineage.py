@@ -65,7 +65,7 @@ class LoggedRequest:
 class Found:
     """A release's record, and the request that led to it, if any."""
 
-    record: verdicts.Record
+    record: verdicts.ReleaseRecord
     request: LoggedRequest | None = None
 
 

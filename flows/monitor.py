@@ -17,7 +17,9 @@ from prefect.logging import get_run_logger
 from base.arrays import Float64s
 from base.params import load
 from base.settings import Settings
-from features.schema import DAY, POSITIVE, EventType
+from features.positive import positive_sql
+from features.schema import DAY, EventType
+from features.splits.windowing import SplitParams
 from flows import environment
 from flows.consumers import RETRAINED
 from flows.environment import CHECKOUT
@@ -73,7 +75,8 @@ def monitor() -> Signs:
     environment.prepare(Settings())
     engine = installation().engine
     params = load(RetrainParams, "retrain", CHECKOUT / "params.yaml")
-    signs = look(engine, params)
+    min_rating = load(SplitParams, "split", CHECKOUT / "params.yaml").min_rating
+    signs = look(engine, params, min_rating)
     get_run_logger().info("%s", signs)
     champion = channels.read(engine, CHANNEL)
     if retraining(engine) or on_their_way():
@@ -96,7 +99,7 @@ def monitor() -> Signs:
     return signs
 
 
-def look(engine: sa.Engine, params: RetrainParams) -> Signs:
+def look(engine: sa.Engine, params: RetrainParams, min_rating: float = 0.0) -> Signs:
     """Read the last days of the outbox, whatever its length, and how much of it was ingested."""
     last = FeedbackLog(engine).last_offset()
     table = tables.events
@@ -111,7 +114,7 @@ def look(engine: sa.Engine, params: RetrainParams) -> Signs:
             sa.select(table.c.item_id, sa.func.count(), of_today)
             .where(
                 table.c.timestamp > week,
-                table.c.event_type.in_(POSITIVE),
+                sa.text(positive_sql(":min_rating")).bindparams(min_rating=min_rating),
                 table.c.request_id.is_(None),
             )
             .group_by(table.c.item_id)

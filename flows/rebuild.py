@@ -46,7 +46,7 @@ class Rebuilt:
         return self.same or self.difference <= TOLERANCE
 
 
-def rebuild(rollout: Rollout, record: verdicts.Record, folder: Path) -> Rebuilt:
+def rebuild(rollout: Rollout, record: verdicts.ReleaseRecord, folder: Path) -> Rebuilt:
     """Make the release of `record` again in `folder`, which must be empty or missing.
 
     Raises InputError or WorkspaceError if its commit, edits, data or recorded lineage are gone.

@@ -55,7 +55,7 @@ def rebuild(rollout: Rollout, say: Callable[[str], None]) -> Refilled:
     return Refilled(users, source.release)
 
 
-def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.Record, Path]:
+def features_of(rollout: Rollout, champion: str) -> tuple[verdicts.ReleaseRecord, Path]:
     """The newest release with the champion's features, and a folder with them.
 
     Raises InputError if no such data version is available.

@@ -28,7 +28,7 @@ def release_checks(
 ) -> list[Check]:
     """Checks of the published copy of `release`.
 
-    numbers: measured on that copy in a fresh process (`serving.release_checks`); withdrawn:
+    numbers: measured on that copy in a fresh process (`serving.fresh_process`); withdrawn:
     releases that were rolled back from; judged: that copy on the judge window.
     """
     return [

@@ -23,7 +23,7 @@ from flows.retrain_params import RetrainParams
 from flows.rollout import Rollout, experiment, installation
 from serving import fences, offsets
 from serving.fences import Fence
-from serving.release_checks import FreshProcess
+from serving.fresh_process import FreshProcess
 
 
 @dataclass

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 from starlette.responses import Response
 
-from base.settings import Settings
+from base.settings import CLOCK_HEADER, Settings
 from features.online import OnlineStore
 from features.schema import MINUTE
 from serving import catalogue_feed, client_errors, live_history, orphan
@@ -49,7 +49,6 @@ from serving.writer import Overloaded, Writer
 
 logger = logging.getLogger("rondo.service")
 
-CLOCK_HEADER = "x-rondo-time"
 #: Errors after which the client may try again later.
 UNAVAILABLE = (Overloaded, OperationalError)
 #: A Bento holds its first release here, beside the packages.

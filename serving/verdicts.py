@@ -15,7 +15,7 @@ from serving.fences import Fence, check
 
 
 @dataclass(frozen=True)
-class Record:
+class ReleaseRecord:
     """A release in the operations database.
 
     `created_at`: µs; `decision`: promote, hold or reject, None before the gate; `verdict`,
@@ -70,7 +70,7 @@ def record(
         )
 
 
-def read(engine: sa.Engine, release: str) -> Record | None:
+def read(engine: sa.Engine, release: str) -> ReleaseRecord | None:
     """The record of `release`, or None."""
     with reading(engine) as connection:
         row = _row(connection, release)
@@ -88,7 +88,7 @@ def identities(engine: sa.Engine) -> list[str]:
         return list(connection.execute(query).scalars())
 
 
-def latest(engine: sa.Engine, limit: int = 10) -> list[Record]:
+def latest(engine: sa.Engine, limit: int = 10) -> list[ReleaseRecord]:
     """The newest `limit` releases, newest first."""
     table = tables.releases
     query = sa.select(table).order_by(table.c.created_at.desc(), table.c.release).limit(limit)
@@ -96,7 +96,7 @@ def latest(engine: sa.Engine, limit: int = 10) -> list[Record]:
         return [_record(row) for row in connection.execute(query)]
 
 
-def beginning(engine: sa.Engine, prefix: str) -> list[Record]:
+def beginning(engine: sa.Engine, prefix: str) -> list[ReleaseRecord]:
     """The releases whose id begins with `prefix`, newest first."""
     table = tables.releases
     query = (
@@ -113,8 +113,8 @@ def _row(connection: sa.Connection, release: str) -> sa.Row[Any] | None:
     return connection.execute(query).one_or_none()
 
 
-def _record(row: sa.Row[Any]) -> Record:
-    return Record(
+def _record(row: sa.Row[Any]) -> ReleaseRecord:
+    return ReleaseRecord(
         release=row.release,
         created_at=row.created_at,
         path=row.path,

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from base.params import load
 from base.processes import Supervised
+from base.settings import CLOCK_HEADER
 from features.ingest import IngestParams, read_source
 from features.splits.windowing import SplitParams
 from flows import ingest
@@ -40,7 +41,6 @@ from flows.workspace import Workspace
 
 CONCURRENCY: Final = 16
 BATCH: Final = 500
-TIME_HEADER: Final = "x-rondo-time"
 #: The fields that a client may send with an event. The service sets all others.
 FIELDS: Final = (
     "event_id", "user_id", "item_id", "event_type", "value", "query", "timestamp", "placement",
@@ -98,7 +98,7 @@ def publish(http: httpx.Client, items: pa.Table, now: int) -> Sent:
     rows = _rows(items.drop_columns("received_at"), ("created_at",))
 
     def post(batch: list[dict[str, Any]]) -> None:
-        answer = http.post("/catalogue", json={"items": batch}, headers={TIME_HEADER: str(now)})
+        answer = http.post("/catalogue", json={"items": batch}, headers={CLOCK_HEADER: str(now)})
         if answer.is_client_error and len(batch) > 1:
             middle = len(batch) // 2
             post(batch[:middle])
@@ -127,7 +127,7 @@ async def send(http: httpx.AsyncClient, wave: pa.Table, advance: Advance) -> Sen
 
     async def post(events: list[dict[str, Any]], moment: int) -> None:
         answer = await http.post(
-            "/feedback", json={"events": events}, headers={TIME_HEADER: str(moment)}
+            "/feedback", json={"events": events}, headers={CLOCK_HEADER: str(moment)}
         )
         said = answer.raise_for_status().json()
         sent.accepted += said["accepted"]

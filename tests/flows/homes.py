@@ -119,7 +119,7 @@ class Home:
         return found
 
 
-def checks(record: verdicts.Record) -> list[dict[str, Any]]:
+def checks(record: verdicts.ReleaseRecord) -> list[dict[str, Any]]:
     """The checks of a verdict, without values measured on this machine."""
     assert record.verdict is not None
     unstable = {"value": None, "reason": ""}

@@ -44,7 +44,7 @@ class Installation:
     def publish(self, place: Workspace) -> str:
         return self.rollout.publish(place, at(TODAY), None)
 
-    def record(self, release: str) -> verdicts.Record:
+    def record(self, release: str) -> verdicts.ReleaseRecord:
         found = verdicts.read(self.rollout.engine, release)
         assert found is not None
         return found

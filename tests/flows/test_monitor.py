@@ -106,6 +106,8 @@ def test_drift_and_decay_have_the_values_of_the_last_day_against_the_week_before
         *chosen("a", 100, 0), *chosen("b", 300, 0),
         *chosen("c", 900, 8), *chosen("c", 900, 30),  # too long ago to count
     ]  # fmt: skip
+    # A rating below the least is no choice.
+    organic += [row | {"event_type": "rating", "value": 2.0} for row in chosen("d", 900, 0)]
     slots = [
         *shown("impression", 1_500, 3), *shown("click", 150, 3),
         *shown("impression", 1_000, 0), *shown("click", 60, 0),
@@ -115,7 +117,7 @@ def test_drift_and_decay_have_the_values_of_the_last_day_against_the_week_before
     log.append(events=organic)
     last = log.append(events=slots).last_offset
     offsets.advance(engine, {RETRAINED: last - 7})
-    signs = monitor.look(engine, RetrainParams())
+    signs = monitor.look(engine, RetrainParams(), min_rating=3.0)
     assert signs.new_events == 7
     assert signs.drift == pytest.approx(math.log(3))  # 2 · (3/4 − 1/4) · ln(3/4 : 1/4)
     assert signs.decay == pytest.approx(1 - 0.06 / 0.1)

@@ -14,8 +14,9 @@ import pytest
 
 from features.items.catalogue import Catalogue
 from features.schema import TIMESTAMP
-from serving import golden, release, release_checks
+from serving import golden, release
 from serving.check import TOLERANCE, check, passes
+from serving.fresh_process import FreshProcess
 from serving.release import Release, ReleaseError, seal
 from tests.serving.small import make_release
 from tests.training import market
@@ -129,7 +130,7 @@ def test_a_release_under_a_false_name_is_refused(made: tuple[Path, str], tmp_pat
 def test_a_fresh_process_reproduces_the_golden_scores(
     made: tuple[Path, str], ahead: bool, tmp_path: Path
 ) -> None:
-    with release_checks.FreshProcess() as process:
+    with FreshProcess() as process:
         if ahead:
             process.start()  # before there is a release
         folder = Path(shutil.copytree(made[0], tmp_path / "release"))
@@ -141,7 +142,7 @@ def test_a_fresh_process_reproduces_the_golden_scores(
 
 def test_a_fresh_process_that_nothing_was_asked_of_ends_with_its_block() -> None:
     before = set(psutil.Process().children())
-    with release_checks.FreshProcess() as process:
+    with FreshProcess() as process:
         process.start()
         (begun,) = set(psutil.Process().children()) - before
     assert not begun.is_running()
@@ -151,13 +152,13 @@ def test_other_weights_under_the_same_golden_scores_are_found(copy: Path, tmp_pa
     make_release(tmp_path / "other", seed=2)
     shutil.copy(tmp_path / "other" / "trees" / "model.txt", copy / "trees" / "model.txt")
     release.seal(copy)
-    numbers = release_checks.FreshProcess().measure(copy)
+    numbers = FreshProcess().measure(copy)
     assert numbers["golden_difference"] > 0.01
 
 
 def test_a_broken_release_has_no_number_but_that_it_does_not_load(copy: Path) -> None:
     (copy / "items.parquet").unlink()
-    assert release_checks.FreshProcess().measure(copy) == {}
+    assert FreshProcess().measure(copy) == {}
 
 
 def test_golden_requests_are_of_the_snapshot_that_most_requests_have_read() -> None:

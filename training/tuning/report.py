@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from base import pages
-from training.tuning.study import Record
+from training.tuning.study import TrialRecord
 
 BEST, PRESENT, OTHER = "#1b6ca8", "#c9742b", "#bbbbbb"
 TOP = 5
@@ -25,13 +25,13 @@ class Summary:
     section: str
     study: str
     sampler: str
-    trials: list[Record]
+    trials: list[TrialRecord]
     best: int | None
     present: int | None
     diff: str
     written: bool
 
-    def ranked(self) -> list[Record]:
+    def ranked(self) -> list[TrialRecord]:
         """The trials, best first, failed ones last."""
         return sorted(self.trials, key=lambda r: (r.value is None, -(r.value or 0.0), r.number))
 

@@ -30,7 +30,7 @@ LOSSES = 3
 
 
 @dataclass(frozen=True)
-class Record:
+class TrialRecord:
     """A finished trial.
 
     value: validation ndcg@10, or None with an `error`; seconds: wall time.
@@ -123,29 +123,29 @@ class Study:
             del self.running[number]
             self._again(self.optuna.trials[number], 0)
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[TrialRecord]:
         """The finished trials, by number."""
         trials = self._trials(TrialState.COMPLETE, TrialState.FAIL)
         return [self._record(trial) for trial in trials if not _to_be_repeated(trial)]
 
-    def finished(self) -> list[Record]:
+    def finished(self) -> list[TrialRecord]:
         """The records that have a value."""
         return [record for record in self.records() if record.value is not None]
 
-    def best(self) -> Record | None:
+    def best(self) -> TrialRecord | None:
         """The record with the highest value, or the first of several."""
         return max(self.finished(), key=lambda r: (r.value, -r.number), default=None)
 
-    def present(self) -> Record | None:
+    def present(self) -> TrialRecord | None:
         """The record of the present values, failed or not."""
         return next((r for r in self.records() if r.values == self.space.present), None)
 
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self.optuna.get_trials(deepcopy=False, states=states)
 
-    def _record(self, trial: FrozenTrial) -> Record:
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
         failed = trial.state == TrialState.FAIL
-        return Record(
+        return TrialRecord(
             trial.number,
             "failed" if failed else "finished",
             self._values(trial),

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from base.settings import CLOCK_HEADER
 from features.ingest import IngestError, Source
 from features.schema import ITEM, SECOND, USER
 from flows import ingest
-from flows.loop.replay import TIME_HEADER, Sent, publish, send
+from flows.loop.replay import Sent, publish, send
 from flows.loop.waves import cut, first_moment, last_moment, moments_of
 from flows.workspace import Workspace
 from serving import catalogue_feed, feedback
@@ -61,7 +62,7 @@ class Service:
         self.log, self.engine = FeedbackLog(engine), engine
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        now, body = int(request.headers[TIME_HEADER]), json.loads(request.content)
+        now, body = int(request.headers[CLOCK_HEADER]), json.loads(request.content)
         if request.url.path == "/catalogue":
             try:
                 sent = CatalogueInput.model_validate(body)
