@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from base.arrays import Bools, Int32s, Scores
 from training.eligible import masked
+from training.metrics.lists import best_columns
 from training.sources.all import SOURCES
 
 
@@ -31,10 +32,10 @@ def unite(scores: dict[str, Scores], eligible: Bools, per_source: int) -> Candid
         if source.name not in scores:
             continue
         allowed = masked(scores[source.name], eligible)
-        found = allowed > (0.0 if source.silent_at_zero else -np.inf)
-        if size > per_source:
-            found &= _best(allowed, per_source)
-        bits[found] |= 1 << place
+        # Among equal scores the first items are taken, so items added at the end change nothing.
+        best = best_columns(allowed, per_source)
+        found = np.take_along_axis(allowed, best, 1) > (0.0 if source.silent_at_zero else -np.inf)
+        bits[np.nonzero(found)[0], best[found]] |= 1 << place
     rows, items = np.nonzero(bits)
     lengths = np.bincount(rows, minlength=n)
     places = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -44,17 +45,3 @@ def unite(scores: dict[str, Scores], eligible: Bools, per_source: int) -> Candid
     united[rows, places] = items
     sources[rows, places] = bits[rows, items]
     return Candidates(united, sources)
-
-
-def _best(scores: Scores, count: int) -> Bools:
-    """Mark the `count` highest scores of each row; `count` is smaller than the row.
-
-    Among equal scores the first items are taken, so that adding items at the end changes nothing.
-    """
-    least = np.partition(scores, -count, axis=1)[:, -count, None]
-    best = scores > least
-    wanted = count - best.sum(axis=1)
-    for row in range(len(scores)):
-        equal = np.flatnonzero(scores[row] == least[row])
-        best[row, equal[: wanted[row]]] = True
-    return best

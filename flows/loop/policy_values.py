@@ -16,7 +16,7 @@ from features.requests.requests import Requests
 from serving.policy import PolicyParams, draw, uniforms_of
 from simulation.valuation import Snapshot
 from training.bootstrap import Interval, paired_interval
-from training.metrics.lists import top_lists
+from training.metrics.lists import best_columns, top_lists
 from training.recommender import Recommender
 
 SYSTEMS = ("served", "frozen", "popularity", "oracle")
@@ -103,8 +103,7 @@ def _models(served: Recommender | None, frozen: Recommender) -> dict[str, Recomm
 
 def _best(scores: Float32s, count: int) -> tuple[Float32s, Int32s]:
     """The `count` best columns of scores [n, catalogue] as (scores, candidates), [n, count]."""
-    count = min(count, scores.shape[1])
-    best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    best = best_columns(scores, count)
     values = np.take_along_axis(scores, best, axis=1)
     return values, np.where(np.isfinite(values), best, -1).astype(np.int32)
 

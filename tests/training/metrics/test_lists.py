@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from features.ragged import Ragged
-from training.metrics.lists import against_ties, top_lists
+from training.metrics.lists import against_ties, best_columns, top_lists
 from training.metrics.mrr import mrr
 
 SCORES = np.array([[0.1, 0.9, 0.5], [0.3, -np.inf, 0.4]], dtype=np.float32)
@@ -56,3 +56,19 @@ def test_lists_are_those_of_a_stable_sort_of_everything(k: int) -> None:
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     shown = np.isfinite(np.take_along_axis(scores, order, axis=1))
     np.testing.assert_array_equal(top_lists(scores, k), np.where(shown, order, -1))
+
+
+@pytest.mark.parametrize("k", [1, 10, 100, 300])
+@pytest.mark.parametrize("zeros", [0.0, 0.5, 0.97])
+def test_the_best_columns_are_those_of_a_stable_sort_whatever_the_sign(
+    k: int, zeros: float
+) -> None:
+    random = np.random.default_rng(k)
+    size = (20, 200)
+    scores = (random.normal(size=size) * 10.0 ** random.integers(-42, 38, size)).astype(np.float32)
+    scores[random.random(size) < 0.1] = -np.inf
+    scores[random.random(size) < 0.1] = np.inf
+    scores[random.random(size) < zeros] = 0.0
+    scores[random.random(size) < zeros / 2] = -0.0
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(best_columns(scores, k), order)
