@@ -1,0 +1,1 @@
+"""Off-policy value: what a release would have earned on slates that another one served."""
