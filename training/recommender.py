@@ -31,7 +31,11 @@ from training.transformer.scorer import AttachedScorer
 
 __all__ = ["FEATURES", "Ranked", "Recommender", "ReleaseError"]
 
+#: Requests times items that are ranked at a time, which bounds the memory.
 _CHUNK_CELLS = 1_000_000
+#: Requests ranked at a time at least. A product with the vectors of all items reads them once for
+#: all of its rows: with four rows it takes 69 ms a row over 1,000,000 items, with one 115.
+_CHUNK_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ class Recommender:
 
     def _chunks(self, requests: Requests) -> Iterator[Requests]:
         cells = len(self.catalogue) + len(self.catalogue.older)
-        size = max(1, _CHUNK_CELLS // max(cells, 1))
+        size = max(_CHUNK_ROWS, _CHUNK_CELLS // max(cells, 1))
         if len(requests) <= size:
             if len(requests):
                 yield requests
