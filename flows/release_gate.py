@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from serving.check import TOLERANCE, passes
+from training.check import Check
 from training.evidence import Evidence
-from training.gate import Check
 from training.judging import Judged
 from training.thresholds import GateParams
 

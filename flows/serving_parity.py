@@ -41,8 +41,8 @@ from serving.context import Context
 from serving.fallback import NO_ONLINE_STORE
 from serving.feedback_log import FeedbackLog
 from serving.release import Release
+from training.check import Check
 from training.fingerprint import same_features
-from training.gate import Check
 from training.thresholds import GateParams
 
 NAME: Final = "serving.parity"

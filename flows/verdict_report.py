@@ -4,10 +4,16 @@ from pathlib import Path
 
 from base import pages
 from flows.learning_curve import Curve
+from training.check import Check, plain
 from training.evidence import Evidence
-from training.gate import Verdict, plain
+from training.gate import Verdict
 
 MARKS = {True: "passed", False: "failed", None: "unknown"}
+
+
+def mark(check: Check) -> str:
+    """The result of a check in words."""
+    return "not judged" if check.abstains else MARKS[check.passed]
 
 
 def publish(release: str, verdict: Verdict, evidence: Evidence, curve: Curve, folder: Path) -> Path:
@@ -33,7 +39,7 @@ def markdown(release: str, verdict: Verdict, evidence: Evidence) -> str:
         "| check | | reason |",
         "|---|---|---|",
     ]
-    lines += [f"| {c.name} | {MARKS[c.passed]} | {c.reason} |" for c in verdict.checks]
+    lines += [f"| {c.name} | {mark(c)} | {c.reason} |" for c in verdict.checks]
     names = list(next(iter(evidence.metrics.values()), {}))
     lines += ["", "| system | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for system, metrics in evidence.metrics.items():
@@ -49,7 +55,7 @@ def page(release: str, verdict: Verdict, evidence: Evidence, curve: Curve) -> st
         release=release,
         verdict=verdict,
         evidence=evidence,
-        marks=MARKS,
+        mark=mark,
         number=_number,
         told=curve.told(),
         curve=curve.png(),

@@ -19,7 +19,7 @@ ALLOWED = {
     "serving": {"base", "features", "training", "serving"},
     "flows": set(PACKAGES),
     "simulation": {"base", "simulation", "features"},
-    "benchmarks": {"base", "features", "training", "simulation", "benchmarks"},
+    "benchmarks": {"base", "features", "training", "serving", "simulation", "benchmarks"},
 }
 #: What the simulation may know of the product: the words, not the workings.
 SIMULATION_MAY_IMPORT = {"features.schema", "base.arrays", "base.params", "base.outputs"}

@@ -80,6 +80,7 @@ def gather_evidence(
         | {
             "new_share": share_of(new_items, served.lists),
             "new_demand": float(new_items[queries.targets.items].mean()) if len(queries) else 0.0,
+            "new_supply": float(new_items.mean()) if len(new_items) else 0.0,
         },
         data=data,
     )

@@ -10,13 +10,26 @@ It then holds every challenger, with that as the only reason (`flows.gating`), u
 version runs again or that release is rolled back (`rondo rollback`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field
 
 from base.record import Number, Record
 from features.splits.windows import Windows
 from training.bootstrap import Interval
+
+#: Fields of earlier versions that nothing reads any more, by the record that had them.
+_FORMER: Final = ("past", "past_reference")
+_FORMER_OF_CHAMPION: Final = (
+    "new_share",
+    "pooled",
+    "windows_pooled",
+    "by_user",
+    "pooled_users",
+    "slices",
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,68 @@ class Slice:
     difference: Interval
 
 
+@dataclass(frozen=True)
+class Look:
+    """An earlier look at the same question: its information (1 / squared error) and its bound."""
+
+    information: Number
+    bound: Number
+
+
+#: Sums of one window by user id: (challenger, other release).
+ByUser = dict[str, tuple[Number, Number]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A slice of a contest: sums of this window, and the change over all looks."""
+
+    by_user: ByUser
+    people: int
+    change: Number
+    error: Number
+
+
+class Contest(Record):
+    """The challenger against one other release, on what decides.
+
+    That is what each would have earned on logged slates, or, where no slate is clicked, the metric
+    on organic choices. Looks with the same code and params at the same other release are pooled.
+    """
+
+    release: str
+    basis: Literal["slates", "organic"]
+    judged_from: int
+    """The window's slates or queries are from this moment on, µs, ..."""
+    judged_to: int
+    """... and before this one."""
+    by_user: ByUser
+    counted: int
+    """Number of slates or queries in this window."""
+    effective: Number
+    """Number of slates without weights that would tell as much. For queries, their number."""
+    clipped: Number
+    """The challenger's share of looks for which the log says too little."""
+    open: int = 0
+    """Slates left out because outcomes can still arrive."""
+    change: Number
+    """Challenger over the other release, minus 1, over all looks."""
+    error: Number
+    """Its standard error."""
+    people: int
+    """Users in all looks."""
+    total: int
+    """Slates or queries in all looks."""
+    total_effective: Number
+    looks: tuple[Look, ...] = ()
+    """Earlier looks of the pool."""
+    number: int = 1
+    """Which look this is, of all that were taken at the other release."""
+    bound: Number
+    """What (change + margin) / error must exceed. Unknown if nothing is new since the last look."""
+    slices: dict[str, Part] = Field(default_factory=dict)
+
+
 class Champion(Record):
     """The release served now, re-scored on the challenger's judge window."""
 
@@ -37,29 +112,13 @@ class Champion(Record):
     fingerprint: str
     metrics: dict[str, Interval]
     difference: Interval
-    """Challenger minus champion on this window, averaged by user."""
-    pooled: Interval
-    """The same difference, over this window and those of earlier challengers with the same code,
-    params and champion.
-
-    Users are resampled with all their windows.
-    """
-    windows_pooled: int
-    slices: dict[str, Slice]
+    """Challenger minus champion on organic choices in this window, averaged by user."""
     distinct_items: Number
     """Number of different items in its lists."""
-    new_share: Number
-    """Share of places in the lists with items that the challenger was not trained on.
-
-    The larger of the champion's share and the shares of past releases.
-    """
-    by_user: dict[str, Number]
-    """User id to difference on this window. Later challengers pool it."""
-    pooled_users: int = 0
-    """Number of users in `pooled`."""
+    contest: Contest | None = None
     left_out: int = 0
-    """Queries left out of all comparisons, because the champion or a past release was chosen in
-    a judge window that contains them."""
+    """Queries left out of the comparison, because they lie in the judge window in which the
+    champion was chosen."""
 
 
 class Evidence(Record):
@@ -83,25 +142,42 @@ class Evidence(Record):
     """Comparison with recency-popularity by slice."""
     output: dict[str, Number]
     """Properties of the served lists: what `training.limits` measures, `distinct_items`,
-    `new_share` (places with items that nobody could train on) and `new_demand` (share of such items
-    among the targets)."""
+    `new_share` (places with items that nobody could train on), `new_demand` and `new_supply` (share
+    of such items among the targets and in the catalogue) and `new_exposure` (`new_share` with
+    exploration, added by the retrain flow)."""
     data: dict[str, Number]
     """`events` in the log; `unjoined_share` and `quarantine_share` of the data since the last
     retrain."""
     first_release: bool | None = None
     champion: Champion | None = None
-    past: dict[str, Interval] | None = None
-    """Challenger minus each of the last releases, by release id. None: not compared yet."""
-    past_reference: dict[str, Number] = Field(default_factory=dict)
-    """The metric of each of those releases on this window."""
+    reference: Contest | None = None
+    """Against the reference, unless the champion is it (see `reference_release`)."""
+    reference_release: str | None = None
+    """The last release that was first, or promoted as better. Refreshes may not fall below it."""
+
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> Self:
+        """As `Record.stored`, also from versions that compared with all of the last releases."""
+        kept = {name: value for name, value in content.items() if name not in _FORMER}
+        if isinstance(kept.get("champion"), Mapping):
+            kept["champion"] = {
+                name: value
+                for name, value in kept["champion"].items()
+                if name not in _FORMER_OF_CHAMPION
+            }
+        return super().stored(kept)
 
     def without_champion(self) -> "Evidence":
         """Note that nothing is served yet.
 
         The first release only has to beat recency-popularity.
         """
-        return self.model_copy(update={"first_release": True, "champion": None, "past": {}})
+        return self.model_copy(update={"first_release": True, "champion": None})
 
     def with_data(self, **checks: float) -> "Evidence":
         """Add data checks, such as `quarantine_share`."""
         return self.model_copy(update={"data": self.data | checks})
+
+    def with_output(self, **numbers: float) -> "Evidence":
+        """Add properties of what is shown, such as `new_exposure`."""
+        return self.model_copy(update={"output": self.output | numbers})

@@ -1,43 +1,31 @@
-"""Decide to promote, hold or reject: a pure function of the evidence.
+"""Decide to promote, start a canary, hold or reject: a pure function of the evidence.
 
-Every check passes, fails, or has no result because evidence is missing (`passed` is None). A
-release is promoted only if all checks pass. It is rejected if it is clearly worse or broken. In all
-other cases, including errors, it is held.
+Every check passes, fails, abstains, or has no result because evidence is missing (`passed` is
+None). A release is promoted only if no check stands in its way. It is rejected if it is clearly
+worse or broken. It becomes a canary if only more data are missing, which a canary can collect. In
+all other cases, including errors, it is held.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
 
 from base.record import Record
 from training import limits
-from training.bootstrap import Interval
+from training.check import Check, bounded, missing
+from training.contest_rules import contest_checks, reference_check, slice_check
 from training.evidence import Champion, Evidence, Slice
 from training.limits import Limit
 from training.thresholds import GateParams
 
-Decision = Literal["promote", "hold", "reject"]
+Decision = Literal["promote", "canary", "hold", "reject"]
 
 #: Slices chosen by what the user turned out to want, which is unknown at the request. A model that
 #: always shows new items wins on the users who wanted one. So such a slice is reported, but has no
 #: floor.
 OUTCOME_SLICES: Final = ("new_items",)
-
-
-@dataclass(frozen=True)
-class Check:
-    """The result of one rule. `passed` is None if the evidence for it is missing."""
-
-    name: str
-    passed: bool | None
-    value: int | float | None
-    threshold: int | float | None
-    reason: str
-    harmful: bool = False
-    """Clearly worse or broken, which is a reason to reject."""
 
 
 class Verdict(Record):
@@ -48,8 +36,8 @@ class Verdict(Record):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The checks that did not pass, or all checks if every one passed."""
-        against = tuple(check.reason for check in self.checks if check.passed is not True)
+        """The checks that stand in the way, or all checks if none does."""
+        against = tuple(check.reason for check in self.checks if check.against)
         return against or tuple(check.reason for check in self.checks)
 
 
@@ -61,12 +49,20 @@ def gate(evidence: Evidence, thresholds: GateParams) -> Verdict:
     try:
         checks = tuple(_checks(evidence, thresholds))
     except Exception as error:  # on any error, hold
-        checks = (_missing("gate", f"the gate itself failed: {type(error).__name__}: {error}"),)
+        checks = (missing("gate", f"the gate itself failed: {type(error).__name__}: {error}"),)
+    return Verdict(decision=decision(checks), checks=checks)
+
+
+def decision(checks: tuple[Check, ...]) -> Decision:
+    """What follows from checks."""
+    against = [check for check in checks if check.against]
     if any(check.harmful for check in checks):
-        return Verdict(decision="reject", checks=checks)
-    if checks and all(check.passed is True for check in checks):
-        return Verdict(decision="promote", checks=checks)
-    return Verdict(decision="hold", checks=checks)
+        return "reject"
+    if not checks:
+        return "hold"
+    if not against:
+        return "promote"
+    return "canary" if all(check.canary for check in against) else "hold"
 
 
 def _checks(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
@@ -76,7 +72,6 @@ def _checks(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
     yield from _output(evidence, thresholds)
     yield _popularity(evidence)
     yield from _champion(evidence, thresholds)
-    yield from _past(evidence, thresholds)
     yield from _slice_floors(evidence, thresholds)
 
 
@@ -87,20 +82,22 @@ def _window(evidence: Evidence) -> Check:
         cutoffs["champion"] = evidence.champion.cutoff
     late = [name for name, cutoff in cutoffs.items() if cutoff > starts]
     if late:
-        return _missing("window", f"the judge window begins before the end of what {late} saw")
+        return missing("window", f"the judge window begins before the end of what {late} saw")
     if evidence.windows.judge_end <= starts:
-        return _missing("window", "the judge window is empty")
+        return missing("window", "the judge window is empty")
     return Check("window", True, None, None, "no release was trained on the judge window")
 
 
 def _users(evidence: Evidence, thresholds: GateParams) -> Check:
     enough = evidence.users >= thresholds.min_users
+    reason = f"{evidence.users} judged users, at least {thresholds.min_users} needed"
     return Check(
         "users",
         True if enough else None,
         evidence.users,
         thresholds.min_users,
-        f"{evidence.users} judged users, at least {thresholds.min_users} needed",
+        reason,
+        canary=evidence.first_release is True,
     )
 
 
@@ -116,32 +113,23 @@ def _output(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
         floor = thresholds.coverage_ratio * evidence.champion.distinct_items
         value = evidence.output.get("distinct_items")
         meaning = "items that are in any list, against the champion's"
-        yield _bounded("output.distinct_items", meaning, value, floor, at_least=True)
-        yield from _new_items(evidence.output, evidence.champion.new_share, thresholds)
+        yield bounded("output.distinct_items", meaning, value, floor, at_least=True)
+        yield _new_items(evidence.output, thresholds)
 
 
-def _new_items(
-    output: dict[str, float], champion: float, thresholds: GateParams
-) -> Iterator[Check]:
-    """Check that items that nobody could train on are shown, but not far more often than users
-    choose them.
-
-    numpy's minimum and maximum, unlike Python's, give NaN if one of the two is NaN.
-    """
-    share, wanted = output.get("new_share"), output.get("new_demand", math.nan)
-    least = thresholds.new_items_ratio * np.minimum(wanted, champion)
-    most = np.maximum(thresholds.max_new_items_ratio * wanted, thresholds.free_new_share)
-    places = "share of places that new items have, against what"
-    meaning = f"{places} is chosen and was shown"
-    yield _bounded("output.new_share", meaning, share, float(least), at_least=True)
-    meaning = f"{places} users choose"
-    yield _bounded("output.new_share_limit", meaning, share, float(most), at_least=False)
+def _new_items(output: dict[str, float], thresholds: GateParams) -> Check:
+    """Check that items that nobody could train on are shown at all."""
+    wanted, supply = (output.get(name, math.nan) for name in ("new_demand", "new_supply"))
+    # numpy's minimum, unlike Python's, is NaN if one of the two is.
+    least = thresholds.new_items_floor * float(np.minimum(wanted, supply))
+    meaning = "share of what is shown that new items have, against what there is and is chosen"
+    return bounded("output.new_exposure", meaning, output.get("new_exposure"), least, at_least=True)
 
 
 def _popularity(evidence: Evidence) -> Check:
     difference = evidence.differences.get("popularity")
     if difference is None or not difference.known:
-        return _missing("popularity", "no comparison with recency-popularity")
+        return missing("popularity", "no comparison with recency-popularity")
     return Check(
         "popularity",
         difference.low > 0,
@@ -149,127 +137,97 @@ def _popularity(evidence: Evidence) -> Check:
         0.0,
         f"served minus recency-popularity {evidence.metric} {difference}: lower bound must be > 0",
         harmful=difference.high < 0,
+        canary=evidence.first_release is True and difference.high >= 0,
     )
 
 
 def _champion(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
     if evidence.first_release is None:
-        yield _missing("champion", "the champion was not looked for")
+        yield missing("champion", "the champion was not looked for")
         return
     if evidence.first_release:
         if evidence.champion is not None:
-            yield _missing("champion", "marked as the first release, although there is a champion")
+            yield missing("champion", "marked as the first release, although there is a champion")
         else:
             yield Check("champion", True, None, None, "no champion yet: this is the first release")
         return
     champion = evidence.champion
-    if champion is None:
-        yield _missing("champion", "the champion was not re-scored on this window")
-        return
-    yield _compared_users(champion, evidence.queries, thresholds.min_users)
-    reference = champion.metrics.get(evidence.metric)
-    known = reference is not None and reference.known
-    if reference is None or not (known and champion.pooled.known and champion.difference.known):
-        yield _missing("champion", "the comparison with the champion is incomplete")
+    if champion is None or champion.contest is None:
+        yield missing("champion", "the champion was not re-scored on this window")
         return
     refresh = champion.fingerprint == evidence.fingerprint
-    margin = thresholds.delta * reference.mean if refresh else 0.0
-    yield _bound("champion", evidence.metric, champion.pooled, margin, refresh)
-    if champion.windows_pooled > 1:
-        estimate = champion.difference.mean
-        yield Check(
-            "champion.window",
-            estimate >= 0,
-            estimate,
-            0.0,
-            f"on this window alone {champion.difference}: estimate must be ≥ 0",
-            harmful=champion.difference.high < 0,
-        )
+    yield from contest_checks("champion", champion.contest, refresh, thresholds)
+    if champion.contest.basis == "slates":
+        yield _organic(evidence, champion, thresholds)
+    yield from _reference(evidence, champion, thresholds)
 
 
-def _compared_users(champion: Champion, queries: int, least: int) -> Check:
-    """Check that there are enough users outside the windows that earlier releases were chosen
-    on."""
-    users = champion.pooled_users
-    reason = f"compared on {users} users, at least {least} needed"
-    if users < least:
-        reason += f": {least - users} are missing"
-    if champion.left_out:
-        reason += (
-            f"; {champion.left_out} of {queries} queries lie in the judge window of the champion "
-            "or of a past release and are left out of all comparisons"
-        )
-    return Check("champion.users", True if users >= least else None, users, least, reason)
+def _organic(evidence: Evidence, champion: Champion, thresholds: GateParams) -> Check:
+    """Check that the release does not lose much on organic choices.
 
-
-def _bound(name: str, metric: str, difference: Interval, margin: float, refresh: bool) -> Check:
-    kind = "refresh" if refresh else "changed code or params"
-    rule = f"lower bound must be > {-margin:+.4f}"
-    passed = difference.low > -margin
-    if refresh:
-        rule += " and the estimate ≥ 0"
-        passed = passed and difference.mean >= 0
-    return Check(
-        name,
-        passed,
-        difference.low,
-        -margin,
-        f"challenger minus champion {metric} {difference}: {rule} ({kind})",
-        harmful=difference.high < 0,
+    These are what people still wanted after the champion's slates, so they count against whoever
+    differs from it, and only a large loss says something.
+    """
+    reference, difference = champion.metrics.get(evidence.metric), champion.difference
+    if reference is None:
+        return missing("organic", f"the champion has no {evidence.metric}")
+    if not (reference.known and difference.known):
+        reason = "not compared on organic choices: too few outside the champion's own window"
+        return Check("organic", None, None, None, reason, abstains=True)
+    floor = -thresholds.guard * reference.mean
+    fails = difference.mean < floor and difference.high < 0
+    reason = (
+        f"challenger minus champion {evidence.metric} {difference} on organic choices: must not be "
+        f"below {floor:+.4f} beyond chance"
     )
+    return Check("organic", not fails, difference.mean, floor, reason)
 
 
-def _past(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
-    """Check non-inferiority to the best of the last releases, so that small losses cannot add
-    up."""
-    if evidence.past is None:
-        yield _missing("past", "the last releases were not re-scored")
-        return
-    champion = evidence.champion
-    past = {k: v for k, v in evidence.past.items() if champion is None or k != champion.release}
-    if not past:
-        yield Check("past", True, None, None, "no other past release to compare with")
-        return
-    reference = {release: evidence.past_reference.get(release, math.nan) for release in past}
-    unknown = [r for r in past if not (past[r].known and math.isfinite(reference[r]))]
-    if unknown:
-        yield _missing("past", f"past release {unknown[0][:12]} could not be re-scored")
-        return
-    best = max(past, key=lambda release: (reference[release], release))
-    margin, difference = thresholds.delta * reference[best], past[best]
-    yield Check(
-        "past",
-        difference.low > -margin,
-        difference.low,
-        -margin,
-        f"minus the best of {len(past)} past releases ({best[:12]}) {difference}: "
-        f"lower bound must be > {-margin:+.4f}",
-        harmful=difference.high < -margin,
-    )
+def _reference(evidence: Evidence, champion: Champion, thresholds: GateParams) -> Iterator[Check]:
+    """Check against the last release that was shown to be better, so that refreshes cannot add up
+    to a loss."""
+    if evidence.reference_release is None:
+        yield missing("reference", "it is not known which release refreshes may not fall below")
+    elif evidence.reference_release == champion.release:
+        reason = "the champion is itself the last release that was shown to be better"
+        yield Check("reference", True, None, None, reason)
+    elif evidence.reference is None:
+        reason = f"the reference {evidence.reference_release[:12]} could not be re-scored"
+        yield missing("reference", reason)
+    else:
+        yield reference_check(evidence.reference, thresholds)
 
 
 def _slice_floors(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
     champion = evidence.champion
-    against = "recency-popularity" if champion is None else "the champion"
-    slices = evidence.slices if champion is None else champion.slices
-    if not slices or not evidence.slices:
-        yield _missing("slices", "no slice was judged")
-    for name, part in slices.items():
+    if not evidence.slices:
+        yield missing("slices", "no slice was judged")
+    if champion is not None and champion.contest is not None:
+        parts = champion.contest.slices
+        if not parts:
+            yield missing("slices", "no slice was judged against the champion")
+        for name, part in parts.items():
+            if name not in OUTCOME_SLICES:
+                yield slice_check(name, part, thresholds)
+        return
+    for name, against_popularity in evidence.slices.items():
         if name not in OUTCOME_SLICES:
-            yield _slice_floor(name, part, thresholds, against)
+            yield _first_slice(name, against_popularity, thresholds)
 
 
-def _slice_floor(name: str, part: Slice, thresholds: GateParams, against: str) -> Check:
+def _first_slice(name: str, part: Slice, thresholds: GateParams) -> Check:
+    """Check a slice of the first release, against recency-popularity."""
     label = f"slice.{name}"
     if part.users < thresholds.min_slice_users:
-        reason = f"{name}: {part.users} users, under {thresholds.min_slice_users}: too few to judge"
-        return Check(label, True, part.users, thresholds.min_slice_users, reason)
+        reason = f"{name}: {part.users} users, {thresholds.min_slice_users} needed"
+        return Check(label, None, part.users, thresholds.min_slice_users, reason, abstains=True)
     if not (part.difference.known and math.isfinite(part.reference)):
-        return _missing(label, f"{name}: no comparison with {against}")
+        return missing(label, f"{name}: no comparison with recency-popularity")
     floor = -thresholds.slice_floor * part.reference
     fails = part.difference.mean < floor and part.difference.high < 0
     reason = (
-        f"{name} against {against} {part.difference}: must not be below {floor:+.4f} beyond chance"
+        f"{name} against recency-popularity {part.difference}: must not be below {floor:+.4f} "
+        "beyond chance"
     )
     return Check(label, not fails, part.difference.mean, floor, reason)
 
@@ -282,32 +240,5 @@ def _limited(
     harmful: bool = False,
 ) -> Check:
     value, bound = numbers.get(limit.name), float(limit.threshold(thresholds))
-    return _bounded(
-        f"{group}.{limit.name}", limit.meaning, value, bound, limit.at_least, harmful=harmful
-    )
-
-
-def _bounded(
-    name: str,
-    meaning: str,
-    value: float | None,
-    limit: float,
-    at_least: bool,
-    harmful: bool = False,
-) -> Check:
-    if value is None or not math.isfinite(value):
-        return _missing(name, f"{name} is missing")
-    if not math.isfinite(limit):
-        return _missing(name, f"the value to compare {name} with is missing")
-    passed = value >= limit if at_least else value <= limit
-    reason = f"{meaning}: {plain(value)}, must be {'≥' if at_least else '≤'} {plain(limit)}"
-    return Check(name, passed, value, limit, reason, harmful=harmful and not passed)
-
-
-def plain(value: float) -> str:
-    """A number for people: four digits, and no exponent for large numbers."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _missing(name: str, reason: str) -> Check:
-    return Check(name, None, None, None, reason)
+    name = f"{group}.{limit.name}"
+    return bounded(name, limit.meaning, value, bound, limit.at_least, harmful=harmful)

@@ -21,11 +21,34 @@ class GateParams:
     The same number is needed for the comparison with the champion.
     """
 
+    error_rate: Annotated[Float, Field(gt=0, lt=0.5)] = 0.05
+    """Chance that a release that is not better (changed code or params), or worse by `delta`
+    (refresh), is promoted by any of the looks at one champion."""
+
+    horizon: Annotated[Int, Field(ge=1)] = 20
+    """Looks at one champion over which nearly all of `error_rate` is spent."""
+
+    looks: Annotated[Int, Field(ge=1)] = 60
+    """Number of newest verdicts that are searched for looks to pool."""
+
+    clip: Annotated[Float, Field(gt=1)] = 10.0
+    """Largest weight of a logged click. A model of clicks answers for the rest."""
+
+    max_clipped: Float = 0.4
+    """With a larger share of looks for which the model answers, the gate holds."""
+
+    min_effective: Float = 300.0
+    """With fewer effective slates, the gate holds."""
+
+    guard: Float = 0.1
+    """A release fails if it loses more than this share of the champion's metric on organic choices,
+    beyond chance."""
+
     slice_floor: Float = 0.1
-    """A slice fails if it loses more than this share of the reference's metric, beyond chance."""
+    """A slice fails if it loses more than this share, beyond chance."""
 
     min_slice_users: Int = 50
-    """Slices with fewer users are too small to judge."""
+    """Slices with fewer users are not judged yet."""
 
     min_coverage: Float = 0.02
     """Share of the catalogue that the served lists must reach."""
@@ -33,16 +56,9 @@ class GateParams:
     coverage_ratio: Float = 0.5
     """Share of the champion's coverage that the served lists must reach."""
 
-    new_items_ratio: Float = 0.1
-    """New items' share of the lists must be at least this part of their share in the lists of
-    champion and past releases, or of their share in users' choices, whichever is smaller."""
-
-    max_new_items_ratio: Float = 1.5
-    """New items' share of the lists may be at most this multiple of their share in users'
-    choices."""
-
-    free_new_share: Float = 0.1
-    """New items may always have this share of the places, even if users choose them less often."""
+    new_items_floor: Float = 0.1
+    """New items must be shown at least this part as often as if items were drawn evenly, or as
+    users choose them, whichever is less."""
 
     min_full_share: Float = 0.95
     """Share of lists that must have all k places filled."""
@@ -80,13 +96,6 @@ class GateParams:
 
     join_days: Annotated[Int, Field(ge=0)] = 7
     """Days after a slate in which an outcome can arrive and still be joined to it."""
-
-    past_releases: Annotated[Int, Field(ge=1)] = 10
-    """Number of past champions that a new release must not be inferior to, so that small losses
-    cannot add up.
-
-    Also the number of newest verdicts that are searched for windows to pool.
-    """
 
     max_milliseconds: Float = 100.0
     """Largest median time to rank a request, one at a time."""

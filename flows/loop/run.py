@@ -19,7 +19,7 @@ from flows.retrain import RetrainOutcome, retrain
 from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
 from serving import catalogue_feed, channels
-from training.gate import Check
+from training.check import Check
 
 if TYPE_CHECKING:
     from serving.live import Live

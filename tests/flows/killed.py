@@ -24,7 +24,6 @@ OVERRIDES = {
     "fit.dropout": 0.3,
     "fit.weight_decay": 0.01,
     "gate.min_users": 20,
-    "gate.max_new_items_ratio": 10.0,
 }
 NOW = 1_705_000_000_000_000
 

@@ -19,7 +19,8 @@ from serving.database import connect
 from serving.fences import Fence, Fenced
 from tests.features.logs import at
 from tests.flows.rivals import TODAY, YESTERDAY, Rivals, make_rivals
-from training.gate import Check, Decision, Verdict
+from training.check import Check
+from training.gate import Decision, Verdict
 
 pytestmark = [
     # BentoML's imports; Prefect's clients, left open, and its artifacts of a task without a flow.
@@ -121,7 +122,8 @@ def test_a_challenger_level_with_the_champion_on_its_own_window_is_promoted(
     assert beside.metrics[METRIC].mean != then["metrics"]["served"][METRIC]["mean"]
     assert then["cutoff"] == beside.cutoff < now.cutoff
     assert check(judgement, "champion").passed is True
-    assert check(judgement, "champion").value == 0.0
+    assert beside.contest is not None
+    assert (beside.contest.change, beside.contest.basis) == (0.0, "organic")
     assert judgement.verdict.decision == "promote", judgement.verdict.reasons
 
 
@@ -142,15 +144,15 @@ def test_nobody_is_compared_on_the_window_that_the_champion_was_chosen_on(
     equal = installation.judge(installation.publish(rivals.equal), rivals.equal)
     beside = equal.evidence.champion
     assert beside is not None
-    assert (beside.left_out, beside.pooled_users) == (0, equal.evidence.users)
+    assert beside.contest is not None
+    assert (beside.left_out, beside.contest.people) == (0, equal.evidence.users)
     installation.rollout.promote(equal.release, equal.champion, at(TODAY), None)
     judgement = installation.judge(installation.publish(rivals.worse), rivals.worse)
     assert judgement.verdict.decision == "hold"
-    few = check(judgement, "champion.users")
+    few = check(judgement, "champion.support")
     assert few.passed is None
-    assert "compared on 0 users, at least 20 needed: 20 are missing" in few.reason
-    queries = judgement.evidence.queries
-    assert f"{queries} of {queries} queries lie in the judge window" in few.reason
+    assert "0 queries of 0 people: 20 more people are needed" in few.reason
+    assert "nothing new was logged" in check(judgement, "champion").reason
 
 
 @pytest.mark.parametrize("damage", ["removed", "corrupt"])
@@ -165,10 +167,8 @@ def test_a_champion_that_cannot_be_scored_again_holds_even_a_good_challenger(
             file.write(b"one byte too many")
     judgement = installation.judge(installation.publish(rivals.equal), rivals.equal)
     assert judgement.verdict.decision == "hold"
-    missing = {c.name for c in judgement.verdict.checks if c.passed is not True}
-    assert missing == {"champion", "past"}
-    unknown = f"past release {installation.champion[:12]} could not be re-scored"
-    assert unknown in judgement.verdict.reasons
+    missing = {c.name for c in judgement.verdict.checks if c.against}
+    assert missing == {"champion"}
     assert "the champion was not re-scored on this window" in judgement.verdict.reasons
 
 
@@ -182,7 +182,7 @@ def test_a_release_that_was_rolled_back_from_is_not_promoted_again_on_the_same_d
     channels.rollback(engine, CHANNEL, now=at(TODAY))
     judgement = installation.judge(release, rivals.equal)
     assert judgement.verdict.decision == "hold"
-    failed = [c.name for c in judgement.verdict.checks if c.passed is not True]
+    failed = [c.name for c in judgement.verdict.checks if c.against]
     assert failed == ["release.withdrawn"]
 
 
@@ -262,6 +262,8 @@ BROKEN = Check("broken", False, None, None, "does not load", harmful=True)
         ("promote", [GOOD, UNKNOWN], "hold"),
         ("promote", [BAD, GOOD], "hold"),
         ("promote", [BROKEN, GOOD], "reject"),
+        ("canary", [GOOD], "canary"),
+        ("canary", [BAD], "hold"),
         ("hold", [GOOD], "hold"),
         ("hold", [BAD], "hold"),
         ("hold", [BROKEN], "reject"),

@@ -36,7 +36,7 @@ from tests.flows.rivals import (
     market_events,
     workspace,
 )
-from training.gate import Check
+from training.check import Check
 from training.thresholds import GateParams
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")

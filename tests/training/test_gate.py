@@ -9,8 +9,9 @@ import pytest
 
 from features.splits.windows import Windows
 from training.bootstrap import UNKNOWN, Interval
-from training.evidence import Champion, Evidence, Slice
-from training.gate import Check, Verdict, gate
+from training.check import Check
+from training.evidence import Champion, Contest, Evidence, Part, Slice
+from training.gate import Verdict, gate
 from training.thresholds import GateParams
 
 METRIC = "ndcg@10"
@@ -18,21 +19,34 @@ NAN = math.nan
 BETTER = Interval(0.010, 0.004, 0.016)
 LEVEL = Interval(0.001, -0.003, 0.005)
 WORSE = Interval(-0.010, -0.016, -0.004)
-THRESHOLDS = GateParams(delta=0.02)  # of a champion at 0.20: a margin of 0.004
+THRESHOLDS = GateParams(delta=0.02)
+CHAMPION_ID = "a" * 40
 
+CONTEST = Contest(
+    release=CHAMPION_ID,
+    basis="slates",
+    judged_from=1000,
+    judged_to=2000,
+    by_user={},
+    counted=2400,
+    effective=2000.0,
+    clipped=0.03,
+    change=0.004,
+    error=0.008,
+    people=700,
+    total=2400,
+    total_effective=2000.0,
+    bound=2.5,
+    slices={"new_users": Part({}, 80, 0.01, 0.05)},
+)
 CHAMPION = Champion(
-    release="a" * 40,
+    release=CHAMPION_ID,
     cutoff=900,
     fingerprint="same",
     metrics={METRIC: Interval(0.20, 0.18, 0.22)},
     difference=LEVEL,
-    pooled=LEVEL,
-    windows_pooled=1,
-    slices={"new_users": Slice(80, 0.1, LEVEL)},
     distinct_items=500,
-    new_share=0.2,
-    by_user={},
-    pooled_users=400,
+    contest=CONTEST,
 )
 GOOD = Evidence(
     windows=Windows(start=0, fit_end=500, rank_end=1000, judge_end=2000),
@@ -54,11 +68,13 @@ GOOD = Evidence(
         "common_share": 0.01,
         "new_share": 0.05,
         "new_demand": 0.08,
+        "new_supply": 0.03,
+        "new_exposure": 0.049,
     },
     data={"events": 50_000.0, "unjoined_share": 0.01, "quarantine_share": 0.02},
     first_release=False,
     champion=CHAMPION,
-    past={},
+    reference_release=CHAMPION_ID,
 )
 
 
@@ -71,9 +87,13 @@ def with_champion(**changes: Any) -> Evidence:
     return altered(GOOD, champion=CHAMPION.model_copy(update=changes))
 
 
-def with_new_items(share: float, demand: float, champion: float) -> Evidence:
-    output = GOOD.output | {"new_share": share, "new_demand": demand}
-    return altered(with_champion(new_share=champion), output=output)
+def with_contest(**changes: Any) -> Evidence:
+    return with_champion(contest=CONTEST.model_copy(update=changes))
+
+
+def changed(**changes: Any) -> Evidence:
+    """A challenger with other code or params."""
+    return altered(with_contest(**changes), fingerprint="other")
 
 
 def check(verdict: Verdict, name: str) -> Check:
@@ -88,41 +108,76 @@ def test_a_refresh_that_is_level_with_the_champion_is_promoted() -> None:
 
 def test_the_first_release_only_has_to_beat_popularity() -> None:
     assert gate(GOOD.without_champion(), THRESHOLDS).decision == "promote"
-    level = altered(GOOD, differences={"popularity": LEVEL})
-    assert gate(level.without_champion(), THRESHOLDS).decision == "hold"
 
 
-def test_a_refresh_below_the_margin_at_its_lower_bound_is_held() -> None:
-    low = Interval(0.001, -0.0041, 0.006)
-    assert gate(with_champion(pooled=low, difference=low), THRESHOLDS).decision == "hold"
+def test_a_first_release_that_is_not_shown_to_be_worse_than_popularity_becomes_a_canary() -> None:
+    level = altered(GOOD, differences={"popularity": LEVEL}, users=71).without_champion()
+    assert gate(level, THRESHOLDS).decision == "canary"
+    assert gate(level.with_data(events=10.0), THRESHOLDS).decision == "hold"
+    worse = altered(level, differences={"popularity": WORSE})
+    assert gate(worse, THRESHOLDS).decision == "reject"
 
 
-def test_a_refresh_with_a_negative_estimate_is_held_even_within_the_margin() -> None:
-    low = Interval(-0.0001, -0.003, 0.003)
-    assert gate(with_champion(pooled=low, difference=low), THRESHOLDS).decision == "hold"
+def test_a_refresh_that_is_not_shown_to_be_within_the_margin_is_held() -> None:
+    assert gate(with_contest(change=-0.004), THRESHOLDS).decision == "hold"
+    assert gate(with_contest(error=0.012), THRESHOLDS).decision == "hold"
 
 
 def test_a_changed_release_that_is_only_level_is_held() -> None:
-    verdict = gate(altered(GOOD, fingerprint="other"), THRESHOLDS)
+    verdict = gate(changed(), THRESHOLDS)
     assert verdict.decision == "hold"
-    assert "changed code or params" in verdict.reasons[0]
+    assert "better (changed code or params)" in verdict.reasons[0]
 
 
 def test_a_changed_release_that_is_superior_is_promoted() -> None:
-    better = with_champion(pooled=BETTER, difference=BETTER)
-    assert gate(altered(better, fingerprint="other"), THRESHOLDS).decision == "promote"
+    assert gate(changed(change=0.021), THRESHOLDS).decision == "promote"
+    assert gate(changed(change=0.019), THRESHOLDS).decision == "hold"
 
 
 def test_a_release_clearly_worse_than_the_champion_is_rejected() -> None:
-    verdict = gate(with_champion(pooled=WORSE, difference=WORSE), THRESHOLDS)
-    assert verdict.decision == "reject"
+    assert gate(with_contest(change=-0.05), THRESHOLDS).decision == "reject"
 
 
-def test_pooled_windows_do_not_outvote_a_worse_present_window() -> None:
-    evidence = with_champion(pooled=BETTER, windows_pooled=3, difference=Interval(-0.001, -1, 1))
-    assert gate(evidence, THRESHOLDS).decision == "hold"
-    evidence = with_champion(pooled=BETTER, windows_pooled=3, difference=LEVEL)
-    assert gate(evidence, THRESHOLDS).decision == "promote"
+def test_the_bound_of_the_look_decides() -> None:
+    assert gate(changed(change=0.021, bound=2.7), THRESHOLDS).decision == "hold"
+
+
+def test_a_verdict_says_what_it_could_have_seen_and_what_is_needed() -> None:
+    reason = check(gate(changed(error=0.02), THRESHOLDS), "champion").reason
+    assert "-5% would have been seen in 80 of 100 windows like this" in reason
+    assert "if it is +5% better, about 1,888 more slates (some 551 people) would tell" in reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"people": 60}, "40 more people are needed"),
+        ({"total_effective": 200.0, "total": 400}, "about 200 more slates are needed"),
+        ({"clipped": 0.6}, "the log says too little about 60% of what it would show"),
+        ({"clipped": NAN}, "the log says too little"),
+    ],
+)
+def test_a_log_that_says_too_little_holds_and_says_what_is_missing(
+    changes: dict[str, Any], told: str
+) -> None:
+    verdict = gate(with_contest(**changes), THRESHOLDS)
+    assert verdict.decision == "hold"
+    assert told in check(verdict, "champion.support").reason
+
+
+def test_nothing_new_since_the_last_look_holds() -> None:
+    verdict = gate(with_contest(counted=0, bound=NAN), THRESHOLDS)
+    assert verdict.decision == "hold"
+    assert "nothing new" in check(verdict, "champion").reason
+
+
+def test_a_large_loss_on_organic_choices_holds_what_slates_would_promote() -> None:
+    lost = Interval(-0.05, -0.08, -0.02)
+    assert gate(with_champion(difference=lost), THRESHOLDS).decision == "hold"
+    assert gate(with_champion(difference=WORSE), THRESHOLDS).decision == "promote"
+    unknown = gate(with_champion(difference=UNKNOWN), THRESHOLDS)
+    assert check(unknown, "organic").abstains
+    assert unknown.decision == "promote"
 
 
 @pytest.mark.parametrize(
@@ -152,20 +207,22 @@ def test_too_few_users_hold() -> None:
         altered(GOOD, first_release=None),
         altered(GOOD, champion=None),
         altered(GOOD, first_release=True),
-        altered(GOOD, past=None),
+        altered(GOOD, reference_release=None),
+        altered(GOOD, reference_release="b" * 40),
         altered(GOOD, differences={}),
         altered(GOOD, slices={}, first_release=True, champion=None),
-        with_champion(slices={}),
-        with_champion(metrics={}),
-        with_champion(difference=UNKNOWN),
-        with_champion(pooled=UNKNOWN),
-        with_champion(metrics={METRIC: UNKNOWN}),
-        with_champion(slices={"new_users": Slice(80, float("nan"), LEVEL)}),
-        with_champion(slices={"new_users": Slice(80, 0.1, UNKNOWN)}),
+        with_contest(slices={}),
+        with_champion(contest=None),
+        with_contest(change=NAN),
+        with_contest(error=NAN),
+        with_contest(bound=NAN),
+        with_contest(slices={"new_users": Part({}, 80, NAN, NAN)}),
         with_champion(distinct_items=float("nan")),
     ],
 )
-def test_missing_evidence_about_the_champion_the_past_or_a_slice_holds(evidence: Evidence) -> None:
+def test_missing_evidence_about_the_champion_the_reference_or_a_slice_holds(
+    evidence: Evidence,
+) -> None:
     verdict = gate(evidence, THRESHOLDS)
     assert verdict.decision == "hold"
     assert any(c.passed is not True for c in verdict.checks)
@@ -204,70 +261,46 @@ def test_lists_that_shrink_to_few_items_beside_the_champions_hold() -> None:
 
 
 def test_a_slice_that_collapses_holds_and_a_small_slice_is_not_judged() -> None:
-    collapsed = Slice(80, 0.1, Interval(-0.03, -0.05, -0.01))
-    assert gate(with_champion(slices={"new_users": collapsed}), THRESHOLDS).decision == "hold"
-    small = replace(collapsed, users=10)
-    assert gate(with_champion(slices={"new_users": small}), THRESHOLDS).decision == "promote"
+    collapsed = Part({}, 80, -0.3, 0.1)
+    assert gate(with_contest(slices={"new_users": collapsed}), THRESHOLDS).decision == "hold"
+    small = gate(with_contest(slices={"new_users": replace(collapsed, people=10)}), THRESHOLDS)
+    assert small.decision == "promote"
+    assert check(small, "slice.new_users").abstains
+    assert check(small, "slice.new_users").passed is None
 
 
 @pytest.mark.parametrize(
-    ("share", "demand", "champion", "passed"),
+    ("exposure", "demand", "supply", "passed"),
     [
-        (0.010, 0.08, 0.20, True),  # the champion shows more of them than users want
-        (0.006, 0.08, 0.20, False),
-        (0.006, 0.08, 0.05, True),
-        (0.00, 0.00, 0.20, True),  # nobody wanted one
-        (0.05, NAN, 0.20, None),
-        (NAN, 0.08, 0.20, None),
+        (0.004, 0.08, 0.03, True),
+        (0.002, 0.08, 0.03, False),
+        (0.002, 0.01, 0.03, True),  # hardly anybody wants one
+        (0.00, 0.00, 0.03, True),
+        (0.85, 0.60, 0.03, True),  # as in news: what they earn decides
+        (0.05, NAN, 0.03, None),
+        (NAN, 0.08, 0.03, None),
         (0.05, 0.08, NAN, None),
     ],
 )
 def test_new_items_must_still_be_shown(
-    share: float, demand: float, champion: float, passed: bool | None
+    exposure: float, demand: float, supply: float, passed: bool | None
 ) -> None:
-    verdict = gate(with_new_items(share, demand, champion), THRESHOLDS)
-    assert check(verdict, "output.new_share").passed is passed
+    numbers = {"new_exposure": exposure, "new_demand": demand, "new_supply": supply}
+    verdict = gate(altered(GOOD, output=GOOD.output | numbers), THRESHOLDS)
+    assert check(verdict, "output.new_exposure").passed is passed
     assert (verdict.decision == "promote") is (passed is True)
 
 
-@pytest.mark.parametrize(
-    ("share", "demand", "champion", "passed"),
-    [
-        (0.34, 0.17, 0.02, False),
-        (0.25, 0.17, 0.02, True),
-        (0.10, 0.01, 0.02, True),
-        (0.11, 0.01, 0.02, False),
-        (0.85, 0.60, 0.02, True),  # as in news
-        (0.05, NAN, 0.02, None),
-        (NAN, 0.08, 0.02, None),
-        (0.05, 0.08, NAN, True),  # the upper bound does not ask what the champion shows
-    ],
-)
-def test_new_items_must_not_be_shown_far_beyond_demand(
-    share: float, demand: float, champion: float, passed: bool | None
-) -> None:
-    verdict = gate(with_new_items(share, demand, champion), THRESHOLDS)
-    assert check(verdict, "output.new_share_limit").passed is passed
-
-
-def test_a_first_release_is_better_than_none_however_many_new_items_it_shows() -> None:
-    evidence = with_new_items(0.9, 0.1, 0.2).without_champion()
-    assert gate(evidence, THRESHOLDS).decision == "promote"
-
-
-def test_small_steps_down_are_stopped_by_the_best_past_release() -> None:
-    past = {"old": Interval(-0.004, -0.009, 0.001), "older": BETTER}
-    evidence = altered(GOOD, past=past, past_reference={"old": 0.21, "older": 0.19})
+def test_small_steps_down_are_stopped_by_the_last_release_that_was_better() -> None:
+    reference = CONTEST.model_copy(update={"release": "b" * 40, "change": -0.012, "error": 0.01})
+    evidence = altered(GOOD, reference=reference, reference_release="b" * 40)
     verdict = gate(evidence, THRESHOLDS)
     assert verdict.decision == "hold"
-    assert "best of 2 past releases" in check(verdict, "past").reason
-
-
-def test_a_past_release_that_could_not_be_rescored_holds() -> None:
-    evidence = altered(GOOD, past={"old": UNKNOWN}, past_reference={"old": 0.2})
-    assert gate(evidence, THRESHOLDS).decision == "hold"
-    evidence = altered(GOOD, past={"old": BETTER}, past_reference={})
-    assert gate(evidence, THRESHOLDS).decision == "hold"
+    assert "the last release that was shown to be better" in check(verdict, "reference").reason
+    near = reference.model_copy(update={"change": 0.004})
+    assert gate(altered(evidence, reference=near), THRESHOLDS).decision == "promote"
+    far = reference.model_copy(update={"change": -0.06})
+    assert gate(altered(evidence, reference=far), THRESHOLDS).decision == "reject"
 
 
 def test_a_gate_that_crashes_holds_and_says_so() -> None:
@@ -277,7 +310,7 @@ def test_a_gate_that_crashes_holds_and_says_so() -> None:
 
 
 #: Shown to people, or read only where the field beside it is present.
-SHOWN = {"metrics", "queries", "past_reference"}
+SHOWN = {"metrics", "queries", "reference"}
 
 
 @pytest.mark.parametrize("missing", [name for name in Evidence.model_fields if name not in SHOWN])
@@ -286,7 +319,7 @@ def test_no_field_of_the_evidence_can_be_none_and_still_promote(missing: str) ->
 
 
 def test_every_check_has_a_reason_and_the_verdict_survives_json() -> None:
-    for evidence in (GOOD, with_champion(pooled=WORSE), altered(GOOD, past=None)):
+    for evidence in (GOOD, with_contest(change=-0.1), altered(GOOD, reference_release=None)):
         verdict = gate(evidence, THRESHOLDS)
         assert all(len(c.reason) > 10 for c in verdict.checks)
         assert Verdict.stored(json.loads(json.dumps(verdict.model_dump(mode="json")))) == verdict
@@ -295,10 +328,10 @@ def test_every_check_has_a_reason_and_the_verdict_survives_json() -> None:
 def test_whoever_wanted_a_new_item_is_no_slice_of_its_own() -> None:
     """The slice is chosen by the outcome. A model that shows only new items would win there."""
     collapsed = Slice(80, 0.1, Interval(-0.05, -0.08, -0.02))
-    first = {"first_release": True, "champion": None, "past": {}}
+    first = {"first_release": True, "champion": None}
     by_item = altered(GOOD, slices=GOOD.slices | {"new_items": collapsed}, **first)
     by_user = altered(GOOD, slices=GOOD.slices | {"short_history": collapsed}, **first)
     assert gate(by_item, THRESHOLDS).decision == "promote"
     assert gate(by_user, THRESHOLDS).decision == "hold"
-    later = with_champion(slices={"new_users": Slice(80, 0.1, LEVEL), "new_items": collapsed})
-    assert gate(later, THRESHOLDS).decision == "promote"
+    parts = CONTEST.slices | {"new_items": Part({}, 80, -0.4, 0.1)}
+    assert gate(with_contest(slices=parts), THRESHOLDS).decision == "promote"

@@ -104,7 +104,7 @@ def test_the_evidence_is_complete_but_for_the_champion_so_the_gate_holds(workspa
     verdict = gate(evidence, GateParams())
     assert verdict.decision != "promote"
     names = {check.name for check in verdict.checks if check.passed is None}
-    assert {"champion", "data.quarantine_share", "past"} <= names
+    assert {"champion", "data.quarantine_share"} <= names
 
 
 def test_the_fingerprint_names_code_and_params_but_not_data(workspace: Path) -> None:

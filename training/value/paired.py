@@ -66,7 +66,9 @@ class Earned:
     """What each slate says of two releases, float64 [n] clicks per slate each.
 
     clipped: for each release, the share of its looks that the log says too little about and the
-    model of clicks answers for; residual: the clicks per slate that this leaves out, by the log.
+    model of clicks answers for; residual: the clicks per slate that this leaves out, by the log;
+    effective: share of the slates that would tell as much of the second release if it had served
+    them (Kish, "Survey sampling", 1965).
     """
 
     users: Int64s
@@ -74,6 +76,7 @@ class Earned:
     second: Float64s
     clipped: tuple[float, float]
     residual: tuple[float, float]
+    effective: float
 
 
 def earned(
@@ -110,11 +113,13 @@ def earned(
         elsewhere[fold == each] = reward_model.predict(absent, model)[0]
     unranked = shown.eligible - np.bincount(row, minlength=len(shown))
     missed = clicks - looks_at * predicted[place]
+    effective = 1.0
     values: list[Float64s] = []
     clipped, residual = [], []
     for table, mine in zip(looked[1:], weight[1:], strict=True):
         ratio = mine[place] / weight[0][place]
         kept = np.minimum(ratio, clip)
+        effective = _effective(kept, looks_at)
         value: Float64s = unranked * table.unranked * elsewhere
         value += np.bincount(row, weights=mine * predicted, minlength=len(shown))
         value += np.bincount(rows, weights=kept * missed, minlength=len(shown))
@@ -128,6 +133,7 @@ def earned(
         values[1],
         (clipped[0], clipped[1]),
         (residual[0], residual[1]),
+        effective,
     )
 
 
@@ -188,6 +194,12 @@ def _groups(counts: Int64s, eligible: Int64s) -> tuple[list[tuple[int, int]], In
     """The distinct pairs, and which of them each request has."""
     pairs, group = np.unique(np.stack([counts, eligible], axis=1), axis=0, return_inverse=True)
     return [(int(c), int(e)) for c, e in pairs], group.reshape(-1)
+
+
+def _effective(weights: Float64s, looks: Float64s) -> float:
+    """Effective share of looks that have these weights, float64 [shown] each."""
+    squares = float((looks * weights**2).sum()) * float(looks.sum())
+    return float((looks * weights).sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def _folds(users: Int64s) -> Int64s:

@@ -26,7 +26,7 @@ class Change:
 
     @property
     def known(self) -> bool:
-        """Whether change and error are finite, and the error is not 0 by lack of data."""
+        """Whether change and error are finite."""
         return math.isfinite(self.mean) and math.isfinite(self.error)
 
     def low(self, confidence: float) -> float:

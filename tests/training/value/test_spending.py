@@ -48,8 +48,7 @@ def test_all_looks_together_err_as_often_as_was_spent(growth: str) -> None:
         "shrinking": np.cumsum(np.geomspace(5.0, 0.5, 20)).tolist(),
     }[growth]
     rate = 0.05
-    spends = [spent(i, rate, 20) - spent(i - 1, rate, 20) if i > 1 else spent(1, rate, 20)
-              for i in range(1, 21)]  # fmt: skip
+    spends = [spent(i, rate, 20) - spent(i - 1, rate, 20) for i in range(1, 21)]
     bounds = bounds_of(spends, information)
     assert crossing(bounds, information) == pytest.approx(sum(spends), abs=0.002)
 

@@ -1,0 +1,186 @@
+"""Re-score the champion and the reference on the challenger's judge window, and compare."""
+
+import logging
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from base.params import load
+from features.items.catalogue import Catalogue
+from features.requests.requests import Queries
+from features.requests.training_set import load_queries
+from flows.rollout import Rollout
+from flows.workspace import Workspace
+from serving.policy import PolicyParams
+from training.comparing import compare, outside, share_of
+from training.contest import Scores, contest
+from training.evidence import Contest, Evidence
+from training.judging import EvaluateParams, Judged, judge_scores
+from training.logged_slates import LoggedSlates
+from training.recommender import Recommender
+from training.slices import slices
+from training.thresholds import GateParams
+from training.value.ordering import Ordering
+from training.value.paired import Policy
+
+logger = logging.getLogger("rondo.contests")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A release on the judge window: its metrics, and its candidates for each logged slate."""
+
+    judged: Judged
+    ordering: Ordering | None
+
+
+@dataclass(frozen=True)
+class Window:
+    """The challenger's judge window: queries and logged slates, over a catalogue that every release
+    must fit.
+
+    slates: None if there are none, or no slate was clicked.
+    """
+
+    queries: Queries
+    slates: LoggedSlates | None
+    catalogue: Catalogue
+    recommender: Recommender
+    k: int
+    policy: Policy
+
+    @staticmethod
+    def read(workspace: Workspace, challenger: Recommender, params: EvaluateParams) -> "Window":
+        """Read the window that the stages in the workspace have made."""
+        data, settings = workspace.root / "data", workspace.root / "params.yaml"
+        drawn = load(PolicyParams, "policy", settings)
+        return Window(
+            load_queries(data / "split", data / "features", "judge", "organic"),
+            None,
+            challenger.catalogue,
+            challenger,
+            params.k,
+            Policy(drawn.temperature, drawn.epsilon),
+        )
+
+    @cached_property
+    def scored(self) -> Scored:
+        """The challenger."""
+        return self.score(self.recommender)
+
+    @property
+    def challenger(self) -> Judged:
+        """The challenger's metrics."""
+        return self.scored.judged
+
+    @property
+    def new_exposure(self) -> float:
+        """Share of what is shown that the challenger gives to items that nobody could train on."""
+        new, explored = self.recommender.new_items, self.policy.epsilon
+        even = float(new.mean()) if len(new) else 0.0
+        return (1.0 - explored) * share_of(new, self.challenger.lists) + explored * even
+
+    def score(self, recommender: Recommender) -> Scored:
+        """Judge a release on this window."""
+        ranked = recommender.rank(self.queries.requests, threads=2)
+        judged = judge_scores(self.queries, ranked.scores, self.k, ranked.candidates)
+        slates = self.slates
+        return Scored(judged, None if slates is None else slates.ordering(recommender, threads=2))
+
+
+@dataclass(frozen=True)
+class Contests:
+    """The challenger's contests, given the evidence of earlier challengers.
+
+    evidence_of: the evidence on which a release was promoted, None if none was recorded; withdrawn:
+    releases that were rolled back from.
+    """
+
+    window: Window
+    rollout: Rollout
+    evidence: Evidence
+    earlier: Sequence[Evidence]
+    evidence_of: Callable[[str], Evidence | None]
+    withdrawn: Container[str]
+    params: EvaluateParams
+    thresholds: GateParams
+
+    def against(self, champion: str) -> Evidence:
+        """Add the contests with the champion and with the reference.
+
+        What cannot be compared stays unknown, and the gate holds. Raises RecordError if the
+        evidence of one of them was written by another version of this program.
+        """
+        evidence = self.evidence.model_copy(update={"first_release": False})
+        own, scored = self.evidence_of(champion), self._rescored(champion)
+        if own is None or scored is None:
+            return evidence
+        evidence = compare(
+            evidence,
+            self.window.challenger,
+            scored.judged,
+            outside(self.window.queries.requests.timestamps, [own.windows]),
+            own,
+            self._contest(champion, scored, own),
+            self.params.seed,
+            self.params.confidence,
+        )
+        reference = reference_release(champion, own, self.withdrawn)
+        evidence = evidence.model_copy(update={"reference_release": reference})
+        if reference == champion:
+            return evidence
+        own, scored = self.evidence_of(reference), self._rescored(reference)
+        if own is None or scored is None:
+            return evidence
+        met = self._contest(reference, scored, own)
+        return evidence.model_copy(update={"reference": met})
+
+    def _contest(self, release: str, other: Scored, own: Evidence) -> Contest:
+        window, mine = self.window, self.window.scored
+        if window.slates is not None and mine.ordering is not None and other.ordering is not None:
+            scores = window.slates.scores(
+                mine.ordering,
+                other.ordering,
+                window.policy,
+                len(window.catalogue),
+                self.thresholds.clip,
+            )
+        else:
+            requests = window.queries.requests
+            scores = Scores.of_queries(
+                mine.judged,
+                other.judged,
+                self.evidence.metric,
+                requests.user_ids,
+                requests.timestamps,
+                slices(window.queries, window.recommender.new_items),
+            )
+        return contest(
+            scores,
+            release,
+            outside(scores.timestamps, [own.windows]),
+            self.evidence.windows.judge_end,
+            self.evidence,
+            self.earlier,
+            self.thresholds,
+        )
+
+    def _rescored(self, release: str) -> Scored | None:
+        """A release on the window. None if it cannot be re-scored, and the gate then holds."""
+        try:
+            folder = self.rollout.fetch(release)
+            return self.window.score(Recommender.load(folder, self.window.catalogue))
+        except Exception as error:
+            logger.warning("release %s cannot be re-scored: %s", release[:12], error)
+            return None
+
+
+def reference_release(champion: str, own: Evidence, withdrawn: Container[str]) -> str:
+    """The last release that was first, or promoted as better because its code or params differed.
+
+    own: the evidence on which the champion was promoted; withdrawn: releases that cannot be it,
+    because they were rolled back from.
+    """
+    side, named = own.champion, own.reference_release
+    refreshed = side is not None and side.fingerprint == own.fingerprint
+    return named if refreshed and named is not None and named not in withdrawn else champion
