@@ -29,8 +29,10 @@ class Logged:
     def __post_init__(self) -> None:
         if self.rewards.ndim != 2:
             raise ValueError(f"rewards have shape {self.rewards.shape}, not [slates, slots]")
+        if not self.rewards.size:
+            raise ValueError("no slates")
         if self.users.shape != self.rewards.shape[:1]:
-            raise ValueError(f"{len(self.users)} users for {len(self.rewards)} slates")
+            raise ValueError(f"users have shape {self.users.shape}, not {self.rewards.shape[:1]}")
         if self.present.shape != self.rewards.shape:
             raise ValueError(f"present has shape {self.present.shape}, not {self.rewards.shape}")
         self.check("rewards", self.rewards)
@@ -52,6 +54,14 @@ class Logged:
         return np.divide(
             self.target, self.logging, out=np.ones_like(self.target), where=self.present
         )
+
+
+def check_each(name: str, values: Float64s, slates: int) -> None:
+    """Raise ValueError unless `values` are finite and one for each slate."""
+    if values.shape != (slates,):
+        raise ValueError(f"{name} has shape {values.shape}, not {(slates,)}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} has values that are not finite")
 
 
 def check_propensities(logged: Logged, name: str, logging: Float64s, target: Float64s) -> None:

@@ -1,47 +1,35 @@
 """Estimators are exact in expectation where their assumption holds, and not where it does not."""
 
-from itertools import permutations
-
 import numpy as np
 import pytest
 
-from training.value import cascade_dr, ips, item_position, reward_interaction, snips
+from tests.training.value.enumerated import (
+    LOGGING,
+    LOOKS,
+    ONES,
+    REWARDS,
+    TARGET,
+    A,
+    B,
+    expected,
+    exposures,
+    models,
+    places,
+    problem,
+    propensities,
+)
+from training.value import (
+    cascade_dr,
+    dr,
+    ips,
+    item_position,
+    pbm,
+    reward_interaction,
+    self_normalised,
+    snips,
+)
 from training.value.estimate import clustered, effective_size, estimate
 from training.value.logged import Logged
-
-SLATES = np.array(list(permutations(range(3), 2)))
-LOGGING, TARGET = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.3, 0.6])
-ONES = np.ones((6, 2))
-
-
-def propensities(weights):
-    first = weights[SLATES[:, 0]]
-    return np.column_stack([first, weights[SLATES[:, 1]] / (1 - first)])
-
-
-def exposures(weights):
-    chance = propensities(weights).prod(axis=1)
-    return np.array(
-        [[chance[SLATES[:, j] == slate[j]].sum() for j in range(2)] for slate in SLATES]
-    )
-
-
-A, B = SLATES[:, 0], SLATES[:, 1]
-REWARDS = {
-    "own": np.column_stack([A + 1.0, 2.0 * B**2]),
-    "above": np.column_stack([A + 1.0, 2.0 * B + 5.0 * (A == 0) * B]),
-    "all": np.column_stack([A + 4.0 * (B == 2), 3.0 * B * (A == 1)]),
-}
-
-
-def problem(kind, target=TARGET):
-    return Logged(
-        np.arange(6), REWARDS[kind], ONES > 0, propensities(LOGGING), propensities(target)
-    )
-
-
-def expected(contributions):
-    return float(propensities(LOGGING).prod(axis=1) @ contributions)
 
 
 def found(name, logged):
@@ -51,25 +39,39 @@ def found(name, logged):
         return reward_interaction.contributions(logged)
     if name == "item_position":
         return item_position.contributions(logged, exposures(LOGGING), exposures(TARGET))
+    if name == "pbm":
+        return (pbm_weights(logged) * logged.rewards).sum(axis=1)
+    if name == "dr":
+        whole = np.repeat(ips.weights(logged)[:, None], 2, axis=1)
+        return dr.contributions(logged, whole, *wrong_model())
+    if name == "item_position_dr":
+        weights = item_position.weights(logged, exposures(LOGGING), exposures(TARGET))
+        return dr.contributions(logged, weights, *wrong_model())
+    if name == "pbm_dr":
+        return dr.contributions(logged, pbm_weights(logged), *wrong_model())
     return cascade_dr.contributions(logged, *models(logged.rewards, off=0.7))
 
 
-def models(rewards, off=0.0):
-    """Rewards still to come given the prefix, `off` from the truth, and their mean over items."""
-    chance = propensities(TARGET)
-    second = rewards[:, 1] + off * SLATES[:, 1]
-    mean_second = np.array([(chance[:, 1] * second)[a == A].sum() for a in A])
-    now = np.array([(chance[:, 1] * rewards[:, 0])[a == A].sum() for a in A])
-    first = now + mean_second + off * A
-    mean_first = (chance.prod(axis=1) * first).sum()
-    return np.column_stack([first, second]), np.column_stack([ONES[:, 0] * mean_first, mean_second])
+def pbm_weights(logged):
+    return pbm.weights(logged, places(LOGGING), places(TARGET), LOOKS)
+
+
+def wrong_model():
+    """A reward by item and looks that is not the truth, and what it expects of the target."""
+    predicted = np.column_stack([2.0 * A, 2.0 * B]) * LOOKS
+    chance = propensities(TARGET).prod(axis=1)
+    return predicted, np.full(6, (chance * predicted.sum(axis=1)).sum())
 
 
 EXACT = {
-    "ips": {"own", "above", "all"},
-    "reward_interaction": {"own", "above"},
-    "cascade_dr": {"own", "above"},
-    "item_position": {"own"},
+    "ips": {"looked", "own", "above", "all"},
+    "dr": {"looked", "own", "above", "all"},
+    "reward_interaction": {"looked", "own", "above"},
+    "cascade_dr": {"looked", "own", "above"},
+    "item_position": {"looked", "own"},
+    "item_position_dr": {"looked", "own"},
+    "pbm": {"looked"},
+    "pbm_dr": {"looked"},
 }
 
 
@@ -101,6 +103,24 @@ def test_self_normalising_follows_a_shift_of_the_rewards() -> None:
     assert gap == pytest.approx(3.0, abs=1e-12)
 
 
+def test_self_normalised_slot_by_slot_is_the_ratio_of_each_slot() -> None:
+    logged = problem("above")
+    weights = reward_interaction.weights(logged)
+    found = self_normalised.contributions(logged, weights)
+    ratio = (weights * logged.rewards).sum(axis=0) / weights.sum(axis=0)
+    assert found.mean() == pytest.approx(ratio.sum())
+    whole = np.repeat(ips.weights(logged)[:, None], 2, axis=1)
+    assert self_normalised.contributions(logged, whole) == pytest.approx(
+        snips.contributions(logged)
+    )
+
+
+def test_self_normalised_needs_a_target_that_shows_something() -> None:
+    logged = problem("own")
+    with pytest.raises(ValueError, match="slot 1"):
+        self_normalised.contributions(logged, ONES * [1.0, 0.0])
+
+
 def test_abstains_below_the_stated_effective_size() -> None:
     assert effective_size(np.array([1.0, 1.0, 2.0])) == pytest.approx(16 / 6)
     values, users = np.ones(3), np.arange(3)
@@ -116,6 +136,19 @@ def test_the_clustered_interval_covers() -> None:
         bounds = clustered(values, users)
         covered += bounds.low <= 0 <= bounds.high
     assert 0.91 <= covered / 300 <= 0.985
+
+
+@pytest.mark.parametrize("bad", [np.zeros(5), np.full(6, np.nan), np.zeros((6, 2))])
+def test_refuses_expectations_that_are_not_one_number_a_slate(bad) -> None:
+    logged = problem("own")
+    with pytest.raises(ValueError, match="expected"):
+        dr.contributions(logged, logged.ratios(), logged.rewards, bad)
+
+
+def test_refuses_a_log_without_slates() -> None:
+    none = np.zeros((0, 2))
+    with pytest.raises(ValueError, match="no slates"):
+        Logged(np.zeros(0, dtype=int), none, none > 0, none, none)
 
 
 @pytest.mark.parametrize("bad", [0.0, 1.1, np.nan])
