@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import integrate, stats
 
+from training.value import bounded
 from training.value.confidence_sequence import Sums, margin, of_difference, of_mean, spread
 
 LOOKS = np.arange(100, 4001, 100)
@@ -73,3 +75,35 @@ def test_values_that_never_vary_say_nothing() -> None:
 def test_refuses_impossible_sums(n, total, squares, message) -> None:
     with pytest.raises(ValueError, match=message):
         Sums(np.array(n), np.array(total), np.array(squares))
+
+
+@pytest.mark.parametrize("one_sided", [False, True])
+def test_at_the_margin_the_mixture_over_drifts_reaches_one_in_alpha(one_sided: bool) -> None:
+    """Against the integral that the closed form stands for."""
+    n, alpha = 700.0, 0.05
+    total = n * margin(np.array([n]), 1000, alpha, one_sided)[0]
+    rho = spread(1000, 2 * alpha if one_sided else alpha)
+    drifts = stats.halfnorm(scale=rho**-0.5) if one_sided else stats.norm(scale=rho**-0.5)
+    wealth = integrate.quad(
+        lambda drift: drifts.pdf(drift) * math.exp(drift * total - drift**2 * n / 2),
+        0 if one_sided else -1,
+        1,
+        points=[total / n],
+        limit=200,
+    )[0]
+    assert wealth == pytest.approx(1 / alpha, rel=1e-6)
+
+
+def test_bounds_of_rare_rewards_hold_from_the_first_unit_on() -> None:
+    random, wrong = np.random.default_rng(3), 0
+    for _ in range(300):
+        found = bounded.of_values((random.random(500) < 0.01).astype(float))
+        wrong += ((found.low > 0.01) | (found.high < 0.01)).any()
+    assert wrong <= 15
+    assert found.high[-1] < 0.1
+
+
+@pytest.mark.parametrize("bad", [np.array([0.5, 1.1]), np.array([np.nan]), np.zeros((2, 2))])
+def test_bounded_values_are_in_range(bad) -> None:
+    with pytest.raises(ValueError, match="one number in"):
+        bounded.of_values(bad)
