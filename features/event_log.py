@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from base.errors import InputError
@@ -59,28 +60,38 @@ def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
         f"""
         CREATE TABLE raw_events AS
         SELECT * REPLACE (epoch_us(timestamp) AS timestamp, epoch_us(received_at) AS received_at)
-        FROM {_parts(connection, folder, "events", EVENT)}
+        FROM {read_parts(connection, folder, "events", EVENT)}
         QUALIFY row_number() OVER (
             PARTITION BY event_id
             ORDER BY received_at, part, timestamp, user_id, item_id, event_type, position
         ) = 1
         """
     )
-    items = _parts(connection, folder, "items", ITEM)
+    items = read_parts(connection, folder, "items", ITEM)
     connection.execute(f"CREATE TABLE raw_items AS SELECT * FROM {items}")
     return connection
 
 
-def _parts(
-    connection: duckdb.DuckDBPyConnection, folder: Path, kind: str, schema: pa.Schema
+def read_parts(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    kind: str,
+    schema: pa.Schema,
+    days: tuple[int, int] | None = None,
 ) -> str:
-    """SQL for the rows of all parts. A part written by an older version may lack newer columns."""
+    """SQL for the rows of all parts, or of those of the days [first, last) since 1970.
+
+    A part written by an older version may lack newer columns.
+    """
     connection.register(f"no_{kind}", schema.empty_table())
     rows = f"SELECT *, '' AS filename FROM no_{kind}"
-    if any(folder.glob(f"{kind}/dt=*/part-*.parquet")):
-        pattern = str(folder / kind / "dt=*" / "part-*.parquet").replace("'", "''")
+    found = sorted(str(path) for path in folder.glob(f"{kind}/dt=*/part-*.parquet"))
+    if days is not None:
+        wanted = {f"dt={np.datetime64(day, 'D')}" for day in range(*days)}
+        found = [path for path in found if Path(path).parent.name in wanted]
+    if found:
         rows += (
-            f" UNION ALL BY NAME SELECT * FROM read_parquet('{pattern}', filename = true, "
+            f" UNION ALL BY NAME SELECT * FROM read_parquet([{literals(found)}], filename = true, "
             "hive_partitioning = false, union_by_name = true)"
         )
     names = ", ".join(f'"{name}"' for name in schema.names)

@@ -90,6 +90,27 @@ USER: Final = pa.schema(
     ]
 )
 
+#: Requests that were answered, each with the slate shown: `items`, `propensities` and `origins` by
+#: slot. An origin is the earlier request that showed the slot, null for a new impression. context:
+#: bytes of `features.requests.context`; arm: the side of a split of traffic, if there was one.
+REQUEST: Final = pa.schema(
+    [
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("timestamp", TIMESTAMP, nullable=False),
+        pa.field("placement", pa.string(), nullable=False),
+        pa.field("release", pa.string()),
+        pa.field("generation", pa.int64()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("fallback", pa.string()),
+        pa.field("arm", pa.string()),
+        pa.field("context", pa.binary(), nullable=False),
+        pa.field("items", pa.list_(pa.string()), nullable=False),
+        pa.field("propensities", pa.list_(pa.float64()), nullable=False),
+        pa.field("origins", pa.list_(pa.string()), nullable=False),
+    ]
+)
+
 #: Daily aggregates of a user, as of the last materialisation before the request.
 USER_FEATURES: Final = (
     "user_events_1d",

@@ -30,6 +30,7 @@ from features.ingest import (
     read_source,
     store_events,
     store_items,
+    store_requests,
     store_users,
 )
 from features.ingest.log_store import part_start
@@ -38,6 +39,7 @@ from flows.workspace import Workspace
 from serving import catalogue_feed, offsets
 from serving.feedback_log import FeedbackLog
 from serving.fences import Fence
+from serving.served import served
 
 BATCH: Final = 200_000
 
@@ -72,18 +74,23 @@ class Ingested:
 
 @task(cache_policy=NO_CACHE)
 def ingest_feedback(engine: sa.Engine, workspace: Workspace, fence: Fence | None) -> Ingested:
-    """Add everything new in the outbox and the catalogue feed to `data/log`."""
+    """Add everything new in the outbox and the catalogue feed to `data/log`, with the requests that
+    were served."""
     begin(engine, workspace)
     reports = [_drain_items(engine, workspace, fence)]
-    events = 0
+    items, events = reports[0].stored, 0
     while True:
         after = offsets.read(engine, EVENTS)
         batch = FeedbackLog(engine).read(after, BATCH)
         if batch.num_rows == 0:
-            return _ingested(events, reports[0].stored, reports, workspace)
+            # Items that came meanwhile: a served request may have them among its candidates.
+            reports.append(_drain_items(engine, workspace, fence))
+            return _ingested(events, items + reports[-1].stored, reports, workspace)
         first = offsets.read(engine, LOG_ROWS)
         report = store_events(batch.drop_columns("offset"), workspace.log, first, _newest(batch))
-        end(engine, workspace, first, [report], {EVENTS: batch["offset"][-1].as_py()}, fence)
+        slates = store_requests(served(engine, batch), workspace.log, first, batch.num_rows)
+        marks = {EVENTS: batch["offset"][-1].as_py()}
+        end(engine, workspace, first, [report, slates], marks, fence)
         reports.append(report)
         events += report.stored
 
@@ -120,7 +127,7 @@ def ingest_log(engine: sa.Engine, workspace: Workspace, folder: Path) -> Ingeste
     """
     begin(engine, workspace)
     parts = sorted(folder.rglob("part-*.parquet"))
-    rows = dict.fromkeys(("events", "items", "users"), 0)
+    rows = dict.fromkeys(("events", "items", "users", "requests"), 0)
     for part in parts:
         target = workspace.log / part.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,10 +9,7 @@ snapshot depends only on when retrains ran. If it is older than the snapshots th
 features are computed again from there on.
 """
 
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,21 +20,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.arrays import Bools, Int64s
-from base.scratch import scratch
-from features.batch.activity import write_activity
+from features.batch.reaching import features_since, oldest
 from features.batch.snapshots import Snapshots
 from features.items.catalogue import Catalogue
 from features.ragged import Ragged
+from features.requests import context
+from features.requests.context import Context
 from features.requests.parity import offline_requests, user_parts
 from features.requests.requests import Requests
 from features.requests.training_set import load_catalogue
-from features.schema import DAY, ITEM_FEATURES
+from features.schema import ITEM_FEATURES
 from features.splits.windowing import Rules
 from features.splits.windows import Windows
 from flows.rollout import CHANNEL, Rollout
 from flows.workspace import Workspace
-from serving import channels, context
-from serving.context import Context
+from serving import channels
 from serving.fallback import NO_ONLINE_STORE
 from serving.feedback_log import FeedbackLog
 from serving.release import Release
@@ -149,33 +146,13 @@ def measure(
         elif logged.user_id in known:
             by_release.setdefault(row["release"], []).append((row["request_id"], logged))
     every = [logged for requests in by_release.values() for _, logged in requests]
-    with features_since(oldest(every), split, features) as reaching:
+    read = [logged.features_at for logged in every]
+    first = oldest([logged.timestamp for logged in every], read)
+    with features_since(first, split, features) as reaching:
         log = _Log(
             split, reaching, load_catalogue(split), _first_known(split), challenger, thresholds
         )
         return _skew(log, by_release, open_release, without_store)
-
-
-def oldest(contexts: Sequence[Context]) -> int:
-    """The oldest snapshot that these requests read, or that training would read for them, µs."""
-    asked = [logged.timestamp // DAY * DAY for logged in contexts]
-    read = [logged.features_at for logged in contexts if logged.features_at]
-    return min([*asked, *read], default=sys.maxsize)
-
-
-@contextmanager
-def features_since(first: int, split: Path, features: Path) -> Iterator[Path]:
-    """`data/features`; if its snapshots begin after `first` (µs), the same computed from `first`
-    on."""
-    snapshots = Snapshots.read(features)
-    if first >= snapshots.first:
-        yield features
-        return
-    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
-        whole = replace(snapshots, first=first)
-        whole.write(Path(folder))
-        write_activity(split, Path(folder), whole)
-        yield Path(folder)
 
 
 def _skew(

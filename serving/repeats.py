@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 
 from base.arrays import Bools, Int32s
+from features.requests import context
 from features.requests.requests import Requests
-from serving import context
 from serving.feedback_log import FeedbackLog, Row
 from serving.live import Live
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from base.arrays import Bools, Float32s, Int32s
 from features.merge import newest
 from features.ragged import Histories
+from features.requests import context
 from features.requests.requests import Requests
 from features.schema import EVENT_CODES, USER_FEATURES, EventType
-from serving import context
 from serving.feedback_log import Row, Slate
 from serving.live import Live
 from serving.models import IMPRESSION, HistoryEntry, Item, RecommendInput, RecommendOutput

@@ -53,9 +53,9 @@ counters: Final = sa.Table(
     **OPTIONS,
 )
 
-#: One row per slate shown, with the context (see `serving.context`) from which any release's
-#: propensity can be computed later. A repeat is found by state, drawn_at and size (see
-#: `serving.repeats`).
+#: One row per slate shown, with the context (see `features.requests.context`) from which the
+#: propensity of any release can be computed later. A repeat is found by state, drawn_at and size
+#: (see `serving.repeats`).
 requests: Final = sa.Table(
     "requests",
     METADATA,

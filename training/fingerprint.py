@@ -34,6 +34,7 @@ WINDOWS: Final = (
     "max_window_share",
     "max_queries_per_user",
     "max_queries",
+    "max_slates",
 )
 
 

@@ -1,7 +1,13 @@
 """Read files, databases and batches of feedback into the day-partitioned log."""
 
 from features.ingest.ingest_error import IngestError
-from features.ingest.log_store import Report, store_events, store_items, store_users
+from features.ingest.log_store import (
+    Report,
+    store_events,
+    store_items,
+    store_requests,
+    store_users,
+)
 from features.ingest.mapping import IngestParams, Mapping, TableMapping
 from features.ingest.refusals import DUPLICATE
 from features.ingest.source import Source, read_source
@@ -18,6 +24,7 @@ __all__ = [
     "read_source",
     "store_events",
     "store_items",
+    "store_requests",
     "store_users",
     "validate_events",
     "validate_items",

@@ -4,7 +4,8 @@ Storing a range again writes the same bytes, because duplicates are searched onl
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from features.event_log import connect
-from features.ingest.parquet import whole_file
+from features.ingest.parquet import Pieces, whole_file
 from features.ingest.spool import Rows, register
 from features.ingest.validate import (
     QUARANTINE,
@@ -25,7 +26,7 @@ from features.ingest.validate import (
     validate_items,
     validate_users,
 )
-from features.schema import DAY, ITEM, USER
+from features.schema import DAY, ITEM, REQUEST, USER
 
 _PART = re.compile(r"part-(\d{12})-\d{12}\.parquet")
 
@@ -86,6 +87,28 @@ def store_users(table: Rows, folder: Path, first_offset: int = 0) -> Report:
     return _report(validated, folder, "users", first_offset, table.num_rows, partitions)
 
 
+def store_requests(
+    requests: Iterable[pa.Table], folder: Path, first_offset: int, rows: int
+) -> Report:
+    """Add served requests (`schema.REQUEST`) of the range [first_offset, first_offset + rows) to
+    the log in `folder`, by day of the request.
+
+    Storing a range again replaces its files.
+    """
+    files: dict[int, tuple[str, Pieces]] = {}
+    stored = 0
+    with ExitStack() as open_files:
+        for table in requests:
+            stored += table.num_rows
+            for day, part in _by_days(table, "timestamp"):
+                if day not in files:
+                    name = f"requests/dt={np.datetime64(day, 'D')}/{_name(first_offset, rows)}"
+                    file = open_files.enter_context(whole_file(folder / name, REQUEST))
+                    files[day] = name, file
+                files[day][1].add(part)
+    return Report(rows, stored, 0, tuple(name for name, _ in files.values()))
+
+
 def known_versions(folder: Path, first_offset: int, items: Rows) -> pa.Table:
     """Versions of `items` that ranges before `first_offset` have stored."""
     files = _earlier(folder, "items", first_offset)
@@ -135,10 +158,14 @@ def _store(validated: Validated, folder: Path, kind: str, first_offset: int, row
 def _by_day(validated: Validated) -> Iterator[tuple[int, pa.Table]]:
     """Good rows in batches of one day of arrival each, in order."""
     for rows in validated.usable(first=f"received_at // {DAY}"):
-        days = rows["received_at"].cast(pa.int64()).to_numpy() // DAY
-        present, starts, counts = np.unique(days, return_index=True, return_counts=True)
-        for day, start, count in zip(present, starts, counts, strict=True):
-            yield int(day), rows.slice(start, count)
+        yield from _by_days(rows, "received_at")
+
+
+def _by_days(rows: pa.Table, column: str) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of each day of `column`, in their order, days ascending."""
+    days = rows[column].cast(pa.int64()).to_numpy() // DAY
+    for day in np.unique(days):
+        yield int(day), rows.filter(pa.array(days == day))
 
 
 def _report(

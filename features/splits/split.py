@@ -2,8 +2,8 @@
 
 Reads the input folder (`events/`, `items/`). Writes `windows.json`, `rules.json`, and as Parquet
 `items` (as known at the end of the log, with earlier versions), `fit_items` and `rank_items` (the
-same for the end of those windows), `users`, `events`, `impressions`, `hidden`, `prices` and
-`queries`.
+same for the end of those windows), `users`, `events`, `impressions`, `hidden`, `prices`, `queries`
+and `slates` (served requests with their outcomes).
 
     python -m features.splits.split data/world data/split
 """
@@ -18,6 +18,7 @@ from base.params import load
 from features.event_log import open_log, write
 from features.splits.placements import PlacementsParams
 from features.splits.queries import QUERIES_IN_ORDER, build_queries
+from features.splits.slates import build_slates
 from features.splits.tokens import (
     EVENTS_IN_ORDER,
     HIDDEN_IN_ORDER,
@@ -46,15 +47,12 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
     ).fetchnumpy()
     organic = Organic(np.array(found["timestamp"]), np.array(found["user"]))
     windows = choose_windows(start, last, organic, params)
-    build_queries(
-        connection,
-        {
-            "rank": (windows.fit_end, windows.rank_end),
-            "judge": (windows.rank_end, windows.judge_end),
-        },
-        params,
-        repeats,
-    )
+    bounds = {
+        "rank": (windows.fit_end, windows.rank_end),
+        "judge": (windows.rank_end, windows.judge_end),
+    }
+    build_queries(connection, bounds, params, repeats)
+    slates_in_order = build_slates(connection, folder, bounds, params)
     windows.write(out / "windows.json")
     rules = Rules(
         history_length=params.history_length, repeats=repeats, min_rating=params.min_rating
@@ -70,6 +68,7 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
         "hidden": HIDDEN_IN_ORDER,
         "prices": PRICES_IN_ORDER,
         "queries": QUERIES_IN_ORDER,
+        "slates": slates_in_order,
     }.items():
         write(connection, query, out / f"{name}.parquet")
     return windows

@@ -54,6 +54,9 @@ class SplitParams:
     The cost of judging and of the trees grows with this number times the size of the catalogue.
     """
 
+    max_slates: Count = 50_000
+    """Served requests per window that the gate may read, evenly spaced."""
+
     history_length: Count = 200
     """How many of the user's newest positive events a request holds."""
 

@@ -11,9 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from features.merge import UserHistory
 from features.online import OnlineStore
+from features.requests import context
 from features.requests.requests import FIRST_USER_FEATURES
 from features.schema import EVENT_CODES, ITEM_FEATURES, USER_FEATURES
-from serving import catalogue_feed, channels, context, release
+from serving import catalogue_feed, channels, release
+from serving.context import propensities
 from serving.engine import Conflict
 from serving.live import Follower, Live, empty, with_feed, with_release
 from serving.metrics import Metrics
@@ -47,7 +49,7 @@ def test_the_logged_context_gives_the_logged_propensities_exactly(kit: Kit) -> N
         kit.recommend(k=8, request_id=f"r{n}", **asked)
         request, slots = kit.log.request(f"r{n}")
         logged = context.decode(request["context"])
-        again = logged.propensities([slot["item_id"] for slot in slots], kit.live.catalogue)
+        again = propensities(logged, [slot["item_id"] for slot in slots], kit.live.catalogue)
         assert again.tolist() == [slot["propensity"] for slot in slots]
         explored += sum(slot["reasons"] == "exploration" for slot in slots)
         assert logged.history_items == ["i5", "i9", "i13"]

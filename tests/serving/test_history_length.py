@@ -14,12 +14,13 @@ from base.settings import Settings
 from features.batch.aggregate import aggregate
 from features.items.catalogue import Catalogue
 from features.online import OnlineStore
+from features.requests import context
 from features.requests.parity import offline_requests
 from features.requests.training_set import load_catalogue
 from features.schema import DAY, HOUR, MINUTE
 from features.splits.split import split
 from features.splits.windowing import SplitParams
-from serving import context, live_history
+from serving import live_history
 from serving.engine import Engine
 from serving.feedback_log import FeedbackLog
 from serving.live import Live, empty, with_release

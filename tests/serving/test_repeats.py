@@ -14,9 +14,11 @@ from prometheus_client import CollectorRegistry
 
 from features.merge import UserHistory
 from features.online import OnlineStore
+from features.requests import context
 from features.schema import MINUTE
-from serving import catalogue_feed, context, tables
+from serving import catalogue_feed, tables
 from serving.channels import Channel
+from serving.context import propensities
 from serving.engine import Engine
 from serving.feedback_log import FeedbackLog
 from serving.live import Live, with_feed, with_release
@@ -135,7 +137,7 @@ def test_a_shorter_slate_is_the_beginning_and_a_longer_one_goes_on(kit: Kit) -> 
     record = context.decode(request["context"])
     assert record.shown == 5
     assert record.seed == context.decode(kit.log.request("five")[0]["context"]).seed
-    again = record.propensities(ids(nine), kit.live.catalogue)
+    again = propensities(record, ids(nine), kit.live.catalogue)
     assert again[5:].tolist() == [item["propensity"] for item in nine["items"]][5:]
     twelve = kit.recommend(k=12, request_id="twelve", now=NOW + 4)
     origins = [slot["origin"] for slot in kit.log.request("twelve")[1]]
