@@ -146,16 +146,23 @@ def past(engine: sa.Engine, name: str) -> set[str]:
 
 
 def withdrawn(engine: sa.Engine, name: str) -> set[str]:
-    """Releases that `name` was rolled back from and has not been moved to since.
+    """Releases that `name` was rolled back from, or that were as its canary, and that it has not
+    been moved to since.
 
     They served and were rejected, so only a person should promote one of them again.
     """
+    table = tables.canaries.c
+    tried = sa.select(table.release, table.ended_at).where(table.state == ROLLED_BACK)
+    with reading(engine) as connection:
+        ended = [(at, release) for release, at in connection.execute(tried)]
     found: set[str] = set()
-    for entry in reversed(history(engine, name)):
+    moves = history(engine, name)
+    for entry in reversed(moves):
         if entry.previous is not None and entry.reason.startswith(ROLLED_BACK):
             found.add(entry.previous)
         found.discard(entry.release)
-    return found
+    last_moved = {entry.release: entry.moved_at for entry in reversed(moves)}
+    return found | {release for at, release in ended if at >= last_moved.get(release, at)}
 
 
 def _read(connection: sa.Connection, name: str) -> Channel | None:

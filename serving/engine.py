@@ -9,13 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from base.arrays import Bools
 from features.online import OnlineStore
 from features.ragged import Ragged
 from features.requests.requests import Requests
 from features.requests.user_rows import UserRows
 from features.schema import MINUTE, EventType
-from serving import fallback, feedback
+from serving import arms, fallback, feedback
+from serving.arms import Assigned
 from serving.feedback_log import FeedbackLog
 from serving.live import Live
 from serving.metrics import Metrics
@@ -33,6 +33,7 @@ from serving.models import (
 )
 from serving.policy import draw, uniforms
 from serving.repeats import Shown, find, state_of
+from serving.shadow import Shadow
 from serving.signing import Signer
 from serving.slate import (
     Decision,
@@ -86,6 +87,11 @@ class Engine:
         self._new_id = new_id
         self._metrics = metrics
         self._repeat = repeat
+        self._shadow = Shadow(self.decide, log.engine, metrics)
+
+    def close(self) -> None:
+        """Finish what waits for the shadow."""
+        self._shadow.close()
 
     async def recommend(self, asked: RecommendInput, now: int) -> RecommendOutput:
         """Decide on a slate, log it durably, then answer. now: µs.
@@ -97,25 +103,68 @@ class Engine:
         for _ in range(ATTEMPTS):
             if asked.request_id is not None and (logged := self._log.request(request_id)):
                 return self._again(asked, Shown(*logged))
-            question = self._question(self._live(), asked, now)
-            if (shown := question.answer) is not None:
+            began, live = time.perf_counter(), self._live()
+            made = self._by_arm(live, asked, request_id, now)
+            if isinstance(made, Shown):
                 self._metrics.repeats.inc()
-                return logged_answer(shown, asked.k, True, self._signer)
-            made = self._decide(question, request_id)
-            written = await asyncio.wrap_future(self._writer.write_slate(now, made.slate))
+                return logged_answer(made, asked.k, True, self._signer)
+            seconds = time.perf_counter() - began
+            slate = made.slate.taking(seconds)
+            written = await asyncio.wrap_future(self._writer.write_slate(now, slate))
             if written.new_request:
-                self._count(made.answer, asked.placement)
+                self._count(made.answer, asked.placement, seconds)
+                if live.shadow is not None:
+                    self._shadow.offer(live.shadow, asked, request_id, now, made)
                 return made.answer
             # Another worker answered the same question at the same time: look again.
         raise Overloaded("too many clients ask this question at the same time")
 
-    def decide(self, live: Live, asked: RecommendInput, request_id: str, now: int) -> Decision:
-        """Decide on a slate and its rows.
+    def decide(
+        self,
+        live: Live,
+        asked: RecommendInput,
+        request_id: str,
+        now: int,
+        seed: str | None = None,
+    ) -> Decision:
+        """Decide on a slate and its rows. seed: of the draw, by default by request and state.
 
         The result depends only on the arguments, the secret, the online store (the log, if the
         store is lost) and the logged slates of the same draw.
         """
-        return self._decide(self._question(live, asked, now), request_id)
+        return self._decide(self._question(live, asked, now), request_id, seed)
+
+    def _by_arm(
+        self, live: Live, asked: RecommendInput, request_id: str, now: int
+    ) -> Shown | Decision:
+        """What the arm of this user answers: a slate shown before, or a new one.
+
+        If the canary fails in any way, the champion answers, and the log says so.
+        """
+        trial = live.canary
+        if trial is None:
+            return self._answer(live, asked, request_id, now, None)
+        assigned = arms.assign(trial.row, asked.user_id)
+        if assigned.arm == arms.CONTROL:
+            return self._answer(live, asked, request_id, now, assigned)
+        if trial.live is not None:
+            try:
+                return self._answer(trial.live, asked, request_id, now, assigned)
+            except Exception:
+                logger.exception("canary %s failed; the champion answers", trial.row.release)
+        self._metrics.failures.labels("canary").inc()
+        return self._answer(live, asked, request_id, now, replace(assigned, failed=True))
+
+    def _answer(
+        self,
+        live: Live,
+        asked: RecommendInput,
+        request_id: str,
+        now: int,
+        assigned: Assigned | None,
+    ) -> Shown | Decision:
+        question = replace(self._question(live, asked, now), assigned=assigned)
+        return question.answer or self._decide(question, request_id)
 
     def _question(self, live: Live, asked: RecommendInput, now: int) -> Question:
         began = time.perf_counter()
@@ -131,15 +180,18 @@ class Engine:
         self._metrics.seconds.labels("repeat").observe(time.perf_counter() - read)
         return Question(live, asked, now, requests, eligible, repeats, lost, roll)
 
-    def _decide(self, question: Question, request_id: str) -> Decision:
+    def _decide(self, question: Question, request_id: str, seed: str | None = None) -> Decision:
         began = time.perf_counter()
         live, asked, roll = question.live, question.asked, question.roll
-        ranking = self._rank(live, question.requests, question.eligible, question.repeats)
+        ranking = self._rank(question)
+        notes = [ranking.fallback] if ranking.fallback else []
         if question.lost:
-            known = [ranking.fallback] if ranking.fallback else []
-            ranking = replace(ranking, fallback=", ".join([*known, fallback.NO_ONLINE_STORE]))
+            notes.append(fallback.NO_ONLINE_STORE)
+        if question.assigned is not None and question.assigned.failed:
+            notes.append(arms.FAILED)
+        ranking = replace(ranking, fallback=", ".join(notes) or None)
         ranked = time.perf_counter()
-        seed = roll.seed or self._signer.seed(asked.user_id, request_id, roll.state)
+        seed = seed or roll.seed or self._signer.seed(asked.user_id, request_id, roll.state)
         slates = draw(
             ranking.scores,
             ranking.candidates,
@@ -239,12 +291,16 @@ class Engine:
             excluded=Ragged.from_lists([live.catalogue.places(asked.exclude)]),
         )
 
-    def _rank(self, live: Live, requests: Requests, eligible: Bools, repeats: bool) -> Ranking:
+    def _rank(self, question: Question) -> Ranking:
+        """Rank by the release, or by recency-popularity. Raises an error of a canary's release."""
+        live, requests, eligible = question.live, question.requests, question.eligible
         reason = "no release"
         if live.recommender is not None:
             try:
-                ranked = live.recommender.rank(requests, repeats)
+                ranked = live.recommender.rank(requests, question.repeats)
             except Exception:
+                if question.in_canary:
+                    raise
                 logger.exception("release %s cannot rank", live.release_id)
                 self._metrics.failures.labels("rank").inc()
                 reason = "the release failed"
@@ -273,9 +329,12 @@ class Engine:
             raise Conflict(f"request_id '{shown.request_id}' was used for another question")
         return logged_answer(shown, len(shown.slots), False, self._signer)
 
-    def _count(self, answer: RecommendOutput, placement: str) -> None:
-        release = answer.release or ""
-        self._metrics.recommends.labels(release, answer.source, placement).inc()
+    def _count(self, answer: RecommendOutput, placement: str, seconds: float) -> None:
+        release, arm, metrics = answer.release or "", answer.arm or "", self._metrics
+        metrics.recommends.labels(release, answer.source, placement, arm).inc()
+        metrics.answers.labels(arm).observe(seconds)
+        if answer.fallback is not None:
+            metrics.fallbacks.labels(answer.fallback, arm).inc()
         explored = sum(item.score is None for item in answer.items)
-        self._metrics.slots.labels(release, "yes").inc(explored)
-        self._metrics.slots.labels(release, "no").inc(len(answer.items) - explored)
+        metrics.slots.labels(release, "yes", arm).inc(explored)
+        metrics.slots.labels(release, "no", arm).inc(len(answer.items) - explored)

@@ -8,7 +8,7 @@ gives the same rows.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -144,6 +144,10 @@ class Slate:
     @property
     def request_id(self) -> str:
         return str(self.request["request_id"])
+
+    def taking(self, seconds: float) -> "Slate":
+        """The same slate, with the time that it took to decide on it."""
+        return replace(self, request={**self.request, "seconds": seconds})
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 `Live` is an immutable set of release, catalogue and item features that fit together. A `Follower`
 thread polls the channel, the catalogue feed and the online store, builds the next `Live` in the
 background and then replaces one reference. So no request waits for a new release or fails because
-of it.
+of it. A canary and a shadow are states of their own within it.
 """
 
 import logging
@@ -25,7 +25,8 @@ from features.online import OnlineStore
 from features.requests.requests import Requests
 from features.splits.placements import PlacementsParams
 from features.splits.windowing import SplitParams
-from serving import catalogue_feed, channels
+from serving import canaries, catalogue_feed, channels
+from serving.canaries import Canary
 from serving.channels import Channel
 from serving.metrics import Metrics
 from serving.policy import PolicyParams
@@ -40,6 +41,14 @@ RETRY_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A canary or shadow as this worker knows it. live: None if its release cannot be loaded."""
+
+    row: Canary
+    live: "Live | None"
+
+
+@dataclass(frozen=True)
 class Live:
     """One consistent state.
 
@@ -47,7 +56,7 @@ class Live:
     catalogue feed that is included; item_features: float32 [catalogue, ITEM_FEATURES] of the
     snapshot features_at, µs (0: none); channel: where the release came from, or None; online_lost:
     the online store cannot be reached, or is empty although it was filled, and `rondo
-    rebuild-online` should be run.
+    rebuild-online` should be run; canary, shadow: what else is served or scored.
     """
 
     items: pa.Table
@@ -63,6 +72,8 @@ class Live:
     history_length: int = SplitParams.history_length
     min_rating: float = 0.0
     online_lost: bool = False
+    canary: Trial | None = None
+    shadow: Trial | None = None
 
     @property
     def release_id(self) -> str | None:
@@ -108,6 +119,7 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="rondo-follower", daemon=True)
         self._broken: Channel | None = None
         self._retry_at = 0.0
+        self._trial_retry_at = 0.0
         self.live = empty()
         if bundled is not None:
             self.live = with_release(self.live, Release.open(bundled), None)
@@ -124,7 +136,13 @@ class Follower:
 
     def poll(self) -> None:
         """Check for news once. On any failure, keep the present state."""
-        for step in (self._follow_channel, self._follow_catalogue, self._follow_features):
+        for step in (
+            self._follow_channel,
+            self._follow_canary,
+            self._follow_shadow,
+            self._follow_catalogue,
+            self._follow_features,
+        ):
             try:
                 step()
             except Exception:
@@ -151,22 +169,62 @@ class Follower:
                 if self.live.release and self.live.release.id == channel.release
                 else self._fetch(channel.release)
             )
-            live = with_release(self.live, release, channel)
-            live = with_feed(live, catalogue_feed.read(self._engine, 0))
-            live = with_features(live, self._online)
-            warm_up(live)
+            live = self._loaded(release, channel)
         except Exception:
             self._broken, self._retry_at = channel, time.monotonic() + RETRY_SECONDS
             raise
         self.live = live
         logger.info("serving %s, generation %d", channel.release, channel.generation)
 
+    def _follow_canary(self) -> None:
+        self.live = replace(self.live, canary=self._trial(self.live.canary, canaries.CANARY))
+
+    def _follow_shadow(self) -> None:
+        self.live = replace(self.live, shadow=self._trial(self.live.shadow, canaries.SHADOW))
+
+    def _trial(self, known: Trial | None, channel: canaries.Channel) -> Trial | None:
+        """The canary or shadow that should run beside the champion, None without one."""
+        if not self._channel:
+            return None
+        row = canaries.running(self._engine, channel)
+        if row is None or row.control != self.live.release_id:
+            return None
+        if known is not None and known.row.number == row.number:
+            tried = known.live is not None or time.monotonic() < self._trial_retry_at
+            if tried:
+                return replace(known, row=row)
+        elif row.loading >= canaries.MOST_LOADING:
+            return None  # it may end the process that loads it
+        if not canaries.begin_loading(self._engine, row, time.time_ns() // 1_000):
+            return None if known is None else replace(known, row=row)
+        try:
+            live = self._loaded(self._fetch(row.release), Channel(row.release, row.number))
+        except Exception:
+            self._trial_retry_at = time.monotonic() + RETRY_SECONDS
+            logger.exception("%s %s cannot be loaded", channel, row.release)
+            self._metrics.failures.labels(channel).inc()
+            return Trial(row, None)
+        canaries.loaded(self._engine, row)
+        logger.info("%s %s for %.0f%%", channel, row.release, 100 * row.share)
+        return Trial(row, replace(live, canary=None, shadow=None))
+
+    def _loaded(self, release: Release, channel: Channel) -> Live:
+        """The present state with another release, ready to serve. Raises any error of it."""
+        live = with_release(self.live, release, channel)
+        live = with_feed(live, catalogue_feed.read(self._engine, 0))
+        live = with_features(live, self._online)
+        warm_up(live)
+        return live
+
     def _follow_catalogue(self) -> None:
         if catalogue_feed.last_sequence(self._engine) > self.live.sequence:
-            news = catalogue_feed.read(self._engine, self.live.sequence)
-            live = with_features(with_feed(self.live, news), self._online)
-            warm_up(live)
-            self.live = live
+            self.live = everywhere(self.live, self._with_news)
+
+    def _with_news(self, live: Live) -> Live:
+        news = catalogue_feed.read(self._engine, live.sequence)
+        live = with_features(with_feed(live, news), self._online)
+        warm_up(live)
+        return live
 
     def _follow_features(self) -> None:
         try:
@@ -175,7 +233,7 @@ class Follower:
             self._note_online(lost=True)
             raise
         if snapshot not in (0, self.live.features_at):
-            self.live = with_features(self.live, self._online)
+            self.live = everywhere(self.live, lambda live: with_features(live, self._online))
         # Every promoted release was materialised, so the store must have been filled.
         filled = self.live.features_at > 0 or self.live.channel is not None
         self._note_online(lost=snapshot == 0 and filled)
@@ -191,7 +249,25 @@ class Follower:
         else:
             logger.info("the online store is back")
             self._recovered()
-        self.live = replace(self.live, online_lost=lost)
+        self.live = everywhere(self.live, lambda live: replace(live, online_lost=lost))
+
+
+def everywhere(live: Live, change: Callable[[Live], Live]) -> Live:
+    """The state with `change` made to it, and to the states of canary and shadow.
+
+    If it fails for one of these, they count as failed. Raises what it raises for `live` itself.
+    """
+
+    def changed(trial: Trial | None) -> Trial | None:
+        if trial is None or trial.live is None:
+            return trial
+        try:
+            return replace(trial, live=change(trial.live))
+        except Exception:
+            logger.exception("%s %s failed", trial.row.channel, trial.row.release)
+            return replace(trial, live=None)
+
+    return replace(change(live), canary=changed(live.canary), shadow=changed(live.shadow))
 
 
 def with_release(live: Live, release: Release, channel: Channel | None) -> Live:

@@ -12,14 +12,27 @@ class Metrics:
         self.recommends = Counter(
             "rondo_recommends",
             "Slates served",
-            ["release", "source", "placement"],
+            ["release", "source", "placement", "arm"],
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "rondo_fallbacks",
+            "Slates served by a simpler method, by reason",
+            ["reason", "arm"],
+            registry=registry,
+        )
+        self.answers = Histogram(
+            "rondo_decision_seconds",
+            "Time to decide on a slate, before it is logged",
+            ["arm"],
+            buckets=_SECONDS,
             registry=registry,
         )
         self.repeats = Counter(
             "rondo_repeats", "Slates answered again from the log", registry=registry
         )
         self.slots = Counter(
-            "rondo_slots", "Slots shown", ["release", "explored"], registry=registry
+            "rondo_slots", "Slots shown", ["release", "explored", "arm"], registry=registry
         )
         self.events = Counter(
             "rondo_events", "Events stored", ["release", "event_type"], registry=registry
@@ -29,6 +42,18 @@ class Metrics:
         )
         self.dead_letters = Counter(
             "rondo_dead_letters", "Events set aside as invalid", registry=registry
+        )
+        self.shadows = Counter(
+            "rondo_shadows",
+            "Requests offered to a shadow, by what became of them",
+            ["result"],
+            registry=registry,
+        )
+        self.agreement = Histogram(
+            "rondo_shadow_agreement",
+            "Share of a slate's items that the shadow would have shown too",
+            buckets=[n / 10 for n in range(11)],
+            registry=registry,
         )
         self.failures = Counter(
             "rondo_failures",

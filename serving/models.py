@@ -115,6 +115,9 @@ class RecommendOutput(BaseModel):
     generation: int | None
     source: str
     fallback: str | None = Field(description="Why a simpler method answered; normally null")
+    arm: str | None = Field(
+        default=None, description="While a canary runs: `champion` or `canary`, by user"
+    )
     repeat: bool = Field(
         default=False,
         description="Whether this is the slate of an earlier request, named by `request_id`",

@@ -118,6 +118,7 @@ class Rondo:
     def close(self) -> None:
         """Commit waiting writes. Everything acknowledged has been committed already."""
         self.follower.close()
+        self.engine.close()
         self.writer.close()
         self.database.dispose()
 

@@ -14,6 +14,7 @@ from features.ragged import Histories
 from features.requests import context
 from features.requests.requests import Requests
 from features.schema import EVENT_CODES, USER_FEATURES, EventType
+from serving.arms import CANARY, Assigned
 from serving.feedback_log import Row, Slate
 from serving.live import Live
 from serving.models import IMPRESSION, HistoryEntry, Item, RecommendInput, RecommendOutput
@@ -53,7 +54,8 @@ class Question:
     """One request with everything known about it.
 
     requests: holds one row; eligible: bool [1, catalogue]; repeats: the placement's rule; lost:
-    whether the online store is lost; roll: the draw that the request belongs to.
+    whether the online store is lost; roll: the draw that the request belongs to; assigned: the arm
+    of the user while a canary runs.
     """
 
     live: Live
@@ -64,6 +66,14 @@ class Question:
     repeats: bool
     lost: bool
     roll: Roll
+    assigned: Assigned | None = None
+
+    @property
+    def in_canary(self) -> bool:
+        """Whether the canary answers. An error of its release then is the champion's to answer."""
+        return (
+            self.assigned is not None and self.assigned.arm == CANARY and not self.assigned.failed
+        )
 
     @property
     def answer(self) -> Shown | None:
@@ -84,6 +94,7 @@ def decision(
     The first slots are kept as an earlier request of the same draw logged them.
     """
     live, asked, now, roll = question.live, question.asked, question.now, question.roll
+    assigned = question.assigned
     kept = slates.items[0] >= 0
     chosen = slates.items[0][kept]
     ids = live.catalogue.item_ids
@@ -115,6 +126,7 @@ def decision(
         generation=live.generation,
         source=ranking.source,
         fallback=ranking.fallback,
+        arm=None if assigned is None else assigned.arm,
         items=items,
     )
     origins = [slot["origin"] or slot["request_id"] for slot in before]
@@ -135,6 +147,9 @@ def decision(
         "drawn_at": now if roll.shown is None else roll.shown.request["drawn_at"],
         "size": len(items),
     }
+    if assigned is not None:
+        named = {"arm": assigned.arm, "canary": assigned.number, "phase": assigned.phase}
+        request = request | named
     slots = [
         {
             "request_id": request_id,
@@ -173,6 +188,7 @@ def logged_answer(shown: Shown, k: int, repeat: bool, signer: Signer) -> Recomme
         generation=request["generation"],
         source=request["source"],
         fallback=request["fallback"],
+        arm=request["arm"],
         repeat=repeat,
         items=[_logged_item(slot) for slot in shown.slots[:k]],
     )

@@ -55,7 +55,8 @@ counters: Final = sa.Table(
 
 #: One row per slate shown, with the context (see `features.requests.context`) from which the
 #: propensity of any release can be computed later. A repeat is found by state, drawn_at and size
-#: (see `serving.repeats`).
+#: (see `serving.repeats`). arm, canary, phase: of the canary that ran (see `serving.arms`), null
+#: without one; seconds: what it took to decide.
 requests: Final = sa.Table(
     "requests",
     METADATA,
@@ -72,6 +73,10 @@ requests: Final = sa.Table(
     sa.Column("state", sa.String(64)),
     sa.Column("drawn_at", TIME),
     sa.Column("size", sa.Integer),
+    sa.Column("arm", sa.String(16)),
+    sa.Column("canary", sa.BigInteger),
+    sa.Column("phase", sa.Integer),
+    sa.Column("seconds", DOUBLE),
     sa.Index("requests_by_time", "timestamp"),
     sa.Index("requests_by_state", "state", "drawn_at", "size"),
     **OPTIONS,
@@ -196,5 +201,72 @@ leases: Final = sa.Table(
     sa.Column("expires_at", TIME, nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False),
     sa.Column("again", sa.Boolean, nullable=False),
+    **OPTIONS,
+)
+
+#: Canaries and shadows, one row each (see `serving.canaries`). generation: counts the changes of a
+#: row; control: the champion that it is compared with, null for none; phase: counts its shares;
+#: evidence: what was counted of the outbox up to `offset`, as JSON; loading: loads of the release
+#: that workers began since the last one that ended well.
+canaries: Final = sa.Table(
+    "canaries",
+    METADATA,
+    sa.Column("channel", ID, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("release", ID, nullable=False),
+    sa.Column("control", ID),
+    sa.Column("share", DOUBLE, nullable=False),
+    sa.Column("phase", sa.Integer, nullable=False),
+    sa.Column("salt", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", TEXT, nullable=False),
+    sa.Column("started_at", TIME, nullable=False),
+    sa.Column("ended_at", TIME),
+    sa.Column("offset", sa.BigInteger, nullable=False),
+    sa.Column("evidence", TEXT, nullable=False),
+    sa.Column("loading", sa.Integer, nullable=False),
+    sa.Column("loading_at", TIME, nullable=False),
+    **OPTIONS,
+)
+
+#: What each user of a canary saw and did, by stratum (see `training.canary.evidence`).
+canary_users: Final = sa.Table(
+    "canary_users",
+    METADATA,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("user_id", ID, primary_key=True),
+    sa.Column("stratum", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("slates", DOUBLE, nullable=False),
+    sa.Column("clicks", DOUBLE, nullable=False),
+    **OPTIONS,
+)
+
+#: How often each arm of a canary showed an item.
+canary_items: Final = sa.Table(
+    "canary_items",
+    METADATA,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("item_id", ID, primary_key=True),
+    sa.Column("arm", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("shown", DOUBLE, nullable=False),
+    **OPTIONS,
+)
+
+#: What a shadow release would have shown for a request that another one answered. items: ids as
+#: JSON, null if it failed with `error`; agreement: share of the slots with an item of the slate
+#: that was shown.
+shadow_slates: Final = sa.Table(
+    "shadow_slates",
+    METADATA,
+    sa.Column("request_id", ID, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("release", ID, nullable=False),
+    sa.Column("timestamp", TIME, nullable=False),
+    sa.Column("items", TEXT),
+    sa.Column("agreement", DOUBLE),
+    sa.Column("seconds", DOUBLE, nullable=False),
+    sa.Column("error", TEXT),
+    sa.Index("shadow_slates_by_number", "number", "timestamp"),
     **OPTIONS,
 )

@@ -1,0 +1,159 @@
+"""How often a canary is rolled back wrongly, and how soon a bad one is caught.
+
+    make bench-canary
+    python -m benchmarks.canary --replicates 200 --seed 7
+
+Simulates canaries whose users come at random, come again and click in a skewed way: a user's number
+of slates and rate of clicks differ widely between users, and clicks of a user go together. Each
+canary has its start share, grows as the rules say and is looked at 100 times; a success does not
+end it, so that every look may roll back. The decision is the product's own (`training.canary`).
+Results with 95 % Wilson intervals go to `reports/bench-canary.json`.
+"""
+
+import argparse
+import json
+import math
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from base.arrays import Float64s, Int64s
+from training.canary.decision import decide
+from training.canary.evidence import Counts, Evidence, contribution
+from training.canary.params import CanaryParams
+
+LOOKS: Final = 100
+#: Clicks of items on a slate, by a user's own rate: mean, and shape of the gamma distribution over
+#: users (0.7: a coefficient of variation of 1.2).
+CLICKS_PER_SLATE: Final = 0.3
+RATE_SHAPE: Final = 0.7
+#: Slates per user: log-normal, so that 1 % of users have a tenth of all slates.
+SLATES_SIGMA: Final = 1.0
+MEAN_SLATES: Final = 4.0
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Visits in order of time: user, look, one slate each with its clicks, int64 [visits].
+
+    place: float64 [users], where the users are between 0 and 1 when arms are assigned.
+    """
+
+    user: Int64s
+    look: Int64s
+    clicks: Int64s
+    place: Float64s
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a canary ended.
+
+    rolled_back: at which look, None if never; users: in the smaller arm by then; reason: of it.
+    """
+
+    rolled_back: int | None
+    succeeded: int | None
+    users: int
+    share: float
+    reason: str = ""
+
+
+def traffic(random: np.random.Generator, users: int, looks: int = LOOKS) -> Traffic:
+    """Users who first come at a random look and whose slates follow over the rest of the time."""
+    mean = math.log(MEAN_SLATES) - SLATES_SIGMA**2 / 2
+    slates = 1 + random.poisson(random.lognormal(mean, SLATES_SIGMA, users))
+    rate = random.gamma(RATE_SHAPE, CLICKS_PER_SLATE / RATE_SHAPE, users)
+    first = random.random(users)
+    user = np.repeat(np.arange(users), slates)
+    opening = np.zeros(len(user), dtype=bool)
+    opening[np.cumsum(slates) - slates] = True
+    moment = first[user] + np.where(opening, 0, (1 - first[user]) * random.random(len(user)))
+    # A visit's mood: the same user clicks more on one day than on another.
+    clicks = random.poisson(rate[user] * random.gamma(2.0, 0.5, len(user)))
+    order = np.argsort(moment, kind="stable")
+    look = np.minimum((moment[order] * looks).astype(np.int64), looks - 1)
+    return Traffic(user[order], look, clicks[order], random.random(users))
+
+
+def play(
+    random: np.random.Generator,
+    visits: Traffic,
+    effect: float,
+    params: CanaryParams,
+    share: float,
+    most: int | None = None,
+) -> Outcome:
+    """One canary. effect: the canary's clicks are 1 + effect as many (at most 0).
+
+    most: stop once the canary has so many users.
+    """
+    strata = 2 * (2 + max(0, math.ceil(math.log2(params.max_share / share))))
+    raw = np.zeros((len(visits.place), strata, 2))
+    evidence, succeeded = Evidence.start(share), None
+    looks = int(visits.look[-1]) + 1
+    edges = np.searchsorted(visits.look, np.arange(looks + 1))
+    for look in range(looks):
+        part = slice(edges[look], edges[look + 1])
+        user, clicks = visits.user[part], visits.clicks[part]
+        canary = visits.place[user] < evidence.shares[-1]
+        clicks = np.where(canary, random.binomial(clicks, 1 + effect), clicks)
+        stratum = 2 * (evidence.phases - 1) + canary
+        known = np.unique(user)
+        before = contribution(raw[known, : 2 * evidence.phases], params)
+        np.add.at(raw, (user, stratum), np.stack([np.ones(len(user)), clicks], axis=1))
+        after = contribution(raw[known, : 2 * evidence.phases], params)
+        requests = np.bincount(canary, minlength=2).astype(float)
+        evidence = evidence.with_users(before, after).with_counts(
+            replace(Counts.none(), requests=requests)
+        )
+        said = decide(evidence, params, 0.0)
+        users = int(evidence.arrivals.sum(axis=0).min())
+        if said.action == "roll back":
+            return Outcome(look, succeeded, users, evidence.shares[-1], said.reason)
+        if said.action == "succeed" and succeeded is None:
+            succeeded = look
+        if said.share > evidence.shares[-1]:
+            evidence = evidence.grown(said.share)
+        if most is not None and evidence.arrivals[:, 1].sum() >= most:
+            break
+    return Outcome(None, succeeded, users, evidence.shares[-1])
+
+
+def canaries(
+    seed: int, replicates: int, effect: float, share: float, users: int, most: int | None = None
+) -> list[Outcome]:
+    """Independent canaries. users: of both arms."""
+    found = []
+    for number in range(replicates):
+        random = np.random.default_rng([seed, number])
+        found.append(play(random, traffic(random, users), effect, CanaryParams(), share, most))
+    return found
+
+
+def interval(successes: int, trials: int) -> list[float]:
+    """Wilson's 95 % interval of a share."""
+    z, share = 1.959964, successes / trials
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    half /= 1 + z**2 / trials
+    return [middle - half, middle + half]
+
+
+def summary(outcomes: list[Outcome]) -> dict[str, Any]:
+    """What happened to some canaries."""
+    ended = [o for o in outcomes if o.rolled_back is not None]
+    n = len(outcomes)
+    return {
+        "replicates": n,
+        "rolled_back": len(ended) / n,
+        "interval": interval(len(ended), n),
+        "succeeded": sum(o.succeeded is not None for o in outcomes) / n,
+        "median_users_an_arm": float(np.median([o.users for o in ended])) if ended else None,
+        "most_users_an_arm": max((o.users for o in ended), default=None),
+        "share_at_the_end": float(np.mean([o.share for o in outcomes])),
+    }
