@@ -14,9 +14,10 @@ from typing import Annotated
 import typer
 
 from base.settings import Settings
-from flows import environment, reasons
+from flows import canary_commands, environment, reasons
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operate a Rondo installation.")
+app.add_typer(canary_commands.app, name="canary")
 
 
 @app.command()
@@ -39,6 +40,8 @@ def status() -> None:
         print("champion    none yet: run `rondo retrain`")
     else:
         print("champion    none yet: run `rondo ingest FILE`, then `rondo retrain`")
+    for line in canary_commands.running(engine):
+        print(line)
     print(f"log         {events} events to learn from")
     log = FeedbackLog(engine)
     stored, done = log.last_offset(), offsets.read(engine, EVENTS)
@@ -189,6 +192,10 @@ def retrain(reason: str = "by hand") -> None:
     for check in outcome.judgement.verdict.checks:
         print(describe(check))
     print(f"{outcome.decision}: release {outcome.release}")
+    if outcome.canary is not None:
+        print(canary_commands.told(outcome.canary))
+    elif outcome.decision == "canary":
+        print("it was not started: see `rondo canary`")
 
 
 @app.command()

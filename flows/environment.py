@@ -63,6 +63,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from flows.lease import Busy
     from flows.stages import StageFailed
     from flows.workspace import WorkspaceError
+    from serving.canaries import CanaryError
     from serving.channels import ChannelMoved
     from serving.fences import Fenced
     from serving.migrate import SchemaVersionError
@@ -75,6 +76,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
         ProcessFailed,
         StageFailed,
         WorkspaceError,
+        CanaryError,
         ChannelMoved,
         SchemaVersionError,
         Fenced,

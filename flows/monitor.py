@@ -2,15 +2,16 @@
 
     prefect deployment run 'monitor/every-minute'
 
-It also marks retrains as Crashed if their process is gone, because Prefect leaves a killed run
-Running.
+It looks at the canary first (`flows.canary`). It also marks retrains as Crashed if their process is
+gone, because Prefect leaves a killed run Running.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import sqlalchemy as sa
-from prefect import flow
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
@@ -20,7 +21,7 @@ from base.settings import Settings
 from features.positive import positive_sql
 from features.schema import DAY, EventType
 from features.splits.windowing import SplitParams
-from flows import environment
+from flows import canary, environment
 from flows.consumers import RETRAINED
 from flows.environment import CHECKOUT
 from flows.lease import living, read, wall_clock, wanted
@@ -74,6 +75,7 @@ def monitor() -> Signs:
     """Look once."""
     environment.prepare(Settings())
     engine = installation().engine
+    look_at_canary(engine)
     params = load(RetrainParams, "retrain", CHECKOUT / "params.yaml")
     min_rating = load(SplitParams, "split", CHECKOUT / "params.yaml").min_rating
     signs = look(engine, params, min_rating)
@@ -97,6 +99,20 @@ def monitor() -> Signs:
         )
     bury_dead()
     return signs
+
+
+@task(name="canary", cache_policy=NO_CACHE)
+def look_at_canary(engine: sa.Engine) -> None:
+    """Look at the canary. A look that fails must not keep retrains from starting: the next one is
+    a minute away."""
+    try:
+        looked = canary.check(engine)
+    except Exception:
+        get_run_logger().exception("the canary could not be looked at")
+        return
+    if looked is not None:
+        said = looked.look.reason if looked.look else looked.canary.reason
+        get_run_logger().info("canary %s: %s", looked.canary.state, said)
 
 
 def look(engine: sa.Engine, params: RetrainParams, min_rating: float = 0.0) -> Signs:

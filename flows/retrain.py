@@ -16,12 +16,22 @@ from prefect.logging import get_run_logger
 
 from base.params import load
 from base.settings import Settings
-from flows import arrivals, environment, foreseen_failures, gating, ingest, stages, warm_stages
+from flows import (
+    arrivals,
+    canary,
+    environment,
+    foreseen_failures,
+    gating,
+    ingest,
+    stages,
+    warm_stages,
+)
 from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock
 from flows.retrain_params import RetrainParams
 from flows.rollout import Rollout, experiment, installation
 from serving import fences, offsets
+from serving.canaries import Canary
 from serving.fences import Fence
 from serving.fresh_process import FreshProcess
 
@@ -30,7 +40,8 @@ from serving.fresh_process import FreshProcess
 class RetrainOutcome:
     """The result of a retrain.
 
-    seconds: by step; stages: seconds by pipeline stage, of which several may have run at once.
+    canary: what was started for the verdict `canary`; seconds: by step; stages: seconds by pipeline
+    stage, of which several may have run at once.
     """
 
     release: str = ""
@@ -38,6 +49,7 @@ class RetrainOutcome:
     reasons: tuple[str, ...] = ()
     judgement: gating.Judgement | None = None
     ingested: ingest.Ingested | None = None
+    canary: Canary | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
 
@@ -80,6 +92,7 @@ def run_once(
     params = load(RetrainParams, "retrain", place.root / "params.yaml")
     clock.lap("workspace")
     logs = settings.root / "logs"
+    canary.check(engine, now)  # it may become the champion that is judged against
     outcome.ingested = ingest.ingest_feedback(engine, place, fence)
     arrivals.require_events(engine, place.log)
     clock.lap("ingest")
@@ -100,6 +113,8 @@ def run_once(
     promoted = outcome.decision == "promote"
     if promoted:
         rollout.promote(outcome.release, judgement.champion, now, fence)
+    elif outcome.decision == "canary":
+        outcome.canary = canary.propose(rollout, outcome.release, judgement.champion, now, fence)
     clock.lap("promote")
     fences.confirm(engine, fence)
     if promoted or rollout.same_features(outcome.release, judgement.champion):

@@ -21,7 +21,7 @@ from flows import lineage
 from flows.environment import CHECKOUT
 from flows.retrain_params import RetrainParams
 from flows.workspace import Workspace, locked, prepare
-from serving import channels, verdicts
+from serving import canaries, channels, verdicts
 from serving.channels import Channel
 from serving.database import connect
 from serving.fences import Fence
@@ -136,8 +136,14 @@ class Rollout:
         folder = None if champion is None else self.fetch(champion.release)
         return live_histories.restore(self.engine, self.online, folder, say)
 
+    def on_trial(self) -> set[str]:
+        """The releases of the running canary and shadow."""
+        both = (canaries.running(self.engine, name) for name in ("canary", "shadow"))
+        return {row.release for row in both if row is not None}
+
     def retain(self, workspace: Workspace, params: RetrainParams) -> list[str]:
-        """Delete all releases except the newest and every past champion. Returns the deleted ones.
+        """Delete all releases except the newest, every past champion, and canary and shadow.
+        Returns the deleted ones.
 
         Their experiments are deleted too, with data that no other experiment needs; records and
         verdicts stay. Releases in a shared folder that this installation did not register are not
@@ -145,7 +151,7 @@ class Rollout:
         """
         from serving import release
 
-        keep, champions = params.keep, channels.past(self.engine, CHANNEL)
+        keep, champions = params.keep, channels.past(self.engine, CHANNEL) | self.on_trial()
         own = verdicts.identities(self.engine)
         stored = release.begun(self.settings.releases)
         doomed = sorted(set(stored) & set(own[keep:]) - champions)

@@ -187,8 +187,10 @@ class Follower:
         if not self._channel:
             return None
         row = canaries.running(self._engine, channel)
-        if row is None or row.control != self.live.release_id:
+        if row is None or row.release == self.live.release_id:
             return None
+        if channel == canaries.CANARY and row.control != self.live.release_id:
+            return None  # its champion is gone, or not here yet
         if known is not None and known.row.number == row.number:
             tried = known.live is not None or time.monotonic() < self._trial_retry_at
             if tried:

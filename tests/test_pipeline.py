@@ -14,6 +14,7 @@ from features.splits.windowing import SplitParams
 from flows.retrain_params import RetrainParams
 from serving.policy import PolicyParams
 from simulation.world_params import WorldParams
+from training.canary.params import CanaryParams
 from training.candidates import CandidateParams
 from training.judging import EvaluateParams
 from training.sources.all import SOURCES
@@ -33,6 +34,7 @@ SECTIONS: dict[str, type[Any]] = {
     "evaluate": EvaluateParams,
     "policy": PolicyParams,
     "gate": GateParams,
+    "canary": CanaryParams,
     "retrain": RetrainParams,
     "tune": TuneParams,
     **{section_name(source): source.params for source in SOURCES if source.params is not None},

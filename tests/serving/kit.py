@@ -24,7 +24,7 @@ class Kit:
     def __init__(self, live: Live, online: OnlineStore, database: sa.Engine) -> None:
         self.live = live
         self.log = FeedbackLog(database)
-        metrics = Metrics(CollectorRegistry())
+        self.metrics = metrics = Metrics(CollectorRegistry())
         self.writer = Writer(self.log, lambda _: None, metrics)
         ids = (f"server-{n}" for n in range(1000))
         self.engine = Engine(

@@ -1,0 +1,128 @@
+"""Look at the canary: count what is new, decide, and grow, promote or roll it back.
+
+The monitor looks every minute; `rondo canary check` looks at once. Looks hold the lease `canary`,
+so one at a time acts, and a look that is killed anywhere is finished by the next: what was counted
+is stored with its offset, and a canary that was promoted but not ended is found as the champion.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from base.params import load
+from features.schema import DAY, MINUTE
+from flows.environment import CHECKOUT
+from flows.lease import Busy, lease, wall_clock
+from flows.rollout import CHANNEL, Rollout
+from serving import canaries, canary_evidence, channels
+from serving.canaries import CANARY, Canary, State
+from serving.channels import Channel
+from serving.fences import Fence
+from training.canary.decision import Look, decide
+from training.canary.evidence import Evidence
+from training.canary.params import CanaryParams
+
+logger = logging.getLogger("rondo.canary")
+
+#: Loads that began so long ago and did not end have failed.
+LOADING: Final = MINUTE
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look found and did. canary: after it; look, evidence: None if it had to end anyway."""
+
+    canary: Canary
+    look: Look | None
+    evidence: Evidence | None
+
+
+def params() -> CanaryParams:
+    """Section `canary` of the checkout's params.yaml."""
+    return load(CanaryParams, "canary", CHECKOUT / "params.yaml")
+
+
+def propose(
+    rollout: Rollout, release: str, champion: Channel | None, now: int, fence: Fence | None
+) -> Canary | None:
+    """Start the canary of a release with the verdict `canary`, judged against `champion`.
+
+    Returns None if another canary is running, which goes on, or if the two releases define features
+    differently, since they share one online store.
+    """
+    known = canaries.running(rollout.engine, CANARY)
+    if known is not None:
+        if known.release != release:
+            logger.warning("%s waits: canary %s is running", release[:12], known.release[:12])
+            return None
+        return known
+    if not rollout.same_features(release, champion):
+        return None
+    chosen = params()
+    share = chosen.first_share if champion is None else chosen.share
+    control = None if champion is None else champion.release
+    return canaries.start(rollout.engine, CANARY, release, control, share, now=now, fence=fence)
+
+
+def check(engine: sa.Engine, now: int | None = None) -> Looked | None:
+    """Look once. now: µs, by default the real clock.
+
+    Returns None if there is no canary, or if another process is looking.
+    """
+    if canaries.running(engine, CANARY) is None:
+        return None
+    try:
+        with lease(engine, "canary", ask_again=False) as held:
+            return look(engine, params(), now or wall_clock(), held.fence)
+    except Busy as busy:
+        logger.info("%s", busy)
+        return None
+
+
+def look(engine: sa.Engine, chosen: CanaryParams, now: int, fence: Fence | None) -> Looked | None:
+    """Look once, with the lease held. Returns None if there is no canary."""
+    canary = canaries.running(engine, CANARY)
+    if canary is None:
+        return None
+    champion = channels.read(engine, CHANNEL)
+    ended = _ended(canary, champion)
+    if ended is not None:
+        return Looked(_finish(engine, canary, *ended, now, fence), None, None)
+    canary, evidence = canary_evidence.count(engine, canary, chosen, fence)
+    said = decide(evidence, chosen, (now - canary.started_at) / DAY)
+    if said.action == "grow":
+        canary = canaries.grow(engine, canary, said.share, fence)
+        logger.info("canary %s: %s", canary.release[:12], said.reason)
+    elif said.action == "succeed":
+        generation = champion.generation if champion else 0
+        reason = f"canary: {said.reason}"
+        channels.move(engine, CHANNEL, canary.release, generation, fence, now=now, reason=reason)
+        canary = _finish(engine, canary, "promoted", said.reason, now, fence)
+    elif said.action == "roll back":
+        canary = _finish(engine, canary, "rolled back", said.reason, now, fence)
+    elif said.action == "stop":
+        canary = _finish(engine, canary, "stopped", said.reason, now, fence)
+    return Looked(canary, said, evidence)
+
+
+def _ended(canary: Canary, champion: Channel | None) -> tuple[State, str] | None:
+    """Why a canary ends without a comparison, or None."""
+    served = champion.release if champion else None
+    if served == canary.release:
+        return "promoted", "it is the champion"
+    if served != canary.control:
+        return "stopped", "the champion that it was compared with is not served any more"
+    stuck = wall_clock() - canary.loading_at > LOADING
+    if canary.loading >= canaries.MOST_LOADING and stuck:
+        return "rolled back", f"{canary.loading} times a worker began to load it and did not end"
+    return None
+
+
+def _finish(
+    engine: sa.Engine, canary: Canary, state: State, reason: str, now: int, fence: Fence | None
+) -> Canary:
+    level = logging.WARNING if state == "rolled back" else logging.INFO
+    logger.log(level, "canary %s %s: %s", canary.release[:12], state, reason)
+    return canaries.finish(engine, canary, state, reason, fence, now=now)

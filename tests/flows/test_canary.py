@@ -1,0 +1,199 @@
+"""What a look does to canary and champion, and that it can be killed anywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from base.settings import Settings
+from features.schema import DAY
+from flows import canary, monitor
+from flows.canary import look
+from flows.lease import lease
+from flows.rollout import CHANNEL, Rollout
+from serving import canaries, canary_evidence, channels, verdicts
+from serving.canaries import Canary
+from serving.channels import Channel
+from serving.feedback_log import FeedbackLog
+from tests.serving.test_canaries import click, served
+from training.canary.params import CanaryParams
+
+NOW = 19_800 * DAY
+PARAMS = CanaryParams(min_slots=10)
+
+
+def started(engine: sa.Engine, control: str | None = "old", share: float = 0.2) -> Canary:
+    if control is not None:
+        channels.move(engine, CHANNEL, control, 0, None, now=NOW)
+    return canaries.start(engine, "canary", "new", control, share, now=NOW)
+
+
+def traffic(engine: sa.Engine, control: float, canary: float, phase: int = 0) -> None:
+    """400 users in each arm with one slate each, of whom these shares click."""
+    slates, clicks = [], []
+    for arm, share in (("champion", control), ("canary", canary)):
+        for n in range(400):
+            name = f"{arm}-{phase}-{n}"
+            slates.append(served(name, name, arm, f"i{n}", phase=phase))
+            if n < share * 400:
+                clicks.append(click(name, name, f"i{n}"))
+    FeedbackLog(engine).append(slates=slates, events=clicks)
+
+
+def test_a_canary_that_earns_more_becomes_the_champion(engine: sa.Engine) -> None:
+    started(engine, share=0.5)
+    traffic(engine, 0.2, 0.6)
+    looked = look(engine, PARAMS, NOW + DAY, None)
+    assert looked is not None
+    assert looked.canary.state == "promoted"
+    assert channels.read(engine, CHANNEL) == Channel("new", 2)
+    reason = channels.history(engine, CHANNEL)[0].reason
+    assert reason.startswith("canary: its reward is at most 5% below the control's")
+    assert channels.rollback(engine, CHANNEL, now=NOW).release == "old"
+
+
+def test_a_canary_that_earns_less_is_rolled_back_and_withdrawn(engine: sa.Engine) -> None:
+    started(engine, share=0.5)
+    traffic(engine, 0.6, 0.2)
+    looked = look(engine, PARAMS, NOW + DAY, None)
+    assert looked is not None
+    assert (looked.canary.state, looked.canary.ended_at) == ("rolled back", NOW + DAY)
+    assert channels.read(engine, CHANNEL) == Channel("old", 1)
+    assert channels.withdrawn(engine, CHANNEL) == {"new"}
+    assert look(engine, PARAMS, NOW + DAY, None) is None
+
+
+def test_a_first_release_grows_against_recency_popularity_and_becomes_the_champion(
+    engine: sa.Engine,
+) -> None:
+    started(engine, control=None, share=0.5)
+    traffic(engine, 0.3, 0.3)
+    looked = look(engine, PARAMS, NOW + DAY, None)
+    assert looked is not None
+    assert looked.canary.running
+    assert looked.look is not None
+    assert looked.look.missing is not None
+    assert looked.look.missing > 1_000
+    traffic(engine, 0.3, 0.9, phase=0)  # the same users again
+    for n in range(2, 6):
+        extra = [served(f"x{n}-{i}", f"x{n}-{i}", "canary", "i1", phase=0) for i in range(300)]
+        rest = [served(f"y{n}-{i}", f"y{n}-{i}", "champion", "i2", phase=0) for i in range(300)]
+        FeedbackLog(engine).append(
+            slates=[*extra, *rest],
+            events=[click(s.request_id, s.request_id, "i1") for s in extra[:250]]
+            + [click(s.request_id, s.request_id, "i2") for s in rest[:90]],
+        )
+    looked = look(engine, CanaryParams(diversity_ratio=0.0), NOW + 2 * DAY, None)
+    assert looked is not None
+    assert looked.canary.state == "promoted"
+    assert channels.read(engine, CHANNEL) == Channel("new", 1)
+
+
+def test_a_canary_whose_champion_went_ends_without_a_judgement(engine: sa.Engine) -> None:
+    started(engine)
+    channels.move(engine, CHANNEL, "other", 1, None, now=NOW)
+    looked = look(engine, PARAMS, NOW, None)
+    assert looked is not None
+    assert looked.canary.state == "stopped"
+    assert channels.withdrawn(engine, CHANNEL) == set()
+
+
+def test_a_canary_that_no_worker_can_load_is_rolled_back(engine: sa.Engine) -> None:
+    row = started(engine)
+    for _ in range(3):
+        canaries.begin_loading(engine, row, NOW)  # long ago, by the real clock
+    looked = look(engine, PARAMS, NOW, None)
+    assert looked is not None
+    assert looked.canary.state == "rolled back"
+    assert "3 times a worker began to load it" in looked.canary.reason
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+STEPS: dict[str, tuple[object, str]] = {
+    "before it stores what it counted": (canaries, "store"),
+    "before it promotes": (channels, "move"),
+    "after it promoted": (canaries, "finish"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_look_that_was_killed_is_finished_by_the_next(
+    engine: sa.Engine, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(engine, share=0.5)
+    traffic(engine, 0.2, 0.6)
+    owner, name = STEPS[step]
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, die)
+        with pytest.raises(Killed):
+            look(engine, PARAMS, NOW, None)
+    looked = look(engine, PARAMS, NOW, None)
+    assert looked is not None
+    assert looked.canary.state == "promoted"
+    assert channels.read(engine, CHANNEL) == Channel("new", 2)
+    assert len(channels.history(engine, CHANNEL)) == 2
+    counted = canaries.evidence(engine, looked.canary)
+    assert counted.totals.tolist() == [400, 80, 400, 240]
+
+
+def test_one_look_at_a_time_acts(engine: sa.Engine) -> None:
+    started(engine, share=0.5)
+    traffic(engine, 0.6, 0.2)
+    with lease(engine, "canary"):
+        assert canary.check(engine, NOW) is None
+    looked = canary.check(engine, NOW)
+    assert looked is not None
+    assert looked.canary.state == "rolled back"
+
+
+def test_the_second_of_two_counts_is_refused(engine: sa.Engine) -> None:
+    row = started(engine)
+    traffic(engine, 0.2, 0.2)
+    canary_evidence.count(engine, row, PARAMS, None)
+    with pytest.raises(canaries.CanaryError, match="looked at canary 1 just now"):
+        canary_evidence.count(engine, row, PARAMS, None)
+
+
+@pytest.fixture
+def rollout(tmp_path: Path, engine: sa.Engine) -> Rollout:
+    return Rollout(Settings(home=tmp_path / "home"), engine)
+
+
+def test_a_verdict_of_canary_starts_one_at_a_time(rollout: Rollout) -> None:
+    engine = rollout.engine
+    for number, release in enumerate(("first", "second")):
+        verdicts.register(engine, release, "somewhere", {}, now=number)
+        verdicts.record(engine, release, "canary", {}, {}, None)
+    row = canary.propose(rollout, "first", None, NOW, None)
+    assert row is not None
+    assert (row.share, row.control) == (CanaryParams().first_share, None)
+    assert canary.propose(rollout, "first", None, NOW, None) == row  # killed, and run again
+    assert canary.propose(rollout, "second", None, NOW, None) is None
+    assert rollout.on_trial() == {"first"}
+    canaries.finish(engine, row, "stopped", "", None, now=NOW)
+    champion = channels.move(engine, CHANNEL, "first", 0, None, now=NOW)
+    # Features whose definition is unknown would be read from one store with others.
+    assert canary.propose(rollout, "second", champion, NOW, None) is None
+
+
+def test_a_look_that_fails_does_not_keep_the_monitor_from_its_work(
+    sqlite: sa.Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import logging
+
+    def fails(_: sa.Engine) -> None:
+        raise RuntimeError("no such table")
+
+    monkeypatch.setattr(canary, "check", fails)
+    monkeypatch.setattr(monitor, "get_run_logger", logging.getLogger)
+    look_once: Callable[[sa.Engine], None] = monitor.look_at_canary.fn
+    look_once(sqlite)
+    assert "the canary could not be looked at" in caplog.text
