@@ -15,7 +15,7 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
           $(if $(WAVES),--waves $(WAVES))
 
-.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging bench-canary tune lint typecheck check clean
 
 loop: install           ## the whole cycle: events -> a gated, served, retrained recommender
 	@$(RUN) exec python -m flows.loop $(LOOP)
@@ -74,6 +74,10 @@ bench-sizes: install    ## training speed by size on this device, relative to it
 # make bench-paging ARGS="--people 300 --pages 30"
 bench-paging: install   ## a feed that excludes items shown before: quality and cost by page
 	@$(RUN) dvc repro -q package && python -m benchmarks.paging $(ARGS)
+
+# make bench-canary ARGS="--replicates 200 --seed 7"
+bench-canary: install   ## how often a good canary is rolled back, and how soon a bad one is caught
+	@$(RUN) exec python -m benchmarks.canary $(ARGS)
 
 # make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
 TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS)) \

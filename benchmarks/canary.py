@@ -13,13 +13,18 @@ Results with 95 % Wilson intervals go to `reports/bench-canary.json`.
 import argparse
 import json
 import math
+import os
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from scipy.stats import binomtest
 
 from base.arrays import Float64s, Int64s
 from training.canary.decision import decide
@@ -34,6 +39,32 @@ RATE_SHAPE: Final = 0.7
 #: Slates per user: log-normal, so that 1 % of users have a tenth of all slates.
 SLATES_SIGMA: Final = 1.0
 MEAN_SLATES: Final = 4.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """Canaries of one kind.
+
+    effect: the canary's clicks are 1 + effect as many; users: of both arms; share: at the start;
+    most: it ends once the canary has so many users.
+    """
+
+    effect: float
+    users: int
+    share: float
+    most: int | None = None
+    params: CanaryParams = field(default_factory=CanaryParams)
+
+
+#: equal, worse: with the start share of the defaults, which grows. worse_half: with equal arms from
+#: the start, 10,000 users each. first: the start of a shop without a champion, 1,000 users in all.
+CASES: Final = {
+    "equal": Case(0.0, 20_000, CanaryParams.share),
+    "equal_half": Case(0.0, 20_000, 0.5),
+    "equal_first": Case(0.0, 1_000, CanaryParams.first_share),
+    "worse": Case(-0.2, 105_000, CanaryParams.share, most=10_000),
+    "worse_half": Case(-0.2, 20_000, 0.5),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +84,8 @@ class Traffic:
 class Outcome:
     """How a canary ended.
 
-    rolled_back: at which look, None if never; users: in the smaller arm by then; reason: of it.
+    rolled_back, succeeded: at which look first, None if never; users: in the smaller arm by then;
+    share: of the canary; reason: of the rollback.
     """
 
     rolled_back: int | None
@@ -80,18 +112,9 @@ def traffic(random: np.random.Generator, users: int, looks: int = LOOKS) -> Traf
     return Traffic(user[order], look, clicks[order], random.random(users))
 
 
-def play(
-    random: np.random.Generator,
-    visits: Traffic,
-    effect: float,
-    params: CanaryParams,
-    share: float,
-    most: int | None = None,
-) -> Outcome:
-    """One canary. effect: the canary's clicks are 1 + effect as many (at most 0).
-
-    most: stop once the canary has so many users.
-    """
+def play(random: np.random.Generator, visits: Traffic, case: Case) -> Outcome:
+    """One canary. Clicks of a worse one are thinned, so effects are at most 0."""
+    params, share, most = case.params, case.share, case.most
     strata = 2 * (2 + max(0, math.ceil(math.log2(params.max_share / share))))
     raw = np.zeros((len(visits.place), strata, 2))
     evidence, succeeded = Evidence.start(share), None
@@ -101,7 +124,7 @@ def play(
         part = slice(edges[look], edges[look + 1])
         user, clicks = visits.user[part], visits.clicks[part]
         canary = visits.place[user] < evidence.shares[-1]
-        clicks = np.where(canary, random.binomial(clicks, 1 + effect), clicks)
+        clicks = np.where(canary, random.binomial(clicks, 1 + case.effect), clicks)
         stratum = 2 * (evidence.phases - 1) + canary
         known = np.unique(user)
         before = contribution(raw[known, : 2 * evidence.phases], params)
@@ -124,36 +147,80 @@ def play(
     return Outcome(None, succeeded, users, evidence.shares[-1])
 
 
-def canaries(
-    seed: int, replicates: int, effect: float, share: float, users: int, most: int | None = None
-) -> list[Outcome]:
-    """Independent canaries. users: of both arms."""
+def canaries(case: Case, seed: int, numbers: Iterable[int]) -> list[Outcome]:
+    """Independent canaries, each the same for the same seed and number."""
     found = []
-    for number in range(replicates):
+    for number in numbers:
         random = np.random.default_rng([seed, number])
-        found.append(play(random, traffic(random, users), effect, CanaryParams(), share, most))
+        visits = traffic(random, case.users)
+        found.append(play(random, visits, case))
     return found
+
+
+def run(case: Case, seed: int, replicates: int, processes: int) -> dict[str, Any]:
+    """Play canaries in several processes. Returns what happened to them."""
+    edges = np.linspace(0, replicates, 8 * processes + 1).astype(int).tolist()
+    parts = [range(first, last) for first, last in pairwise(edges)]
+    with ProcessPoolExecutor(processes) as pool:
+        found = pool.map(partial(canaries, case, seed), parts)
+        return summary([outcome for part in found for outcome in part])
 
 
 def interval(successes: int, trials: int) -> list[float]:
     """Wilson's 95 % interval of a share."""
-    z, share = 1.959964, successes / trials
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    half /= 1 + z**2 / trials
-    return [middle - half, middle + half]
+    found = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    return [float(found.low), float(found.high)]
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, Any]:
-    """What happened to some canaries."""
+    """What happened to some canaries. Users are those in the smaller arm."""
     ended = [o for o in outcomes if o.rolled_back is not None]
     n = len(outcomes)
     return {
         "replicates": n,
         "rolled_back": len(ended) / n,
         "interval": interval(len(ended), n),
+        "guards": sum(not o.reason.startswith("it earns less") for o in ended),
         "succeeded": sum(o.succeeded is not None for o in outcomes) / n,
         "median_users_an_arm": float(np.median([o.users for o in ended])) if ended else None,
         "most_users_an_arm": max((o.users for o in ended), default=None),
         "share_at_the_end": float(np.mean([o.share for o in outcomes])),
     }
+
+
+def measure(
+    seed: int, replicates: int, detections: int, processes: int, cases: dict[str, Case] = CASES
+) -> dict[str, Any]:
+    """All cases. `canary_false_rollback` and `canary_detection` are those of the defaults."""
+    found: dict[str, Any] = {"seed": seed, "looks": LOOKS, "cases": {}}
+    for name, case in cases.items():
+        number = replicates if case.effect == 0 else detections
+        began = time.monotonic()
+        found["cases"][name] = run(case, seed, number, processes) | {
+            "effect": case.effect,
+            "users": case.users,
+            "share": case.share,
+            "seconds": round(time.monotonic() - began, 1),
+        }
+        print(name, json.dumps(found["cases"][name]), flush=True)
+    for key, name in (("canary_false_rollback", "equal"), ("canary_detection", "worse")):
+        of = found["cases"][name]
+        found[key] = {n: of[n] for n in ("rolled_back", "interval", "replicates")}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--replicates", type=int, default=2_000, help="of equal canaries")
+    parser.add_argument("--detections", type=int, default=1_000, help="of worse canaries")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--report", type=Path, default=Path("reports/bench-canary.json"))
+    options = parser.parse_args()
+    found = measure(options.seed, options.replicates, options.detections, options.processes)
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    options.report.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

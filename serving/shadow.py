@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serving import context, tables
+from features.requests import context
+from serving import tables
 from serving.arms import place
 from serving.canaries import Canary
 from serving.database import insert_missing, reading, writing

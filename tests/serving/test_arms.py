@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from features.requests import context
 from features.schema import ITEM_FEATURES
-from serving import canaries, canary_evidence, context
+from serving import canaries, canary_evidence
 from serving.arms import FAILED, assign
 from serving.canaries import Canary
 from serving.channels import Channel
+from serving.context import propensities
 from serving.live import Live, Trial, empty, with_feed, with_release
 from serving.release import Release
 from tests.serving.kit import Kit
@@ -71,7 +73,7 @@ def test_the_logged_propensity_is_that_of_the_arm_that_served(
         release = next(r for r in releases if r.id == answer["release"])
         assert known.policy["epsilon"] == release.policy.epsilon
         assert release.policy.epsilon != releases[release is releases[0]].policy.epsilon
-        again = known.propensities([slot["item_id"] for slot in found[1]], kit.live.catalogue)
+        again = propensities(known, [slot["item_id"] for slot in found[1]], kit.live.catalogue)
         assert again.tolist() == [slot["propensity"] for slot in found[1]]
 
 
