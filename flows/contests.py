@@ -54,9 +54,10 @@ class Window:
         """Read the window that the stages in the workspace have made."""
         data, settings = workspace.root / "data", workspace.root / "params.yaml"
         drawn = load(PolicyParams, "policy", settings)
+        slates = LoggedSlates.read(data / "split", data / "features")
         return Window(
             load_queries(data / "split", data / "features", "judge", "organic"),
-            None,
+            slates if slates.clicks else None,
             challenger.catalogue,
             challenger,
             params.k,

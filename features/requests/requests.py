@@ -125,6 +125,10 @@ class Requests:
             excluded=None if self.excluded is None else self.excluded.select(rows),
         )
 
+    def excluding(self, excluded: Ragged) -> "Requests":
+        """The same requests with these items ruled out, one row each."""
+        return replace(self, excluded=excluded)
+
 
 def unknown_users(count: int) -> Float32s:
     """float32 [count, USER_FEATURES] of NaN, for users without known features."""

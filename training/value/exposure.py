@@ -32,13 +32,15 @@ _NEGLIGIBLE: Final = 0.005
 _SAMPLES: Final = 50_000
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def draws(candidates: int, slots: int, temperature: float) -> Float64s:
     """Probability that the candidate of rank r is the j-th draw: float64 [candidates, slots].
 
     Ranks and draws count from 0. If there are fewer candidates than slots, the last draws have
     probability 0. The result must not be changed, since it is shared.
     """
+    if not candidates:
+        return np.zeros((0, slots))
     weights = np.arange(1.0, candidates + 1.0) ** (-1.0 / temperature)
     times = np.geomspace(_BEFORE / weights.sum(), _AFTER / weights[-1], _NODES)
     step = np.log(times[1] / times[0])
@@ -90,7 +92,7 @@ class Exposure:
     explored: Float64s
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=2048)
 def exposure(
     candidates: int, eligible: int, slots: int, temperature: float, epsilon: float
 ) -> Exposure:
@@ -116,7 +118,7 @@ def exposure(
         exploring = 1.0 - chance.sum()
         left = eligible - slot
         if epsilon == 0.0 and slot < candidates:
-            exploring = 0.0
+            exploring = 0.0  # not the rounding error of a sum
         ranked[:, slot] = table @ chance * (1.0 - explored[:slot].sum())
         ranked[:, slot] += exploring * (1.0 - shown) / left
         explored[slot] = exploring * (1.0 - other) / left

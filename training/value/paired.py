@@ -10,8 +10,10 @@ ICML 2011), and also the weight above `clip`, about which the log says too littl
 Krishnamurthy and Dudík, "Doubly robust off-policy evaluation with shrinkage", ICML 2020).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
@@ -20,6 +22,9 @@ from training.value import reward_model
 from training.value.exposure import exposure
 from training.value.ordering import Ordering
 from training.value.position_bias import position_bias
+
+#: Exposures (slates times slots squared) from which looks by slot are estimated: a bound of memory.
+_EXPOSURES: Final = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,14 @@ def earned(
     orderings = (shown.ordering, first, second)
     keys = np.unique(np.concatenate([shown_keys, *(o.keys(catalogue)[0] for o in orderings)]))
     row = keys // catalogue
+    # Items can have become eligible after the request, as far as the log knows today.
+    counts = [ordering.counts for ordering in orderings]
+    eligible: Int64s = np.maximum.reduce([shown.eligible, *counts])
     looks = _position_bias(shown)
     ranks = [ordering.ranks(keys, catalogue) for ordering in orderings]
     policies = (shown.policy, policy, policy)
     looked = [
-        _looks(ordering.counts, shown.eligible, each, looks)
-        for ordering, each in zip(orderings, policies, strict=True)
+        _looks(count, eligible, each, looks) for count, each in zip(counts, policies, strict=True)
     ]
     weight = [table.of(row, rank) for table, rank in zip(looked, ranks, strict=True)]
     place = np.searchsorted(keys, shown_keys)
@@ -111,7 +118,7 @@ def earned(
         own = fold[row] == each
         predicted[own] = reward_model.predict(columns[own], model)
         elsewhere[fold == each] = reward_model.predict(absent, model)[0]
-    unranked = shown.eligible - np.bincount(row, minlength=len(shown))
+    unranked = eligible - np.bincount(row, minlength=len(shown))
     missed = clicks - looks_at * predicted[place]
     effective = 1.0
     values: list[Float64s] = []
@@ -137,18 +144,43 @@ def earned(
     )
 
 
+def joined(parts: Sequence[tuple[Int64s, Earned]], slates: int) -> Earned:
+    """One result from those of disjoint groups of slates, given with the rows of each."""
+    users = np.zeros(slates, dtype=np.int64)
+    first, second = np.zeros(slates), np.zeros(slates)
+    for rows, part in parts:
+        users[rows], first[rows], second[rows] = part.users, part.first, part.second
+
+    def mean(values: Sequence[float]) -> float:
+        weighted = (len(rows) * v for (rows, _), v in zip(parts, values, strict=True))
+        return float(sum(weighted)) / max(slates, 1)
+
+    return Earned(
+        users,
+        first,
+        second,
+        (mean([p.clipped[0] for _, p in parts]), mean([p.clipped[1] for _, p in parts])),
+        (mean([p.residual[0] for _, p in parts]), mean([p.residual[1] for _, p in parts])),
+        mean([part.effective for _, part in parts]),
+    )
+
+
 def _position_bias(shown: Shown) -> Float64s:
     """The looks of each slot, from the exposure of the shown items in all slots."""
     size = shown.items.shape[1]
+    step = -(-len(shown) * size * size // _EXPOSURES)
+    shown = shown.select(np.arange(0, len(shown), max(step, 1)))
     rows, slots = np.nonzero(shown.items >= 0)
     width = max(int(shown.items.max(initial=0)), int(shown.ordering.items.max(initial=0))) + 1
     ranks = shown.ordering.ranks(rows * width + shown.items[rows, slots], width)
     exposures = np.zeros((len(shown), size, size))
-    pairs, group = _groups(shown.ordering.counts, shown.eligible)
-    for number, (count, eligible) in enumerate(pairs):
+    counts = shown.ordering.counts
+    pairs, group = _groups(counts, np.maximum(shown.eligible, counts))
+    order = np.argsort(group[rows], kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(group[rows], minlength=len(pairs)))[:-1])
+    for (count, eligible), here in zip(pairs, parts, strict=True):
         table = exposure(count, eligible, size, shown.policy.temperature, shown.policy.epsilon)
         whole = np.vstack([table.ranked, table.explored])
-        here = np.flatnonzero(group[rows] == number)
         exposures[rows[here], slots[here]] = whole[ranks[here]]
     return position_bias(exposures, shown.clicks)
 
@@ -182,7 +214,7 @@ def _looks(counts: Int64s, eligible: Int64s, policy: Policy, looks: Float64s) ->
     return _Looks(values, starts[group], unranked[group])
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def _table(
     candidates: int, eligible: int, temperature: float, epsilon: float, looks: tuple[float, ...]
 ) -> tuple[Float64s, float]:
