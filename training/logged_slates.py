@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from features.requests.slates import Slates, load_slates
 
 from base.arrays import Bools, Int64s
 from features.ragged import Ragged
 from features.requests.requests import Requests
+from features.requests.slates import Slates, load_slates
 from training.contest import Scores
 from training.recommender import Recommender
 from training.slices import request_slices

@@ -25,6 +25,8 @@ from training.value.position_bias import position_bias
 
 #: Exposures (slates times slots squared) from which looks by slot are estimated: a bound of memory.
 _EXPOSURES: Final = 20_000_000
+#: Columns of the model of clicks for an item that no release ranks.
+_ABSENT: Final = reward_model.basis(np.array([-1]), np.array([-1]))
 
 
 @dataclass(frozen=True)
@@ -107,33 +109,28 @@ def earned(
     ]
     weight = [table.of(row, rank) for table, rank in zip(looked, ranks, strict=True)]
     place = np.searchsorted(keys, shown_keys)
-    clicks, looks_at = shown.clicks[rows, slots], looks[slots]
-    columns = reward_model.basis(ranks[1], ranks[2])
-    fold = _folds(shown.users)
-    predicted, elsewhere = np.zeros(len(keys)), np.zeros(len(shown))
-    absent = reward_model.basis(np.array([-1]), np.array([-1]))
-    for each in range(reward_model.FOLDS):
-        others = fold[rows] != each
-        model = reward_model.fit(columns[place[others]], clicks[others], looks_at[others])
-        own = fold[row] == each
-        predicted[own] = reward_model.predict(columns[own], model)
-        elsewhere[fold == each] = reward_model.predict(absent, model)[0]
-    unranked = eligible - np.bincount(row, minlength=len(shown))
-    missed = clicks - looks_at * predicted[place]
+    log = _Log(
+        rows=rows,
+        clicks=shown.clicks[rows, slots],
+        looks=looks[slots],
+        place=place,
+        row=row,
+        columns=reward_model.basis(ranks[1], ranks[2]),
+        unranked=eligible - np.bincount(row, minlength=len(shown)),
+        fold=_folds(shown.users),
+    )
+    predicted = _Predicted.of(log)
     effective = 1.0
     values: list[Float64s] = []
     clipped, residual = [], []
     for table, mine in zip(looked[1:], weight[1:], strict=True):
         ratio = mine[place] / weight[0][place]
         kept = np.minimum(ratio, clip)
-        effective = _effective(kept, looks_at)
-        value: Float64s = unranked * table.unranked * elsewhere
-        value += np.bincount(row, weights=mine * predicted, minlength=len(shown))
-        value += np.bincount(rows, weights=kept * missed, minlength=len(shown))
-        values.append(value)
-        beyond = (ratio - kept) * looks_at
-        clipped.append(float(beyond.sum() / max(looks.sum() * len(shown), 1e-12)))
-        residual.append(float(((ratio - kept) * missed).sum() / max(len(shown), 1)))
+        effective = _effective(kept, log.looks)
+        values.append(predicted.value(mine, table.unranked, kept))
+        beyond = ratio - kept
+        clipped.append(float((beyond * log.looks).sum() / max(looks.sum() * len(shown), 1e-12)))
+        residual.append(float((beyond * predicted.missed).sum() / max(len(shown), 1)))
     return Earned(
         shown.users,
         values[0],
@@ -142,6 +139,97 @@ def earned(
         (residual[0], residual[1]),
         effective,
     )
+
+
+@dataclass(frozen=True)
+class _Log:
+    """Shown slots, and all items that any of the releases could show.
+
+    By shown slot: rows, its slate; clicks; looks, how often it is looked at; place, its item's
+    place among all items. By item of a slate: row, its slate; columns of the model of clicks. By
+    slate: unranked, number of other eligible items; fold, the group of its user.
+    """
+
+    rows: Int64s
+    clicks: Float64s
+    looks: Float64s
+    place: Int64s
+    row: Int64s
+    columns: Float64s
+    unranked: Int64s
+    fold: Int64s
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """Predictions of models that were fitted on the slates of other users.
+
+    clicks: by item of a slate; elsewhere: by slate, for items that nobody ranks; missed: by shown
+    slot, clicks minus what was predicted.
+    """
+
+    log: _Log
+    models: tuple[reward_model.Model, ...]
+    clicks: Float64s
+    elsewhere: Float64s
+    missed: Float64s
+
+    @staticmethod
+    def of(log: _Log) -> "_Predicted":
+        clicks, elsewhere = np.zeros(len(log.row)), np.zeros(len(log.fold))
+        models = []
+        for each in range(reward_model.FOLDS):
+            others = log.fold[log.rows] != each
+            shown = log.columns[log.place[others]]
+            model = reward_model.fit(shown, log.clicks[others], log.looks[others])
+            own = log.fold[log.row] == each
+            clicks[own] = reward_model.predict(log.columns[own], model)
+            elsewhere[log.fold == each] = reward_model.predict(_ABSENT, model)[0]
+            models.append(model)
+        missed = log.clicks - log.looks * clicks[log.place]
+        return _Predicted(log, tuple(models), clicks, elsewhere, missed)
+
+    def value(self, looked: Float64s, unranked: Float64s, kept: Float64s) -> Float64s:
+        """Clicks of each slate under a release that has items looked at so often.
+
+        looked: by item of a slate; unranked: by slate, for any other item; kept: weight by shown
+        slot, at most the ratio to the policy that served.
+        """
+        log, slates = self.log, len(self.log.fold)
+        value: Float64s = log.unranked * unranked * self.elsewhere
+        value += np.bincount(log.row, weights=looked * self.clicks, minlength=slates)
+        value += np.bincount(log.rows, weights=kept * self.missed, minlength=slates)
+        return value + self._influence(looked, unranked, kept)
+
+    def _influence(self, looked: Float64s, unranked: Float64s, kept: Float64s) -> Float64s:
+        """What the noise of each slate's clicks does to the value of other slates by way of the
+        model: float64 [slates], 0 on average.
+
+        Where weights are clipped, the value depends on the model, and without this its error would
+        look smaller than it is (the influence function of an estimate in two steps: Newey and
+        McFadden, "Large sample estimation and hypothesis testing", 1994).
+        """
+        log = self.log
+        net = looked * self.clicks
+        net -= np.bincount(
+            log.place, weights=kept * log.looks * self.clicks[log.place], minlength=len(net)
+        )
+        total = np.zeros(len(log.fold))
+        for each, model in enumerate(self.models):
+            own = log.fold[log.row] == each
+            slope = net[own] @ log.columns[own]
+            mine = log.fold == each
+            absent = log.unranked[mine] * unranked[mine] * self.elsewhere[mine]
+            slope += absent.sum() * _ABSENT[0]
+            others = log.fold[log.rows] != each
+            shown = log.columns[log.place[others]]
+            missed = log.clicks[others] - log.looks[others] * reward_model.predict(shown, model)
+            total += np.bincount(
+                log.rows[others],
+                weights=missed * (shown @ (model.spread @ slope)),
+                minlength=len(total),
+            )
+        return total
 
 
 def joined(parts: Sequence[tuple[Int64s, Earned]], slates: int) -> Earned:

@@ -5,6 +5,7 @@ is right. So a small model suffices: a Poisson regression whose offset is the po
 looks. It is fitted on other users than those it predicts for, so that it cannot learn their noise.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -32,32 +33,48 @@ def basis(first: Int64s, second: Int64s) -> Float64s:
     )  # fmt: skip
 
 
-def fit(columns: Float64s, clicks: Float64s, looks: Float64s) -> Float64s:
-    """Coefficients [columns] of log E[clicks] = log looks + columns · coefficients.
+@dataclass(frozen=True)
+class Model:
+    """log E[clicks] = log looks + columns · coefficients.
+
+    coefficients: float64 [columns]; spread: float64 [columns, columns], the inverse of the
+    curvature of the likelihood, by which the noise of the clicks reaches the coefficients.
+    """
+
+    coefficients: Float64s
+    spread: Float64s
+
+
+def fit(columns: Float64s, clicks: Float64s, looks: Float64s) -> Model:
+    """The model of clicks.
 
     columns: float64 [n, columns], the first is constant; clicks, looks: float64 [n]. Newton's
     method with a small ridge. Without any click, every prediction is 0 (−inf as the constant).
     """
     coefficients = np.zeros(columns.shape[1])
-    if not clicks.sum() > 0:
-        coefficients[0] = -np.inf
-        return coefficients
-    coefficients[0] = np.log(clicks.sum() / looks.sum())
     penalty = np.full(len(coefficients), _RIDGE)
     penalty[0] = 0.0
+    if not clicks.sum() > 0:
+        coefficients[0] = -np.inf
+        return Model(coefficients, np.zeros((len(penalty), len(penalty))))
+    coefficients[0] = np.log(clicks.sum() / looks.sum())
     for _ in range(_STEPS):
-        mean = looks * predict(columns, coefficients)
+        mean = looks * _predict(columns, coefficients)
         slope = columns.T @ (clicks - mean) - penalty * coefficients
         curvature = (columns * mean[:, None]).T @ columns + np.diag(penalty + 1e-9)
         step = np.clip(np.linalg.solve(curvature, slope), -2.0, 2.0)
         coefficients += step
         if np.abs(step).max() < 1e-6:
             break
-    return coefficients
+    return Model(coefficients, np.asarray(np.linalg.inv(curvature), dtype=np.float64))
 
 
-def predict(columns: Float64s, coefficients: Float64s) -> Float64s:
+def predict(columns: Float64s, model: Model) -> Float64s:
     """Predicted clicks per look, float64 [n], at most 1."""
+    return _predict(columns, model.coefficients)
+
+
+def _predict(columns: Float64s, coefficients: Float64s) -> Float64s:
     if not np.isfinite(coefficients).all():
         return np.zeros(len(columns))
     return np.asarray(np.exp(np.minimum(columns @ coefficients, 0.0)), dtype=np.float64)
