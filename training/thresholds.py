@@ -31,7 +31,7 @@ class GateParams:
     looks: Annotated[Int, Field(ge=1)] = 60
     """Number of newest verdicts that are searched for looks to pool."""
 
-    clip: Annotated[Float, Field(gt=1)] = 10.0
+    clip: Annotated[Float, Field(gt=1)] = 20.0
     """Largest weight of a logged click. A model of clicks answers for the rest."""
 
     max_clipped: Float = 0.4
