@@ -20,6 +20,10 @@ class LogError(InputError):
     """The input folder is not an event log; the message says what is missing."""
 
 
+#: Ids of rows that the import was asked to keep although an equal row came before
+#: (`ingest.mapping…repeats: keep`).
+KEPT: Final = "x[0-9a-f]{32}-[0-9]+"
+
 #: Memory limit of DuckDB. Larger data goes to a temporary folder.
 MEMORY: Final = "2GB"
 
@@ -48,8 +52,9 @@ def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
     """Tables `raw_events` and `raw_items` of the log in `folder`.
 
     raw_events: columns of `schema.EVENT`, times in µs, one row per event_id (the first received),
-    and `part`, the ingest range: `part-<first offset>`, in the order of ingestion. raw_items:
-    columns of `schema.ITEM` (every version), and `part`. Raises LogError if there are no events.
+    and `part`, the ingest range: `part-<first offset>`, in the order of ingestion. Rows that differ
+    only in their ids are one event, sent twice (see KEPT). raw_items: columns of `schema.ITEM`
+    (every version), and `part`. Raises LogError if there are no events.
     """
     if not any(folder.glob("events/dt=*/part-*.parquet")):
         raise LogError(
@@ -65,6 +70,18 @@ def open_log(folder: Path) -> duckdb.DuckDBPyConnection:
             PARTITION BY event_id
             ORDER BY received_at, part, timestamp, user_id, item_id, event_type, position
         ) = 1
+        """
+    )
+    connection.execute(
+        f"""
+        DELETE FROM raw_events WHERE rowid IN (
+            SELECT rowid FROM raw_events WHERE NOT regexp_full_match(event_id, '{KEPT}')
+            QUALIFY row_number() OVER (
+                PARTITION BY user_id, item_id, event_type, timestamp, value, query, request_id,
+                             position
+                ORDER BY received_at, part, event_id
+            ) > 1
+        )
         """
     )
     items = read_parts(connection, folder, "items", ITEM)

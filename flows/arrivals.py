@@ -6,10 +6,13 @@ not with the log. (Only if rows were refused, earlier refusals are read too.) A 
 that did not grow checks the same rows again, so a release that was held stays held.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 import duckdb
+import numpy as np
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
@@ -20,6 +23,11 @@ from features.schema import DAY, POSITIVE, EventType
 from flows.consumers import EVENTS, LEARNED, LEARNED_BEFORE, LOG_ROWS
 from serving import offsets
 from serving.feedback_log import FeedbackLog
+
+#: Days before the new events with which a quiet day is compared, and how many events each of them
+#: must have had.
+REFERENCE_DAYS: Final = 28
+LEAST_EVENTS: Final = 100
 
 
 def stored_events(log: Path) -> int:
@@ -43,15 +51,19 @@ def require_events(engine: sa.Engine, log: Path) -> None:
 
 
 def shares(engine: sa.Engine, log: Path, join_days: int) -> dict[str, float]:
-    """`quarantine_share` and `unjoined_share` of the events after `first_row`.
+    """`quarantine_share`, `unjoined_share`, `early_share` and `quietest_day` of the events after
+    `first_row`.
 
     join_days: how many days after a slate an outcome can arrive and still be joined to it.
     """
     first = first_row(engine)
-    new = _parts(log / "events", first)
+    new = parts_since(log / "events", first)
+    unjoined, early = _answers(log / "events", new, join_days)
     return {
         "quarantine_share": _quarantined(new, log / "quarantine" / "events", first),
-        "unjoined_share": _unjoined(log / "events", new, join_days),
+        "unjoined_share": unjoined,
+        "early_share": early,
+        "quietest_day": _quietest_day(log / "events", new),
     }
 
 
@@ -81,7 +93,7 @@ def _faults(quarantine: Path, first: int) -> int:
 
     Rows that are stored already do not count, nor do refused rows that an export repeats.
     """
-    bad = _parts(quarantine, first)
+    bad = parts_since(quarantine, first)
     if not bad:
         return 0
     connection = connect()
@@ -89,60 +101,94 @@ def _faults(quarantine: Path, first: int) -> int:
         f"""
         CREATE TABLE refused AS
         SELECT raw, max(rows) AS rows FROM (
-            SELECT raw, count(*) AS rows FROM read_parquet({_names(bad)}, filename = true)
+            SELECT raw, count(*) AS rows FROM read_parquet({names_of(bad)}, filename = true)
             WHERE reason <> '{DUPLICATE}' GROUP BY raw, filename
         ) GROUP BY raw
         """
     )
     (found,) = _row(connection, "SELECT count(*) FROM refused")
-    if found and (before := sorted({*_parts(quarantine, 0)} - {*bad})):
+    if found and (before := sorted({*parts_since(quarantine, 0)} - {*bad})):
         connection.execute(
             f"""
             DELETE FROM refused WHERE raw IN (
-                SELECT raw FROM read_parquet({_names(before)}) WHERE reason <> '{DUPLICATE}')
+                SELECT raw FROM read_parquet({names_of(before)}) WHERE reason <> '{DUPLICATE}')
             """
         )
     (faults,) = _row(connection, "SELECT coalesce(sum(rows), 0)::BIGINT FROM refused")
     return faults
 
 
-def _unjoined(events: Path, new: list[Path], join_days: int) -> float:
-    """Share of the slates answered by new events whose impressions are not in the log.
+def _quietest_day(events: Path, new: list[Path]) -> float:
+    """Events received on the quietest day since the last retrain, as a share of those on the
+    quietest of the REFERENCE_DAYS before.
+
+    Only days between the last one before the retrain and the newest count, since those two were not
+    whole. 1 if there are too few days, or too few events, to tell.
+    """
+    known = set(events.glob("dt=*/part-*.parquet")) - set(new)
+    if not new or not known:
+        return 1.0
+    first, met, last = min(map(_day, known)), max(map(_day, known)), max(map(_day, new))
+    between, before = range(met + 1, last), range(max(met - REFERENCE_DAYS, first + 1), met)
+    if not between or not before:
+        return 1.0
+    after = _received(new, between)
+    earlier = _received(known, before)
+    if min(earlier) < LEAST_EVENTS:
+        return 1.0
+    return min(after) / min(earlier)
+
+
+def _answers(events: Path, new: list[Path], join_days: int) -> tuple[float, float]:
+    """Of the slates answered by new events: the share whose impressions are not in the log, and the
+    share answered before they were shown, by the clock of whoever answered.
 
     A slate is answered by an event of a positive type. A rating of any height is an answer.
     """
     if not new:
-        return 0.0
+        return 0.0, 0.0
     connection = connect()
     positive = literals(list(POSITIVE))
     connection.execute(
         f"""
         CREATE TABLE answered AS
-        SELECT request_id, min(epoch_us("timestamp")) // {DAY} AS first_day,
+        SELECT request_id, min("timestamp") AS answered_at,
+               min(epoch_us("timestamp")) // {DAY} AS first_day,
                max(epoch_us("timestamp")) // {DAY} AS last_day
-        FROM read_parquet({_names(new)}, hive_partitioning = false)
+        FROM read_parquet({names_of(new)}, hive_partitioning = false)
         WHERE request_id IS NOT NULL AND event_type IN ({positive}) GROUP BY request_id
         """
     )
     (total,) = _row(connection, "SELECT count(*) FROM answered")
     if not total:
-        return 0.0
-    _join(connection, new)
-    _join(connection, _older(connection, events, set(new), join_days))
+        return 0.0, 0.0
+    early = _join(connection, new)
+    early += _join(connection, _older(connection, events, set(new), join_days))
     (left,) = _row(connection, "SELECT count(*) FROM answered")
-    return float(left / total)
+    return left / total, early / total
 
 
-def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> None:
-    """Remove from `answered` the requests that have an impression in `parts`."""
-    if parts:
-        connection.execute(
-            f"""
-            DELETE FROM answered WHERE request_id IN (
-                SELECT request_id FROM read_parquet({_names(parts)}, hive_partitioning = false)
-                WHERE event_type = '{EventType.IMPRESSION}' AND request_id IS NOT NULL)
-            """
-        )
+def _join(connection: duckdb.DuckDBPyConnection, parts: list[Path]) -> int:
+    """Remove from `answered` the requests that have an impression in `parts`, and return how many
+    of them were answered before it."""
+    if not parts:
+        return 0
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TABLE shown AS
+        SELECT request_id, min("timestamp") AS shown_at
+        FROM read_parquet({names_of(parts)}, hive_partitioning = false)
+        WHERE event_type = '{EventType.IMPRESSION}' AND request_id IN (
+            SELECT request_id FROM answered)
+        GROUP BY request_id
+        """
+    )
+    (early,) = _row(
+        connection,
+        "SELECT count(*) FROM answered JOIN shown USING (request_id) WHERE answered_at < shown_at",
+    )
+    connection.execute("DELETE FROM answered WHERE request_id IN (SELECT request_id FROM shown)")
+    return early
 
 
 def _older(
@@ -159,13 +205,27 @@ def _older(
     return sorted(path for path in found if path not in new)
 
 
-def _parts(folder: Path, first: int) -> list[Path]:
+def parts_since(folder: Path, first: int) -> list[Path]:
     """Files below `folder` of ranges that begin at number `first` or later."""
     found = ((path, part_start(path)) for path in folder.rglob("part-*.parquet"))
     return sorted(path for path, number in found if number is not None and number >= first)
 
 
-def _names(paths: Iterable[Path]) -> str:
+def _received(parts: Iterable[Path], days: range) -> list[int]:
+    """The number of rows of `parts` on each of `days`."""
+    counts = Counter[int]()
+    for path in parts:
+        if (day := _day(path)) in days:
+            counts[day] += pq.read_metadata(path).num_rows
+    return [counts[day] for day in days]
+
+
+def _day(part: Path) -> int:
+    """The day of arrival of a part, as a number since 1970."""
+    return int(np.datetime64(part.parent.name.removeprefix("dt="), "D").astype(np.int64))
+
+
+def names_of(paths: Iterable[Path]) -> str:
     return f"[{literals([str(path) for path in paths])}]"
 
 

@@ -15,18 +15,22 @@ from prefect.cache_policies import NO_CACHE
 
 from base.params import load
 from base.record import RecordError
+from features.items.catalogue import Catalogue
 from features.requests.training_set import load_catalogue
 from flows import arrivals, verdict_report
 from flows.contests import Contests, Window
 from flows.learning_curve import Curve
-from flows.release_gate import release_checks
+from flows.point_in_time import point_in_time
+from flows.release_gate import kept, release_checks
 from flows.rollout import CHANNEL, Rollout
 from flows.serving_parity import serving_parity
+from flows.source_columns import source_columns
 from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel
 from serving.fences import Fence
 from serving.fresh_process import FreshProcess
+from serving.release import Release, ReleaseError
 from training.check import Check
 from training.evidence import Evidence
 from training.gate import Decision, Verdict, decision, gate
@@ -77,6 +81,10 @@ def judge(
                 workspace, engine, rollout, release, fresh, evidence, params, thresholds
             )
         checks.append(serving_parity(workspace, rollout, release, thresholds))
+        checks.append(source_columns(engine, workspace.log, thresholds))
+        checks.append(
+            point_in_time(workspace.root / "data" / "split", workspace.root / "data" / "features")
+        )
         verdict = with_checks(gate(evidence, thresholds), checks)
     except RecordError as error:
         unread = Check("evidence", None, None, None, str(error))
@@ -138,6 +146,7 @@ def gather(
     champion = channels.read(engine, CHANNEL)
     if champion is None or champion.release == release:
         return evidence, checks
+    checks += still_shown(rollout, champion.release, catalogue, thresholds)
     earlier = [
         known
         for record in verdicts.latest(engine, thresholds.looks)
@@ -154,6 +163,20 @@ def gather(
         thresholds,
     )
     return contests.against(champion.release), checks
+
+
+def still_shown(
+    rollout: Rollout, champion: str, catalogue: Catalogue, thresholds: GateParams
+) -> list[Check]:
+    """The check that the catalogue still has the champion's items.
+
+    None if the champion cannot be read: the gate then holds without it.
+    """
+    try:
+        before = Release.open(rollout.fetch(champion)).catalogue()
+    except ReleaseError:
+        return []
+    return [kept(before, catalogue, thresholds.max_gone_share)]
 
 
 def with_checks(verdict: Verdict, checks: list[Check]) -> Verdict:

@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
+from features.items.catalogue import Catalogue
 from serving.check import TOLERANCE, passes
-from training.check import Check
+from training.check import Check, plain
 from training.evidence import Evidence
 from training.judging import Judged
 from training.thresholds import GateParams
@@ -34,6 +35,7 @@ def release_checks(
     return [
         reproduces(evidence, judged),
         reproduces_golden(numbers),
+        finite(numbers),
         latency(numbers, thresholds.max_milliseconds),
         size(numbers, thresholds.max_megabytes),
         not_withdrawn(release, withdrawn),
@@ -82,6 +84,35 @@ def reproduces_golden(numbers: dict[str, float]) -> Check:
         f"largest difference {difference:.2g}",
         harmful=not passed,
     )
+
+
+def kept(before: Catalogue, now: Catalogue, limit: float) -> Check:
+    """Check that most items that the champion could show can still be shown.
+
+    before: the champion's catalogue; now: the challenger's.
+    """
+    shown = before.item_ids[before.available]
+    if not len(shown):
+        return Check("data.gone_share", None, None, limit, "the champion could show no item")
+    available = set(now.item_ids[now.available].tolist())
+    gone = [item for item in shown.tolist() if item not in available]
+    share = len(gone) / len(shown)
+    reason = (
+        f"share of the champion's {len(shown)} available items that became unavailable: "
+        f"{plain(share)}, must be ≤ {plain(limit)}"
+    )
+    if share > limit:
+        reason += f"; such as {gone[0]}"
+    return Check("data.gone_share", share <= limit, share, limit, reason)
+
+
+def finite(numbers: dict[str, float]) -> Check:
+    """Check that all weights, and the scores of the golden requests, are finite numbers."""
+    value = numbers.get("not_finite")
+    if value is None:
+        return Check("release.finite", None, None, 0, "the weights were not looked at")
+    reason = f"{value:.0f} weights and golden scores are NaN or infinite, none may be"
+    return Check("release.finite", value == 0, value, 0, reason, harmful=value > 0)
 
 
 def latency(numbers: dict[str, float], limit: float) -> Check:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file
 
 from serving import golden
 from serving.release import Release, ReleaseError
+from training.recommender import Ranked
 
 #: Largest difference of float32 scores that rounding on another CPU may cause.
 TOLERANCE = 1e-4
@@ -23,7 +25,8 @@ TOLERANCE = 1e-4
 
 def check(folder: Path, rounds: int = 5) -> dict[str, float]:
     """Measure a release: `golden_requests`, `golden_difference` (infinite if candidates differ),
-    `rank_p50_ms` (one request at a time) and `megabytes`.
+    `not_finite` (weights and scores that are NaN or infinite), `rank_p50_ms` (one request at a
+    time) and `megabytes`.
 
     Raises ReleaseError if the release does not verify or load.
     """
@@ -43,9 +46,20 @@ def check(folder: Path, rounds: int = 5) -> dict[str, float]:
     return {
         "golden_requests": float(count),
         "golden_difference": golden.difference(known, recommender, ranked),
+        "not_finite": float(not_finite(folder, ranked)),
         "rank_p50_ms": float(np.median(seconds)) * 1e3 if seconds else np.nan,
         "megabytes": sum(sizes) / 1e6,
     }
+
+
+def not_finite(folder: Path, ranked: Ranked) -> int:
+    """The number of weights in `folder`, and of scores of candidates, that are NaN or infinite."""
+    scores = ranked.scores[ranked.candidates >= 0]
+    arrays = [scores]
+    for path in folder.rglob("*.safetensors"):
+        if path.name != golden.ARRAYS:  # features there are NaN where unknown
+            arrays += load_file(path).values()
+    return sum(int((~np.isfinite(array)).sum()) for array in arrays if array.dtype.kind == "f")
 
 
 def passes(numbers: dict[str, float]) -> bool:

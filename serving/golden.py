@@ -19,7 +19,7 @@ from features.schema import ITEM_FEATURES, USER_FEATURES
 from training.recommender import Ranked, Recommender
 
 COUNT: Final = 16
-_ARRAYS: Final = "golden.safetensors"
+ARRAYS: Final = "golden.safetensors"
 _SCORES: Final = "golden.json"
 
 
@@ -67,7 +67,7 @@ def write(folder: Path, recommender: Recommender, requests: Requests) -> None:
         "hidden_offsets": requests.hidden.offsets,
         "hidden_items": requests.hidden.items,
     }
-    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / _ARRAYS)
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / ARRAYS)
     candidates, scores = outcome(recommender, recommender.rank(requests))
     content = {
         "user_ids": [str(user_id) for user_id in requests.user_ids],
@@ -82,7 +82,7 @@ def write(folder: Path, recommender: Recommender, requests: Requests) -> None:
 def read(folder: Path) -> Golden:
     """The golden requests of a release, with the features that this program knows."""
     content = json.loads((folder / _SCORES).read_text())
-    a = load_file(folder / _ARRAYS)
+    a = load_file(folder / ARRAYS)
     requests = Requests.of(
         content["user_ids"],
         a["timestamps"],
@@ -115,7 +115,8 @@ def outcome(recommender: Recommender, ranked: Ranked) -> tuple[list[list[str]], 
 
 
 def difference(golden: Golden, recommender: Recommender, ranked: Ranked) -> float:
-    """Largest absolute difference of a score; infinite if the candidates differ."""
+    """Largest absolute difference of a score; infinite if the candidates differ or a score is not
+    finite."""
     candidates, scores = outcome(recommender, ranked)
     worst = 0.0
     for ids, values, known_ids, known in zip(
@@ -124,6 +125,8 @@ def difference(golden: Golden, recommender: Recommender, ranked: Ranked) -> floa
         if sorted(ids) != sorted(known_ids):
             return float("inf")
         now = dict(zip(ids, values, strict=True))
+        if not np.isfinite([*values, *known]).all():
+            return float("inf")
         gaps: list[float] = [abs(now[i] - v) for i, v in zip(known_ids, known, strict=True)]
         worst = max([worst, *gaps])
     return worst

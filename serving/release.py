@@ -41,6 +41,8 @@ FORMAT: Final = 2
 IDENTITY: Final = re.compile(r"[0-9a-f]{64}")
 #: Allowed files: weights, tables and text. Nothing that could run code when it is read.
 SUFFIXES: Final = (".json", ".safetensors", ".parquet", ".txt")
+#: Bytes of a file that tell whether it is what its name says.
+_HEAD: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,7 @@ def seal(folder: Path) -> str:
     """
     files = {}
     for path in _files(folder):
-        if path.suffix not in SUFFIXES:
-            raise ReleaseError(f"{path.relative_to(folder)}: a release holds only {SUFFIXES}")
+        _require_allowed(path)
         files[path.relative_to(folder).as_posix()] = {
             "sha256": _hash(path),
             "bytes": path.stat().st_size,
@@ -138,8 +139,7 @@ def verify(folder: Path, expected: str | None = None) -> str:
         wrong = sorted(present ^ set(named))
         raise ReleaseError(f"{folder}: files missing or not in the manifest: {wrong}")
     for name, entry in named.items():
-        if Path(name).suffix not in SUFFIXES:
-            raise ReleaseError(f"{folder / name}: a release holds only {SUFFIXES}")
+        _require_allowed(folder / name)
         if _hash(folder / name) != entry["sha256"]:
             raise ReleaseError(f"{folder / name} was changed after the release was made")
     return identity
@@ -251,6 +251,23 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST
     )
+
+
+def _require_allowed(path: Path) -> None:
+    """Raise ReleaseError for a file of another type than SUFFIXES, or that is not what its name
+    says."""
+    if path.suffix not in SUFFIXES:
+        raise ReleaseError(f"{path}: a release holds only {SUFFIXES}")
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if path.suffix == ".parquet":
+        fits = head.startswith(b"PAR1")
+    elif path.suffix == ".safetensors":  # the header's length in 8 bytes, then the header
+        fits = head[8:9] == b"{"
+    else:  # a pickle of any protocol since 2 begins with the byte 128, which no UTF-8 text does
+        fits = b"\0" not in head and not head.startswith(b"\x80")
+    if not fits:
+        raise ReleaseError(f"{path} is not a {path.suffix} file by its content")
 
 
 def _hash(path: Path) -> str:

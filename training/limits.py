@@ -61,6 +61,18 @@ DATA: Final = (
         lambda gate: gate.max_quarantine_share,
         False,
     ),
+    Limit(
+        "early_share",
+        "share of answered slates that were answered before they were shown (a clock is wrong)",
+        lambda gate: gate.max_early_share,
+        False,
+    ),
+    Limit(
+        "quietest_day",
+        "events on the quietest new day, as a share of the quietest of the 28 days before",
+        lambda gate: gate.min_quietest_day,
+        True,
+    ),
 )
 
 #: Numbers about the served lists. Outside a limit the model is degenerate and the release broken.

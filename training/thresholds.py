@@ -78,6 +78,25 @@ class GateParams:
     Duplicates do not count as refused.
     """
 
+    max_early_share: Float = 0.1
+    """Allowed share, since the last retrain, of answered slates whose first answer has an earlier
+    time than the slate. Such clicks are not joined to what was shown."""
+
+    min_quietest_day: Float = 0.01
+    """A whole day since the last retrain needs this share of the events of the quietest day of the
+    28 days before, if that had 100 events. Otherwise the collection of events has failed."""
+
+    max_gone_share: Float = 0.3
+    """Share of the items that the champion could show which may have become unavailable."""
+
+    max_lost_share: Float = 0.5
+    """Share of known items, or of events, that may lose the value of a column between two exports.
+    """
+
+    max_column_ratio: Float = 10.0
+    """The median of a numeric column may change by this factor between two exports. More is another
+    unit."""
+
     parity_requests: Int = 300
     """How many of the newest logged requests are computed again as in training."""
 

@@ -90,7 +90,12 @@ def test_a_retrain_on_unchanged_data_sees_the_same_shares_again(installation: In
 
 
 def test_nothing_at_all_has_no_faults(installation: Installation) -> None:
-    assert installation.shares() == {"quarantine_share": 0.0, "unjoined_share": 0.0}
+    assert installation.shares() == {
+        "quarantine_share": 0.0,
+        "unjoined_share": 0.0,
+        "early_share": 0.0,
+        "quietest_day": 1.0,
+    }
 
 
 def test_an_answer_without_its_slate_is_unjoined_until_the_next_retrain(
@@ -114,12 +119,47 @@ def test_a_slate_that_an_earlier_retrain_saw_is_found_by_its_day(
     assert installation.shares()["unjoined_share"] == pytest.approx(1 / 2)
 
 
+def test_an_answer_before_its_slate_is_early(installation: Installation) -> None:
+    installation.bring(
+        line(1, "impression", "a"), line(2, "click", "a"),
+        line(3, "impression", "b"), line(4, "click", "b", NOON - 3 * HOUR),
+    )  # fmt: skip
+    assert installation.shares()["early_share"] == pytest.approx(1 / 2)
+    installation.retrained()
+    installation.bring(line(5, "impression", "c"), line(6, "click", "c"), line(7, "click", "b"))
+    assert installation.shares()["early_share"] == 0.0
+
+
+def days_of(*days: int) -> list[str]:
+    """120 events on each day after NOON."""
+    return [line(1000 * day + n, timestamp=NOON + day * DAY) for day in days for n in range(120)]
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [((4, 5), 1.0), ((4, 6), 0.0), ((5, 6), 0.0), ((4, 5, 6), 1.0)]
+)
+def test_a_day_without_events_between_full_ones_is_told(
+    installation: Installation, days: tuple[int, ...], expected: float
+) -> None:
+    installation.bring(*days_of(0, 1, 2, 3))
+    installation.retrained()
+    installation.bring(*days_of(*days))
+    assert installation.shares()["quietest_day"] == expected
+
+
+def test_where_days_are_thin_an_empty_one_says_nothing(installation: Installation) -> None:
+    installation.bring(*days_of(0, 1, 3), line(1, timestamp=NOON + 2 * DAY))
+    installation.retrained()
+    installation.bring(*days_of(4, 6))
+    assert installation.shares()["quietest_day"] == 1.0
+
+
 def test_only_what_is_new_is_read(installation: Installation) -> None:
     for day in range(5):
         installation.bring(line(day, timestamp=NOON + day * DAY), line(50 + day, "dance"))
         installation.retrained()
     learned = set(installation.workspace.log.rglob("part-*.parquet"))
-    installation.bring(line(9, timestamp=NOON + 9 * DAY))
+    installation.bring(line(9, timestamp=NOON + 5 * DAY))
     for part in learned:
         part.unlink()
         part.write_text("who reads this fails")
