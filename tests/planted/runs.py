@@ -144,7 +144,9 @@ def judge_stage(place: Workspace) -> None:
     data = place.root / "data"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.root)
-        evaluate.main(*parts(place), data / "evaluation", data / "metrics" / "evaluate.json")
+        split_folder, features, transformer, found, ranker = parts(place)
+        judged = (split_folder, features, transformer, found, ranker, data / "evaluation")
+        evaluate.main(*judged, data / "metrics" / "evaluate.json")
 
 
 def package_stage(place: Workspace) -> None:
@@ -153,7 +155,11 @@ def package_stage(place: Workspace) -> None:
     shutil.rmtree(data / "release", ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.root)
-        package(*parts(place), data / "evaluation", data / "release")
+        split_folder, features, transformer, found, ranker = parts(place)
+        package(
+            split_folder, features, transformer, found, ranker,
+            data / "evaluation", data / "release",
+        )  # fmt: skip
 
 
 def release(place: Workspace) -> None:
