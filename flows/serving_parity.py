@@ -139,8 +139,10 @@ def measure(
     known = set(pq.read_table(split / "users.parquet")["user_id"].to_pylist())
     by_release: dict[str, list[tuple[str, Context]]] = {}
     without_store = 0
+    catalogue = load_catalogue(split)
+    reader = context.Reader(catalogue.item_ids)
     for row in rows:
-        logged = context.decode(row["context"])
+        logged = reader.read(row["context"])
         if logged.features_at == 0 or NO_ONLINE_STORE in (row["fallback"] or ""):
             without_store += 1
         elif logged.user_id in known:
@@ -149,9 +151,7 @@ def measure(
     read = [logged.features_at for logged in every]
     first = oldest([logged.timestamp for logged in every], read)
     with features_since(first, split, features) as reaching:
-        log = _Log(
-            split, reaching, load_catalogue(split), _first_known(split), challenger, thresholds
-        )
+        log = _Log(split, reaching, catalogue, _first_known(split), challenger, thresholds)
         return _skew(log, by_release, open_release, without_store)
 
 

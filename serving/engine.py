@@ -319,6 +319,7 @@ class Engine:
                     ranked.sources,
                     live.recommender.order,
                     ", ".join(missing) or None,
+                    ranked.features,
                 )
         candidates, scores, source = fallback.rank(requests, eligible, live.catalogue.created_at)
         found_by = np.zeros(candidates.shape, dtype=np.uint8)

@@ -22,6 +22,7 @@ from base.arrays import Float32s
 from features import schema
 from features.items.catalogue import Catalogue
 from features.online import OnlineStore
+from features.requests.context import Vocabulary
 from features.requests.requests import Requests
 from features.splits.placements import PlacementsParams
 from features.splits.windowing import SplitParams
@@ -31,6 +32,7 @@ from serving.channels import Channel
 from serving.metrics import Metrics
 from serving.policy import PolicyParams
 from serving.release import Release
+from training.rank_features import definition
 from training.recommender import Recommender
 
 logger = logging.getLogger("rondo.live")
@@ -56,7 +58,8 @@ class Live:
     catalogue feed that is included; item_features: float32 [catalogue, ITEM_FEATURES] of the
     snapshot features_at, µs (0: none); channel: where the release came from, or None; online_lost:
     the online store cannot be reached, or is empty although it was filled, and `rondo
-    rebuild-online` should be run; canary, shadow: what else is served or scored.
+    rebuild-online` should be run; canary, shadow: what else is served or scored; vocabulary: the
+    release's own items, which contexts refer to.
     """
 
     items: pa.Table
@@ -74,6 +77,7 @@ class Live:
     online_lost: bool = False
     canary: Trial | None = None
     shadow: Trial | None = None
+    vocabulary: Vocabulary = field(default_factory=lambda: Vocabulary.of(np.zeros(0, object)))
 
     @property
     def release_id(self) -> str | None:
@@ -292,6 +296,7 @@ def with_release(live: Live, release: Release, channel: Channel | None) -> Live:
         placements=release.placements,
         history_length=release.history_length,
         min_rating=release.min_rating,
+        vocabulary=Vocabulary.of(catalogue.item_ids),
     )
 
 
@@ -342,6 +347,7 @@ def warm_up(live: Live) -> None:
     """
     if live.recommender is None or not len(live.catalogue):
         return
+    definition()
     newest = int(live.catalogue.created_at.max())
     live.recommender.rank(Requests.of([""], [newest], live.item_features[None]))
 

@@ -53,7 +53,7 @@ class Roll:
     @property
     def seed(self) -> str | None:
         """The seed of the draw's uniform numbers, or None for a new draw."""
-        return None if self.shown is None else context.decode(self.shown.request["context"]).seed
+        return None if self.shown is None else context.seed_of(self.shown.request["context"])
 
     def items(self, live: Live) -> Int32s:
         """The items of `slots`, by catalogue index, int32 [slots]."""

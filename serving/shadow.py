@@ -69,7 +69,7 @@ class Shadow:
         if trial.live is None or place(trial.row.salt, request_id) >= trial.row.share:
             return
         shown = [item.item_id for item in made.answer.items]
-        seed = context.decode(made.slate.request["context"]).seed or ""
+        seed = context.seed_of(made.slate.request["context"]) or ""
         job = _Job(trial.row, trial.live, asked, request_id, now, shown, seed)
         try:
             self._queue.put_nowait(job)

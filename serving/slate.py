@@ -21,6 +21,7 @@ from serving.models import IMPRESSION, HistoryEntry, Item, RecommendInput, Recom
 from serving.policy import Slates
 from serving.repeats import Roll, Shown
 from serving.signing import Signer
+from training.rank_features import LOGGED, LOGGED_COLUMNS, definition
 from training.sources.all import SOURCES
 
 EXPLORATION = "exploration"
@@ -39,7 +40,7 @@ class Ranking:
     """What the policy drew from.
 
     candidates: int32 [1, C]; scores: float32 [1, C]; found_by: uint8 [1, C] (bits of `SOURCES`);
-    and what made them.
+    features: float32 [1, C, len(FEATURES)], or None if nothing ranked; and what made them.
     """
 
     candidates: Int32s
@@ -47,6 +48,7 @@ class Ranking:
     found_by: npt.NDArray[np.uint8]
     source: str
     fallback: str | None
+    features: Float32s | None = None
 
 
 @dataclass(frozen=True)
@@ -230,36 +232,39 @@ def _reasons(bits: int, source: str) -> list[str]:
 
 def _context(question: Question, ranking: Ranking, seed: str, shown: int) -> bytes:
     live, asked, requests = question.live, question.asked, question.requests
-    ids = live.catalogue.item_ids
     candidates = ranking.candidates[0]
     usable = (candidates >= 0) & np.isfinite(ranking.scores[0])
     usable &= question.eligible[0, np.maximum(candidates, 0)]
     histories = requests.histories
-    return context.encode(
-        {
-            "user_id": asked.user_id,
-            "placement": asked.placement,
-            "timestamp": question.now,
-            "k": asked.k,
-            "history_items": ids[histories.items].tolist(),
-            "history_types": histories.event_types,
-            "history_timestamps": histories.timestamps,
-            "hidden": ids[requests.hidden.items].tolist(),
-            "exclude": asked.exclude,
-            "sent": len(asked.history),
-            "impressed": ids[requests.impressed.items].tolist(),
-            "impressed_counts": requests.impressed_counts,
-            "user_features": requests.user_features[0],
-            "user_feature_names": USER_FEATURES,
-            "features_at": live.features_at,
-            "candidates": ids[candidates[usable]].tolist(),
-            "scores": ranking.scores[0, usable],
-            "eligible": int(question.eligible[0].sum()),
-            "catalogue_items": len(live.catalogue),
-            "catalogue_sequence": live.sequence,
-            "repeats": question.repeats,
-            "policy": asdict(live.policy),
-            "seed": seed,
-            "shown": shown,
-        }
-    )
+    plain = {
+        "user_id": asked.user_id,
+        "placement": asked.placement,
+        "timestamp": question.now,
+        "k": asked.k,
+        "exclude": asked.exclude,
+        "sent": len(asked.history),
+        "user_feature_names": USER_FEATURES,
+        "features_at": live.features_at,
+        "eligible": int(question.eligible[0].sum()),
+        "catalogue_items": len(live.catalogue),
+        "catalogue_sequence": live.sequence,
+        "repeats": question.repeats,
+        "policy": asdict(live.policy),
+        "seed": seed,
+        "shown": shown,
+    }
+    arrays = {
+        "history_items": histories.items,
+        "history_types": histories.event_types,
+        "history_timestamps": histories.timestamps,
+        "hidden": requests.hidden.items,
+        "impressed": requests.impressed.items,
+        "impressed_counts": requests.impressed_counts,
+        "user_features": requests.user_features[0],
+        "candidates": candidates[usable],
+        "scores": ranking.scores[0, usable],
+    }
+    if ranking.features is not None:
+        plain |= {"feature_names": LOGGED, "definition": definition()}
+        arrays["features"] = ranking.features[0, usable][:, LOGGED_COLUMNS]
+    return context.encode(plain, arrays, live.catalogue.item_ids, live.vocabulary)

@@ -5,11 +5,13 @@ the rank window, but days old when judged or served, so trees that learn from it
 `item_unseen` (no event in 30 days, at the last materialisation) always means the same.
 """
 
+from functools import cache
 from typing import Final
 
 import numpy as np
 from scipy import sparse
 
+from base import code
 from base.arrays import Bools, Float32s, Int32s, Scores
 from features.items.multi_hot import dots
 from features.items.past import State
@@ -44,6 +46,15 @@ _CONTEXT: Final = (
 FEATURES: Final = (*_STANDINGS, *ITEM_FEATURES, *USER_FEATURES, *_CONTEXT)
 
 
+#: Features of fitted models. They say something else with every fit, the others do not.
+FITTED: Final = frozenset(
+    (*_STANDINGS, *(f"{source.name}_log_probability" for source in _LOGITS), "neighbours_last")
+)
+#: Features that are logged with a request. The others follow from what versions give: the snapshot
+#: that it read, and the release that served.
+LOGGED: Final = tuple(name for name in FEATURES if name not in FITTED | {*ITEM_FEATURES})
+LOGGED_COLUMNS: Final = tuple(FEATURES.index(name) for name in LOGGED)
+
 #: Features whose higher values may never lower a candidate.
 RISING: Final = frozenset(
     f"{source.name}_{kind}"
@@ -51,6 +62,12 @@ RISING: Final = frozenset(
     if source.only_raises
     for kind in ("score", "z", "log_probability")
 )
+
+
+@cache
+def definition() -> str:
+    """A digest of the code that computes the features: where it differs, so may their meaning."""
+    return code.digest(code.deciding([__name__]))[:16]
 
 
 def rank_features(

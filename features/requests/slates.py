@@ -118,11 +118,12 @@ def load_slates(split: Path, features: Path, window: str) -> Slates:
 
 
 def _readable(table: pa.Table, catalogue: Catalogue) -> tuple[list[int], list[Context]]:
+    reader = context.Reader(catalogue.item_ids)
     kept, contexts = [], []
     for row, data in enumerate(table["context"].to_pylist()):
         try:
-            logged = context.decode(data)
-        except ValueError:  # of another version
+            logged = reader.read(data)
+        except context.ContextError:
             continue
         if all(item_id in catalogue.index for item_id in logged.candidates):
             kept.append(row)

@@ -85,28 +85,29 @@ def _context(
     part = slice(histories.offsets[row], histories.offsets[row + 1])
     counts = slice(requests.impressed.offsets[row], requests.impressed.offsets[row + 1])
     alive = (found >= 0) & np.isfinite(given)
-    return context.encode(
-        {
-            "user_id": requests.user_ids[row],
-            "placement": "home",
-            "timestamp": int(requests.timestamps[row]),
-            "k": SLOTS,
-            "history_items": names[histories.items[part]].tolist(),
-            "history_types": histories.event_types[part],
-            "history_timestamps": histories.timestamps[part],
-            "hidden": names[requests.hidden[row]].tolist(),
-            "exclude": [],
-            "impressed": names[requests.impressed[row]].tolist(),
-            "impressed_counts": requests.impressed_counts[counts],
-            "user_features": requests.user_features[row],
-            "user_feature_names": USER_FEATURES,
-            "features_at": features_at,
-            "candidates": names[found[alive]].tolist(),
-            "scores": given[alive],
-            "eligible": eligible,
-            "catalogue_items": len(names),
-            "catalogue_sequence": 0,
-            "repeats": False,
-            "policy": asdict(POLICY),
-        }
-    )
+    plain = {
+        "user_id": requests.user_ids[row],
+        "placement": "home",
+        "timestamp": int(requests.timestamps[row]),
+        "k": SLOTS,
+        "exclude": [],
+        "user_feature_names": USER_FEATURES,
+        "features_at": features_at,
+        "eligible": eligible,
+        "catalogue_items": len(names),
+        "catalogue_sequence": 0,
+        "repeats": False,
+        "policy": asdict(POLICY),
+    }
+    arrays = {
+        "history_items": histories.items[part],
+        "history_types": histories.event_types[part],
+        "history_timestamps": histories.timestamps[part],
+        "hidden": requests.hidden[row],
+        "impressed": requests.impressed[row],
+        "impressed_counts": requests.impressed_counts[counts],
+        "user_features": requests.user_features[row],
+        "candidates": found[alive],
+        "scores": given[alive],
+    }
+    return context.encode(plain, arrays, names, context.Vocabulary.of(names))

@@ -69,7 +69,7 @@ def test_the_logged_propensity_is_that_of_the_arm_that_served(
         answer = kit.recommend(user_id=user, request_id=f"r-{user}", k=5)
         found = kit.log.request(f"r-{user}")
         assert found is not None
-        known = context.decode(found[0]["context"])
+        known = context.decode(found[0]["context"], kit.live.catalogue.item_ids)
         release = next(r for r in releases if r.id == answer["release"])
         assert known.policy["epsilon"] == release.policy.epsilon
         assert release.policy.epsilon != releases[release is releases[0]].policy.epsilon

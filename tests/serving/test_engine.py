@@ -48,7 +48,7 @@ def test_the_logged_context_gives_the_logged_propensities_exactly(kit: Kit) -> N
         asked = {"user_id": f"u{n}", "history": history, "exclude": ["i1", "unknown"]}
         kit.recommend(k=8, request_id=f"r{n}", **asked)
         request, slots = kit.log.request(f"r{n}")
-        logged = context.decode(request["context"])
+        logged = context.decode(request["context"], kit.live.catalogue.item_ids)
         again = propensities(logged, [slot["item_id"] for slot in slots], kit.live.catalogue)
         assert again.tolist() == [slot["propensity"] for slot in slots]
         explored += sum(slot["reasons"] == "exploration" for slot in slots)
@@ -59,7 +59,7 @@ def test_the_logged_context_gives_the_logged_propensities_exactly(kit: Kit) -> N
 
 def test_user_features_of_a_logged_request_are_found_by_name(kit: Kit) -> None:
     kit.recommend(k=4)
-    logged = context.decode(kit.log.request("server-0")[0]["context"])
+    logged = context.decode(kit.log.request("server-0")[0]["context"], kit.live.catalogue.item_ids)
     assert tuple(logged.user_feature_names) == USER_FEATURES
     named = replace(
         logged, user_features=[5.0, None], user_feature_names=["gone", "user_clicks_7d"]
@@ -87,7 +87,7 @@ def test_another_release_can_be_asked_for_its_propensity_of_a_logged_slate(
     kit: Kit, releases: tuple[Release, Release]
 ) -> None:
     answer = kit.recommend(k=4, history=[HistoryEntry(item_id="i8", timestamp=NOW - 9)])
-    logged = context.decode(kit.log.request("server-0")[0]["context"])
+    logged = context.decode(kit.log.request("server-0")[0]["context"], kit.live.catalogue.item_ids)
     catalogue = kit.live.catalogue
     features = kit.live.item_features[None]
     requests = context.requests_of([logged], catalogue, features, np.array([0]))
@@ -252,7 +252,9 @@ def test_a_feed_that_excludes_what_it_has_shown_is_never_left_to_exploration(kit
         assert all(item["score"] is not None for item in items), f"page {page}"
         assert not {item["item_id"] for item in items} & set(shown)
         shown += [item["item_id"] for item in items]
-        logged = context.decode(kit.log.request(f"p{page}")[0]["context"])
+        logged = context.decode(
+            kit.log.request(f"p{page}")[0]["context"], kit.live.catalogue.item_ids
+        )
         assert logged.eligible == 59 - 5 * page
         assert not set(logged.candidates) & set(shown[: 5 * page])
         features = kit.live.item_features[None]

@@ -79,7 +79,7 @@ class World:
         asked = RecommendInput(user_id=user_id, k=10, request_id="r")
         made = engine.decide(self.live, asked, "r", NOW)
         writer.close()
-        return context.decode(made.slate.request["context"])
+        return context.decode(made.slate.request["context"], self.live.catalogue.item_ids)
 
 
 @pytest.fixture

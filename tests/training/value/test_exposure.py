@@ -11,7 +11,15 @@ SLATES = 60_000
 
 @pytest.mark.parametrize(
     ("candidates", "eligible", "epsilon"),
-    [(60, 400, 0.05), (20, 30, 0.3), (6, 30, 0.05), (8, 8, 0.05), (3, 200, 0.1), (30, 30, 0.0), (0, 20, 0.05)],
+    [
+        (60, 400, 0.05),
+        (20, 30, 0.3),
+        (6, 30, 0.05),
+        (8, 8, 0.05),
+        (3, 200, 0.1),
+        (30, 30, 0.0),
+        (0, 20, 0.05),
+    ],
 )
 def test_exposure_is_how_often_the_policy_shows_each_item_in_each_slot(
     candidates: int, eligible: int, epsilon: float
