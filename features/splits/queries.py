@@ -20,7 +20,7 @@ def build_queries(
     `max_queries_per_user`, evenly spaced. A slate query is the impressions of one request; its
     targets are the clicked ones. Slates without a click are left out, and so are those whose
     attribution window ends after the window. Of each kind there are at most `max_queries` per
-    window, evenly spaced in time.
+    window, evenly spaced in time. Users who are set aside have none.
     """
     bounds = ", ".join(
         f"({order}, '{name}', {start}::BIGINT, {end}::BIGINT)"
@@ -44,7 +44,7 @@ def build_queries(
             FROM positives
             JOIN first_times USING (user, item)
             JOIN bounds ON timestamp >= window_start AND timestamp < window_end
-            WHERE organic AND {fresh}
+            WHERE organic AND set_aside_from IS NULL AND {fresh}
             GROUP BY window_order, window_name, window_start, user, timestamp
         ),
         numbered AS (
@@ -60,7 +60,7 @@ def build_queries(
             FROM impressions
             JOIN bounds ON timestamp >= window_start
                        AND timestamp + {params.attribution} <= window_end
-            WHERE request_id IS NOT NULL
+            WHERE request_id IS NOT NULL AND set_aside_from IS NULL
             GROUP BY window_order, window_name, user, timestamp, request_id
             HAVING bool_or(clicked)
         ),

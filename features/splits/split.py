@@ -2,8 +2,8 @@
 
 Reads the input folder (`events/`, `items/`). Writes `windows.json`, `rules.json`, and as Parquet
 `items` (as known at the end of the log, with earlier versions), `fit_items` and `rank_items` (the
-same for the end of those windows), `users`, `events`, `impressions`, `hidden`, `prices`, `queries`
-and `slates` (served requests with their outcomes).
+same for the end of those windows), `users`, `events`, `impressions`, `hidden`, `prices`, `queries`,
+`slates` (served requests with their outcomes), `people` (who is set aside) and `signs` (why).
 
     python -m features.splits.split data/world data/split
 """
@@ -16,6 +16,8 @@ import numpy as np
 from base.outputs import replace_folder
 from base.params import load
 from features.event_log import open_log, write
+from features.people.params import PeopleParams
+from features.people.verdicts import PEOPLE_IN_ORDER, SIGNS_IN_ORDER, set_aside
 from features.splits.placements import PlacementsParams
 from features.splits.queries import QUERIES_IN_ORDER, build_queries
 from features.splits.slates import build_slates
@@ -31,19 +33,27 @@ from features.splits.windowing import Organic, Rules, SplitParams, choose_window
 from features.splits.windows import Windows
 
 
-def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Windows:
+def split(
+    folder: Path,
+    out: Path,
+    params: SplitParams,
+    repeats: bool,
+    people: PeopleParams = PeopleParams(),  # noqa: B008
+) -> Windows:
     """Split the log in `folder` into the tables of `out`, an existing empty folder.
 
     Raises LogError if there is no log, and SplitError if it is too small.
     """
     connection = open_log(folder)
     index_ids(connection)
-    build_tokens(connection, params)
+    set_aside(connection, people)
+    build_tokens(connection, params, people)
     start, last, known = connection.execute(
         "SELECT min(timestamp), max(timestamp), max(received_at) FROM raw_events"
     ).fetchall()[0]
     found = connection.execute(
-        'SELECT timestamp, "user" FROM positives WHERE organic ORDER BY timestamp, "user"'
+        'SELECT timestamp, "user" FROM positives '
+        'WHERE organic AND set_aside_from IS NULL ORDER BY timestamp, "user"'
     ).fetchnumpy()
     organic = Organic(np.array(found["timestamp"]), np.array(found["user"]))
     windows = choose_windows(start, last, organic, params)
@@ -69,6 +79,8 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
         "prices": PRICES_IN_ORDER,
         "queries": QUERIES_IN_ORDER,
         "slates": slates_in_order,
+        "people": PEOPLE_IN_ORDER,
+        "signs": SIGNS_IN_ORDER,
     }.items():
         write(connection, query, out / f"{name}.parquet")
     return windows
@@ -77,9 +89,10 @@ def split(folder: Path, out: Path, params: SplitParams, repeats: bool) -> Window
 def main() -> None:
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
     params = load(SplitParams, "split")
+    people = load(PeopleParams, "people")
     repeats = load(PlacementsParams, "placements").home.repeats
     with replace_folder(out) as temporary:
-        windows = split(source, temporary, params, repeats)
+        windows = split(source, temporary, params, repeats, people)
     print(f"split {source} into {out}: {windows}")
 
 

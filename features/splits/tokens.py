@@ -4,6 +4,8 @@ indices."""
 import duckdb
 
 from features.event_log import literals
+from features.people.caps import capped
+from features.people.params import PeopleParams
 from features.positive import positive_sql
 from features.schema import EVENT_CODES, HIDING, EventType
 from features.splits.windowing import SplitParams
@@ -11,11 +13,14 @@ from features.splits.windowing import SplitParams
 _CODE = " ".join(f"WHEN '{name}' THEN {code}" for name, code in EVENT_CODES.items())
 
 
-def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> None:
-    """Create tables `positives`, `impressions`, `hides` and `prices` from the log and its
-    vocabulary.
+def build_tokens(
+    connection: duckdb.DuckDBPyConnection, params: SplitParams, people: PeopleParams
+) -> None:
+    """Create tables `positives`, `impressions`, `hides` and `prices` from the log, its vocabulary
+    and table `people`.
 
-    Times are in µs. `clicked`: a positive event with the same request_id and item happened within
+    Times are in µs. `set_aside_from`: since when the user is set aside, null for people. `capped`:
+    beyond what one person may add (`features.people.caps`). `clicked`: a positive event with the same request_id and item happened within
     the attribution window of the impression.
     """
     connection.execute(
@@ -23,8 +28,9 @@ def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> 
         CREATE TABLE positives AS
         SELECT user, item, (CASE event_type {_CODE} END)::TINYINT AS event_type, timestamp,
                received_at, value, request_id, position, propensity,
-               request_id IS NULL AS organic, event_id
+               request_id IS NULL AS organic, {capped(people)} AS capped, set_aside_from, event_id
         FROM raw_events JOIN user_index USING (user_id) JOIN item_index USING (item_id)
+        LEFT JOIN people USING (user)
         WHERE {positive_sql(params.min_rating)}
         """
     )
@@ -33,8 +39,9 @@ def build_tokens(connection: duckdb.DuckDBPyConnection, params: SplitParams) -> 
         CREATE TABLE impressions AS
         WITH shown AS (
             SELECT user, item, timestamp, received_at, request_id, position, propensity,
-                   release, event_id
+                   release, set_aside_from, event_id
             FROM raw_events JOIN user_index USING (user_id) JOIN item_index USING (item_id)
+            LEFT JOIN people USING (user)
             WHERE event_type = '{EventType.IMPRESSION}'
         ),
         outcomes AS (
