@@ -9,6 +9,7 @@ import yaml
 
 from base.params import ParamsError, build, load, read
 from features.ingest.mapping import IngestParams
+from features.people.params import PeopleParams
 from features.splits.placements import PlacementsParams
 from features.splits.windowing import SplitParams
 from flows.retrain_params import RetrainParams
@@ -28,6 +29,7 @@ SECTIONS: dict[str, type[Any]] = {
     "world": WorldParams,
     "ingest": IngestParams,
     "placements": PlacementsParams,
+    "people": PeopleParams,
     "split": SplitParams,
     "candidates": CandidateParams,
     "trees": TreeParams,

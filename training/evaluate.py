@@ -20,6 +20,7 @@ from base.arrays import Bools, Float64s, Int32s
 from base.outputs import replace_folder
 from base.params import load, read
 from features.items.catalogue import Catalogue
+from features.people.counted import COUNTED, OF_PEOPLE
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
 from features.splits.windows import Windows
@@ -98,8 +99,9 @@ def list_numbers(lists: Int32s, catalogue: Catalogue) -> dict[str, float]:
 
 
 def data_checks(split: Path) -> dict[str, float]:
-    """The number of positive events in the log. The retrain flow adds checks of recent data."""
-    return {"events": float(pq.read_metadata(split / "events.parquet").num_rows)}
+    """The number of positive events of people. The retrain flow adds checks of recent data."""
+    events = pq.read_table(split / "events.parquet", columns=["user"], filters=OF_PEOPLE)
+    return {"events": float(events.num_rows)}
 
 
 def summary(
@@ -144,7 +146,7 @@ def main(
     recommender = Recommender.assemble(catalogue, candidates / "sources", transformer, trees)
     judged = judge_all(recommender, queries, params.k)
     windows = Windows.read(split / "windows.json")
-    events = pq.read_table(split / "events.parquet", columns=["item", "timestamp"])
+    events = pq.read_table(split / "events.parquet", columns=["item", "timestamp"], filters=COUNTED)
     before = events["timestamp"].to_numpy() < windows.rank_end
     counts = np.bincount(events["item"].to_numpy()[before], minlength=len(catalogue))
     evidence = gather_evidence(

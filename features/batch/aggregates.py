@@ -25,16 +25,19 @@ _ROW: Final = "row"
 def item_activity(events: ir.Table, impressions: ir.Table, first: int, last: int) -> ir.Table:
     """`schema.ITEM_FEATURES` by (day, item), from the first day on which the item is known.
 
-    events, impressions: tables of `data/split`; first, last: day numbers.
+    events, impressions: tables of `data/split`; first, last: day numbers. The rows of a user count
+    until the midnight from which the user is set aside, and capped events never.
     """
 
     def within(rows: ir.Table, days: int, *keys: str) -> ir.Table:
-        return spans(rows, ["item", *keys], days, first, last)
+        people = day_of(_.set_aside_from) - 1
+        return spans(rows, ["item", *keys], days, first, last, people)
 
-    clicks = events.filter(_.request_id.notnull())
+    counted = events.filter(~_.capped)
+    clicks = counted.filter(_.request_id.notnull())
     counts = {
-        **{f"item_events_{days}d": within(events, days) for days in (1, 3, 7, 30)},
-        "item_users_7d": united(within(events, 7, "user"), ["item", "user"]),
+        **{f"item_events_{days}d": within(counted, days) for days in (1, 3, 7, 30)},
+        "item_users_7d": united(within(counted, 7, "user"), ["item", "user"]),
         "item_clicks_7d": united(within(clicks, 7, "request_id"), ["item", "request_id"]),
         "item_impressions_7d": within(impressions, 7),
     }

@@ -16,18 +16,28 @@ from ibis import _
 from features.schema import DAY
 
 
-def spans(rows: ir.Table, keys: Sequence[str], days: int, first: int, last: int) -> ir.Table:
+def spans(
+    rows: ir.Table,
+    keys: Sequence[str],
+    days: int,
+    first: int,
+    last: int,
+    ends: ir.Value | None = None,
+) -> ir.Table:
     """The days, within [first, last], on which a window of `days` counts each row: columns `keys`,
     `since` and `until`.
 
-    rows: columns `keys`, timestamp and received_at, µs.
+    rows: columns `keys`, timestamp and received_at, µs; ends: the last day on which a row may
+    count, null for no limit.
     """
     happened = day_of(_.timestamp)
     known = ibis.greatest(happened, day_of(_.received_at))
     return rows.select(
         *keys,
         since=ibis.greatest(known + 1, first),
-        until=ibis.least(happened + days, last),
+        until=ibis.least(
+            happened + days, last, last if ends is None else ibis.coalesce(ends, last)
+        ),
     ).filter(_.since <= _.until)
 
 

@@ -1,4 +1,4 @@
-"""Section `people` of params.yaml: the limits beyond which an account does not act like a person."""
+"""Section `people` of params.yaml: limits beyond which an account is no person."""
 
 from dataclasses import dataclass, field
 from typing import Annotated

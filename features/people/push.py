@@ -1,8 +1,8 @@
 """Accounts that push one item together.
 
-An account is devoted to an item if it acts on it at least LEAST times and the item has a large share
-of what it does, or if it is the only item it chose that is not popular (so clicks on popular items
-are no camouflage). Few people are. If more of an item's people are devoted than chance allows
+An account is devoted to an item if it acts on it at least LEAST times and the item has a large
+share of what it does, or if it is the only item it chose that is not popular (so clicks on popular
+items are no camouflage). Few people are. If more of an item's people are devoted than chance allows
 (Chernoff's bound of the binomial tail, at the share of devoted pairs of all items), these are set
 aside. A visitor who looks at one item, puts it into the cart and buys it is not devoted.
 """
@@ -18,7 +18,7 @@ POPULAR = 2.0
 
 
 def evidence(params: PeopleParams) -> str:
-    """SQL of user, day, strength, value (log of the chance) and reason, of devoted accounts only."""
+    """SQL of user, day, strength, value (log of the chance), reason: of devoted accounts."""
     return f"""
         WITH daily AS (
             SELECT user, item, day, count(*) AS n FROM actions WHERE liked GROUP BY user, item, day

@@ -20,8 +20,8 @@ def build_tokens(
     and table `people`.
 
     Times are in µs. `set_aside_from`: since when the user is set aside, null for people. `capped`:
-    beyond what one person may add (`features.people.caps`). `clicked`: a positive event with the same request_id and item happened within
-    the attribution window of the impression.
+    beyond what one person may add (`features.people.caps`). `clicked`: a positive event with the
+    same request_id and item happened within the attribution window of the impression.
     """
     connection.execute(
         f"""

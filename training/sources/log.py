@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from base.arrays import Int32s, Int64s
 from features.items.catalogue import Catalogue
+from features.people.counted import COUNTED
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
 from features.splits.windows import Windows
@@ -43,9 +44,11 @@ class Log:
         return Windows.read(self.split / "windows.json")
 
     def events(self, until: int) -> Events:
-        """The events that had happened and were known before `until`, µs."""
+        """The events that count and had happened and were known before `until`, µs."""
         table = pq.read_table(
-            self.split / "events.parquet", columns=["user", "item", "timestamp", "received_at"]
+            self.split / "events.parquet",
+            columns=["user", "item", "timestamp", "received_at"],
+            filters=COUNTED,
         )
         user, item, timestamp, received_at = (column.to_numpy() for column in table.columns)
         kept = (timestamp < until) & (received_at < until)

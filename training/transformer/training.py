@@ -4,7 +4,7 @@ Used by stage `fit` and by the source (`training.sources.transformer`).
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from base.arrays import Bools
 from features.items.catalogue import Catalogue
+from features.people.counted import OF_PEOPLE
 from features.splits.windowing import Rules
 from training.transformer import artefact, checkpoints, trainer
 from training.transformer.config import RunOptions, TransformerParams
@@ -78,11 +79,17 @@ def train(
 
 
 def read_tokens(split: Path, until: int, repeats: bool) -> tuple[Tokens, Bools]:
-    """The events known before `until`, µs, and which of them are organic, bool [events]."""
+    """The events of people known before `until`, µs, and which of them are organic, bool [events].
+
+    Accounts that are set aside are left out. Capped events are read and are no targets.
+    """
     events = pq.read_table(
         split / "events.parquet",
-        columns=["user", "item", "event_type", "timestamp", "organic"],
-        filters=(pc.field("timestamp") < until) & (pc.field("received_at") < until),
+        columns=["user", "item", "event_type", "timestamp", "organic", "capped"],
+        filters=(pc.field("timestamp") < until) & (pc.field("received_at") < until) & OF_PEOPLE,
     )
-    user, item, event_type, timestamp, organic = (column.to_numpy() for column in events.columns)
-    return tokens_from(user, item, event_type, timestamp, repeats), organic
+    user, item, event_type, timestamp, organic, capped = (
+        column.to_numpy() for column in events.columns
+    )
+    tokens = tokens_from(user, item, event_type, timestamp, repeats)
+    return replace(tokens, wanted=tokens.wanted & ~capped), organic

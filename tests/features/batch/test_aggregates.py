@@ -205,6 +205,8 @@ def test_the_definitions_compile_for_another_engine() -> None:
             "timestamp": "int64",
             "received_at": "int64",
             "request_id": "string",
+            "set_aside_from": "int64",
+            "capped": "boolean",
         },
         name="events",
     )

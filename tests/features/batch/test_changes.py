@@ -98,13 +98,22 @@ class Dense:
             and row["received_at"] < midnight
         ]
 
+    def counted(self, table: list[Row], index: int, midnight: int, days: int) -> list[Row]:
+        """Without capped events, and without users who are set aside at that midnight."""
+        return [
+            row
+            for row in self.window(table, "item", index, midnight, days)
+            if not row.get("capped")
+            and (row["set_aside_from"] is None or midnight < row["set_aside_from"])
+        ]
+
     def item(self, index: int, midnight: int) -> Row:
         found: Row = {
-            f"item_events_{days}d": len(self.window(self.events, "item", index, midnight, days))
+            f"item_events_{days}d": len(self.counted(self.events, index, midnight, days))
             for days in (1, 3, 7, 30)
         }
-        week = self.window(self.events, "item", index, midnight, 7)
-        shown = len(self.window(self.impressions, "item", index, midnight, 7))
+        week = self.counted(self.events, index, midnight, 7)
+        shown = len(self.counted(self.impressions, index, midnight, 7))
         clicks = len({row["request_id"] for row in week if row["request_id"]})
         return found | {
             "item_users_7d": len({row["user"] for row in week}),

@@ -67,6 +67,8 @@ def write_split(
             **columns,
             "received_at": times,
             "organic": np.ones(len(times), dtype=bool),
+            "set_aside_from": pa.nulls(len(times), pa.int64()),
+            "capped": np.zeros(len(times), dtype=bool),
         }
     )
     pq.write_table(table, folder / "events.parquet")
