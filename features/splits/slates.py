@@ -26,10 +26,10 @@ def build_slates(
     """Create table `slates` from the requests of the log in `folder` and table `impressions`, and
     return the SQL of its rows in order, with their contexts.
 
-    windows: [start, end) in µs by name. One row per request that has an impression in
-    `impressions`, at most `max_slates` per window, evenly spaced in time: window, request_id, user,
-    timestamp (µs), placement, release, source, fallback, arm, the lists items (index, -1 if
-    unknown), propensities and OUTCOMES by slot, given, open and context. An outcome (0 or 1) counts
+    windows: [start, end) in µs by name. One row per request of a person (not set aside)
+    with an impression in `impressions`, at most `max_slates` per window, evenly spaced in time:
+    window, request_id, user, timestamp (µs), placement, release, source, fallback, arm, the lists
+    items (index, -1 if unknown), propensities and OUTCOMES by slot, given, open and context. An outcome (0 or 1) counts
     within the attribution window, for the request that first showed the slot; given: how many of
     the first slots an earlier request showed. open: the attribution window ends after the window,
     so outcomes may be missing.
@@ -60,7 +60,9 @@ def build_slates(
                    count(*) OVER (PARTITION BY window_name) AS n
             FROM every JOIN user_index USING (user_id)
             JOIN spans ON timestamp >= window_start AND timestamp < window_end
-            WHERE request_id IN (SELECT request_id FROM impressions)
+            WHERE request_id IN (
+                SELECT request_id FROM impressions WHERE set_aside_from IS NULL
+            )
         ),
         kept AS (SELECT * FROM chosen WHERE {last_of_parts(params.max_slates)}),
         slots AS (
