@@ -34,10 +34,10 @@ class GateParams:
     clip: Annotated[Float, Field(gt=1)] = 20.0
     """Largest weight of a logged click. A model of clicks answers for the rest."""
 
-    max_clipped: Float = 0.4
+    max_clipped: Float = 0.7
     """With a larger share of looks for which the model answers, the gate holds."""
 
-    min_effective: Float = 300.0
+    min_effective: Float = 150.0
     """With fewer effective slates, the gate holds."""
 
     guard: Float = 0.1

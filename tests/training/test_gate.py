@@ -158,8 +158,8 @@ def test_a_verdict_says_what_it_could_have_seen_and_what_is_needed() -> None:
     ("changes", "told"),
     [
         ({"people": 60}, "40 more people are needed"),
-        ({"total_effective": 200.0, "total": 400}, "about 200 more slates are needed"),
-        ({"clipped": 0.6}, "the log says too little about 60% of what it would show"),
+        ({"total_effective": 50.0, "total": 100}, "about 200 more slates are needed"),
+        ({"clipped": 0.8}, "the log says too little about 80% of what it would show"),
         ({"clipped": NAN}, "the log says too little"),
     ],
 )
