@@ -26,13 +26,13 @@ def build_slates(
     """Create table `slates` from the requests of the log in `folder` and table `impressions`, and
     return the SQL of its rows in order, with their contexts.
 
-    windows: [start, end) in µs by name. One row per request of a person (not set aside)
-    with an impression in `impressions`, at most `max_slates` per window, evenly spaced in time:
-    window, request_id, user, timestamp (µs), placement, release, source, fallback, arm, the lists
-    items (index, -1 if unknown), propensities and OUTCOMES by slot, given, open and context. An
-    outcome (0 or 1) counts within the attribution window, for the request that first showed the slot; given: how many of
-    the first slots an earlier request showed. open: the attribution window ends after the window,
-    so outcomes may be missing.
+    windows: [start, end) in µs by name. One row per request of a person (not set aside) with an
+    impression in `impressions`, at most `max_slates` per window, evenly spaced in time: window,
+    request_id, user, timestamp (µs), placement, release, source, fallback, arm, the lists items
+    (index, -1 if unknown), propensities and OUTCOMES by slot, given, open and context. An outcome
+    (0 or 1) counts within the attribution window, for the request that first showed the slot;
+    given: how many of the first slots an earlier request showed. open: the attribution window ends
+    after the window, so outcomes may be missing.
     """
     bounds = ", ".join(f"('{name}', {a}::BIGINT, {b}::BIGINT)" for name, (a, b) in windows.items())
     starts, ends = zip(*windows.values(), strict=True)
