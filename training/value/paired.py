@@ -96,7 +96,8 @@ def earned(
     rows, slots = np.nonzero(shown.items >= 0)
     shown_keys = rows.astype(np.int64) * catalogue + shown.items[rows, slots]
     orderings = (shown.ordering, first, second)
-    keys = np.unique(np.concatenate([shown_keys, *(o.keys(catalogue)[0] for o in orderings)]))
+    every = [shown_keys, *(ordering.keys(catalogue)[0] for ordering in orderings)]
+    keys = _distinct(np.concatenate(every))
     row = keys // catalogue
     # Items can have become eligible after the request, as far as the log knows today.
     counts = [ordering.counts for ordering in orderings]
@@ -251,6 +252,12 @@ def joined(parts: Sequence[tuple[Int64s, Earned]], slates: int) -> Earned:
         (mean([p.residual[0] for _, p in parts]), mean([p.residual[1] for _, p in parts])),
         mean([part.effective for _, part in parts]),
     )
+
+
+def _distinct(keys: Int64s) -> Int64s:
+    """The distinct keys, ascending. numpy's `unique` hashes, which takes many times as long."""
+    ordered = np.sort(keys)
+    return ordered[np.diff(ordered, prepend=ordered[:1] - 1) > 0]
 
 
 def _position_bias(shown: Shown) -> Float64s:
