@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from base.arrays import Float32s, Float64s, Int32s, Int64s
+from benchmarks.gate.blend import mixed
 from benchmarks.gate.morning import Morning
 from features.ragged import Histories, Ragged
 from features.requests.requests import Requests
@@ -23,7 +24,8 @@ class Served:
     people: int64 [n], the row of `Morning.accounts`; requests: n rows; eligible: int64 [n], number
     of eligible items; ranked: what the release that served made of them; slates: int32 [n, k],
     indices of the catalogue, −1 where empty; clicks: float64 [n, k]; attraction: float32
-    [n, catalogue], the true probability that the user wants an item that is looked at.
+    [n, catalogue], the true probability that the user wants an item that is looked at; appeal:
+    float64 [n], its sum over all eligible items; organic: what users then found without the slate.
     """
 
     people: Int64s
@@ -33,6 +35,8 @@ class Served:
     slates: Int32s
     clicks: Float64s
     attraction: Float32s
+    appeal: Float64s
+    organic: Ragged
 
     @property
     def reward(self) -> float:
@@ -46,9 +50,18 @@ EXAMINATION = 0.6
 
 
 def play(
-    morning: Morning, recommender: Recommender, policy: PolicyParams, seed: int
+    morning: Morning,
+    recommender: Recommender,
+    policy: PolicyParams,
+    seed: int,
+    first: Ranked | None = None,
+    weight: float = 0.0,
 ) -> list[Served]:
-    """Let `recommender` serve all sessions of a day: one `Served` for each round of sessions."""
+    """Let `recommender` serve all sessions of a day: one `Served` for each round of sessions.
+
+    first: what it makes of everybody's first request (`first_requests`), which saves time;
+    weight: of the truth in its scores (`blend`).
+    """
     market = morning.again(seed)
     people = morning.visitors(seed)
     sessions = Sessions.begin(market, morning.accounts[people])
@@ -61,18 +74,22 @@ def play(
     while sessions.active.any():
         rows = np.flatnonzero(sessions.active)
         requests = _requests(morning, people[rows], sessions.time[rows], rows, done, hidden)
-        ranked = recommender.rank(requests)
+        if first is not None and sessions.round == 0:
+            ranked = taken(first, people[rows])
+        else:
+            ranked = recommender.rank(requests)
         eligible = recommender.eligible(requests)
         k = market.params.slate_size
         numbers = uniforms(
             seed, Stream.POLICY, market.day, sessions.round, sessions.users[rows][:, None],
             np.arange(k)[None, :],
         )  # fmt: skip
-        slates = draw(ranked.scores, ranked.candidates, eligible, k, policy, numbers).items
         logits = market.today.current_logits(sessions.users[rows], sessions.satiation[rows])
-        shown = column[slates]
         attraction = np.zeros((len(rows), len(morning.catalogue)), dtype=np.float32)
         attraction[:, morning.item_of] = behaviour.attraction(logits)
+        scores = mixed(ranked, attraction, weight)
+        slates = draw(scores, ranked.candidates, eligible, k, policy, numbers).items
+        shown = column[slates]
         actions = sessions.play(rows, shown)
         clicks = np.zeros(slates.shape)
         clicked = actions.event_type == "click"
@@ -83,14 +100,33 @@ def play(
                 people[rows],
                 requests,
                 eligible.sum(axis=1),
-                ranked,
+                slim(ranked),
                 slates,
                 clicks,
                 attraction,
+                (attraction * eligible).sum(axis=1, dtype=np.float64),
+                _organic(morning, actions, rows),
             )
         )
         _remember(morning, actions, done, hidden)
     return rounds
+
+
+def first_requests(morning: Morning) -> Requests:
+    """The first request of everybody on the day, which does not depend on who serves."""
+    return replace(morning.requests, timestamps=morning.starts)
+
+
+def slim(ranked: Ranked) -> Ranked:
+    """Without features, which are large."""
+    return replace(ranked, features=ranked.features[:, :, :0].copy())
+
+
+def taken(ranked: Ranked, rows: Int64s) -> Ranked:
+    """The requests of `rows`, in that order."""
+    return Ranked(
+        ranked.candidates[rows], ranked.scores[rows], ranked.features[rows], ranked.sources[rows]
+    )
 
 
 def _requests(
@@ -148,3 +184,12 @@ def _remember(
             done[row].append((moment, int(morning.item_of[item]), EVENT_CODES[kind]))
         elif kind == "hide":
             hidden[row].append(int(morning.item_of[item]))
+
+
+def _organic(morning: Morning, actions: Actions, rows: Int64s) -> Ragged:
+    """What the users of `rows` chose elsewhere than from the slate, without repetition."""
+    chosen = np.isin(actions.event_type, POSITIVE) & (actions.position < 0)
+    found: list[set[int]] = [set() for _ in rows]
+    for row, item in zip(actions.row[chosen].tolist(), actions.item[chosen].tolist(), strict=True):
+        found[int(np.searchsorted(rows, row))].add(int(morning.item_of[item]))
+    return Ragged.from_lists([sorted(items) for items in found])
