@@ -9,18 +9,22 @@ candidate of each query of the rank window.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from base.arrays import Float32s, Int32s
 from base.outputs import replace_folder
 from base.params import Float, Int, load
 from features.requests.requests import Queries
+from features.requests.slates import Slates, load_slates
 from features.requests.training_set import load_catalogue, load_queries
+from training.as_served import shown_features
 from training.metrics.hits import hits
 from training.rank_features import FEATURES
 from training.recommender import Recommender
@@ -76,11 +80,17 @@ def gather(
     return Sources(settings, tuple(parts))
 
 
-def candidate_table(recommender: Recommender, organic: Queries, slates: Queries) -> pa.Table:
+def candidate_table(
+    recommender: Recommender,
+    organic: Queries,
+    slates: Queries,
+    request_ids: Sequence[str],
+    served: Slates,
+) -> pa.Table:
     """The rows of `rank.parquet`: query, kind, item, label, position, timestamp, then FEATURES.
 
     Groups whose target was not retrieved are left out. Position is 0 for organic groups, and the
-    place in the slate (from 1) for slates.
+    place in the slate (from 1) for slates. request_ids: of `slates`; served: see `shown_features`.
     """
     tables = []
     if len(organic):
@@ -89,9 +99,17 @@ def candidate_table(recommender: Recommender, organic: Queries, slates: Queries)
         tables.append(_rows(organic, "organic", ranked.candidates, places, ranked.features))
     if len(slates):
         shown, places = _padded(slates)
-        features = recommender.describe(slates.requests, shown)
+        features = shown_features(recommender, slates, request_ids, shown, served)
         tables.append(_rows(slates, "slate", shown, places, features))
     return pa.concat_tables(tables) if tables else _rows_schema().empty_table()
+
+
+def _request_ids(split: Path) -> list[str]:
+    """Of the slate queries of the rank window, in order."""
+    queries = pq.read_table(split / "queries.parquet")
+    rows = (pc.field("window") == "rank") & (pc.field("kind") == "slate")
+    ids: list[str] = queries.filter(rows)["request_id"].to_pylist()
+    return ids
 
 
 def _padded(slates: Queries) -> tuple[Int32s, Int32s]:
@@ -144,11 +162,13 @@ def main(split: Path, features: Path, transformer: Path, sources: Path, out: Pat
     params = load(CandidateParams, "candidates")
     organic = load_queries(split, features, "rank", "organic")
     slates = load_queries(split, features, "rank", "slate")
+    request_ids = _request_ids(split)
+    served = load_slates(split, features, "rank", request_ids)
     parts = gather(split, features, transformer, sources, params)
     recommender = Recommender(load_catalogue(split, "rank_items"), parts, None)
     with replace_folder(out) as folder:
         parts.save(folder / "sources")
-        table = candidate_table(recommender, organic, slates)
+        table = candidate_table(recommender, organic, slates, request_ids, served)
         pq.write_table(table, folder / "rank.parquet", compression="lz4", use_dictionary=False)
     print(f"candidates: {table.num_rows} rows of {', '.join(part.name for part in parts.parts)}")
 

@@ -6,7 +6,7 @@ Read from the tables of `data/split` and `data/features`. The requests are those
 contexts, so any release can rank them, and the propensities are those that the policy logged.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,8 @@ class Slates:
     """Why the answer was a smaller one, or None [n]."""
     arms: Objects
     """The side of a split of traffic, or None [n]."""
+    contexts: Sequence[Context] = ()
+    """The contexts, if certain slates were asked for [n]."""
 
     def __len__(self) -> int:
         return len(self.request_ids)
@@ -100,21 +102,28 @@ class Slates:
             self,
             requests=self.requests.select(rows),
             policies=[self.policies[row] for row in rows],
+            contexts=[self.contexts[row] for row in rows] if self.contexts else (),
             **arrays,
         )
 
 
-def load_slates(split: Path, features: Path, window: str) -> Slates:
-    """The served slates of `window` ("rank" or "judge").
+def load_slates(
+    split: Path, features: Path, window: str, only: Collection[str] | None = None
+) -> Slates:
+    """The served slates of `window` ("rank" or "judge"), or only those of some request ids, with
+    their contexts.
 
     Those of a context that this program does not read are left out, and so is one with a candidate
     that the log does not know. Without served requests in the log there are none.
     """
     table = pq.read_table(split / "slates.parquet", filters=pc.field("window") == window)
+    if only is not None:
+        table = table.filter(pc.is_in(table["request_id"], pa.array(sorted(only), pa.string())))
     catalogue = load_catalogue(split)
     kept, contexts = _readable(table, catalogue)
     table = table.take(pa.array(kept, pa.int64()))
-    return _slates(table, contexts, catalogue, _requests(contexts, catalogue, split, features))
+    slates = _slates(table, contexts, catalogue, _requests(contexts, catalogue, split, features))
+    return slates if only is None else replace(slates, contexts=contexts)
 
 
 def _readable(table: pa.Table, catalogue: Catalogue) -> tuple[list[int], list[Context]]:

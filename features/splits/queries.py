@@ -83,7 +83,7 @@ def build_queries(
         )
         SELECT (row_number() OVER (
                    ORDER BY window_order, kind, timestamp, user, request_id) - 1)::INTEGER AS query,
-               window_name AS "window", kind, user, timestamp, targets, shown
+               window_name AS "window", kind, user, timestamp, targets, shown, request_id
         FROM ordered
         WHERE {last_of_parts(params.max_queries)}
         """

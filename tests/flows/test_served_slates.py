@@ -2,19 +2,23 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from prometheus_client import CollectorRegistry
 
+from base.arrays import Float32s
 from base.settings import Settings
 from features.batch.aggregate import aggregate
 from features.ingest import store_events, store_requests
 from features.online import OnlineStore
 from features.requests.slates import Slates, load_slates
-from features.requests.training_set import load_catalogue
+from features.requests.training_set import load_catalogue, load_queries
 from features.schema import HOUR, MINUTE
 from features.splits.split import split
 from features.splits.windowing import SplitParams
@@ -40,6 +44,8 @@ from tests.flows.rivals import (
     make_rivals,
     market_events,
 )
+from training.as_served import shown_features
+from training.rank_features import FEATURES, LOGGED
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
 #: The slates of one morning, and those of the last minutes of the log.
@@ -200,3 +206,84 @@ def test_a_log_without_served_requests_has_no_slates(rivals: Rivals) -> None:
     none = load_slates(data / "split", data / "features", "judge")
     assert (len(none), none.items.shape, none.candidates.shape) == (0, (0, 0), (0, 0))
     assert len(none.select(np.zeros(0, dtype=np.int64))) == 0
+
+
+def test_trees_learn_from_the_features_that_were_served(day: Day) -> None:
+    split_folder, features = day.data / "split", day.data / "features"
+    queries = load_queries(split_folder, features, "judge", "slate")
+    table = pq.read_table(split_folder / "queries.parquet")
+    rows = (pc.field("window") == "judge") & (pc.field("kind") == "slate")
+    ids = table.filter(rows)["request_id"].to_pylist()
+    assert {"r4", "r5"} < set(ids)
+    served = load_slates(split_folder, features, "judge", ids)
+    assert set(served.request_ids) <= set(ids)
+    recommender = day.release.load(load_catalogue(split_folder))
+    shown = np.array(
+        [(list(row) + [-1] * 8)[:8] for row in map(queries.shown.__getitem__, range(len(queries)))],
+        np.int32,
+    )
+    kept = [FEATURES.index(name) for name in LOGGED]
+
+    def made(slates: Slates) -> Float32s:
+        return shown_features(recommender, queries, ids, shown, slates)
+
+    known = made(served)
+    blind = [replace(c, features=None) for c in served.contexts]
+    described = made(replace(served, contexts=blind))
+    np.testing.assert_allclose(known, described, rtol=1e-5, atol=1e-6)
+    marked = [replace(c, features=np.full_like(c.features, 42.0)) for c in served.contexts]
+    changed = made(replace(served, contexts=marked))
+    place = {request_id: row for row, request_id in enumerate(served.request_ids)}
+    for row, request_id in enumerate(ids):
+        candidates = served.candidates[place[request_id]]
+        ranked = np.isin(shown[row], candidates[candidates >= 0])
+        assert (changed[row, ranked][:, kept] == 42.0).all()
+        np.testing.assert_array_equal(changed[row, ~ranked], described[row, ~ranked])
+    others = [n for n in range(len(FEATURES)) if n not in kept]
+    np.testing.assert_array_equal(changed[..., others], described[..., others])
+    foreign = [replace(c, definition="of other code") for c in marked]
+    np.testing.assert_array_equal(made(replace(served, contexts=foreign)), described)
+
+
+def test_a_slate_in_the_cart_is_described_by_the_rule_of_the_cart(day: Day) -> None:
+    """Ranks among items that may be shown again differ from ranks among new items."""
+    split_folder, features = day.data / "split", day.data / "features"
+    queries = load_queries(split_folder, features, "judge", "slate")
+    table = pq.read_table(split_folder / "queries.parquet")
+    rows = (pc.field("window") == "judge") & (pc.field("kind") == "slate")
+    ids = table.filter(rows)["request_id"].to_pylist()
+    served = load_slates(split_folder, features, "judge", ids)
+    recommender = day.release.load(load_catalogue(split_folder))
+    row, at = ids.index("r4"), int(np.flatnonzero(served.request_ids == "r4")[0])
+    one = np.array([row])
+    shown = queries.shown[row][None]
+    made = shown_features(
+        recommender, queries.select(one), ["r4"], shown, served.select(np.array([at]))
+    )
+    rule = recommender.describe(served.requests.select(np.array([at])), shown, True)
+    np.testing.assert_allclose(made, rule, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(
+        made, recommender.describe(queries.requests.select(one), shown), equal_nan=True
+    )
+
+
+def test_a_request_is_read_alike_after_later_retrains(day: Day, tmp_path: Path) -> None:
+    log = shutil.copytree(day.data.parent / "log", tmp_path / "log")
+    news = [e for e in market_events(TODAY + 1) if e["timestamp"] >= at(TODAY)]
+    news.append(event("new", "u1", "a-new-item", at(TODAY, 5)))
+    rows = {name: [e[name] for e in news] for name in news[0]}
+    store_events(pa.table(rows), log, 2_000_000, at(TODAY + 2))
+    later = make(tmp_path / "data", log)
+    ids = ["r5", "r9", "r39"]
+    before = load_slates(day.data / "split", day.data / "features", "judge", ids)
+    after = load_slates(later / "split", later / "features", "rank", ids)
+    assert after.request_ids.tolist() == before.request_ids.tolist() == ids
+    np.testing.assert_array_equal(after.candidates, before.candidates)
+    np.testing.assert_array_equal(after.scores, before.scores)
+    for old, new in zip(before.contexts, after.contexts, strict=True):
+        np.testing.assert_array_equal(old.features, new.features)
+    shown = before.items
+    np.testing.assert_array_equal(
+        after.requests.item_features[after.requests.snapshot[:, None], shown],
+        before.requests.item_features[before.requests.snapshot[:, None], shown],
+    )

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from serving import catalogue_feed, channels, offsets, verdicts
 from serving.database import connect, writing
 from serving.feedback_log import FeedbackLog, Slate
+from serving.served import served
 from tests.serving.plans import recorded, scans
 from tests.serving.test_feedback_log import T0, event, slate
 
@@ -63,7 +64,7 @@ def test_no_write_and_no_request_reads_a_table_that_grows_from_end_to_end(
         log.slots_of(["r1", "r5000"])
         log.request("r1")
         assert log.newest("s7", T0) is not None
-        log.read(last - 1, 100)
+        assert sum(table.num_rows for table in served(full, log.read(last - 3, 100))) == 1
         log.last_offset()
         log.dead_letters(10)
         log.newest_requests(T0 + 10**6, 10)
