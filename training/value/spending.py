@@ -21,8 +21,6 @@ _POINTS: Final = 301
 _REACH: Final = 8.0
 #: Least growth of information from look to look, as a share. Less would ask too much of the grid.
 _LEAST_GROWTH: Final = 0.01
-#: Share of the rate that is kept for looks after the horizon, so that looking never has to end.
-_LATER: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,14 @@ class Look:
 def spent(looks: int, rate: float, horizon: int) -> float:
     """The part of `rate` that is spent after `looks` looks.
 
-    Pocock's spending function up to the horizon, and then a series that never reaches `rate`.
+    Half goes by Pocock's spending function up to the horizon. The other half is spent early, since
+    most champions are replaced within a few looks, and never quite, so that looking need not end.
     """
     if looks <= 0:
         return 0.0
-    share = math.log1p((math.e - 1.0) * min(looks / horizon, 1.0))
-    later = 1.0 - horizon / looks if looks > horizon else 0.0
-    return rate * ((1.0 - _LATER) * share + _LATER * later)
+    evenly = math.log1p((math.e - 1.0) * min(looks / horizon, 1.0))
+    early = looks / (looks + 1.0)
+    return rate * (evenly + early) / 2.0
 
 
 def next_bound(earlier: Sequence[Look], information: float, spend: float) -> float:

@@ -56,7 +56,7 @@ def test_all_looks_together_err_as_often_as_was_spent(growth: str) -> None:
 def test_the_rate_is_never_all_spent() -> None:
     values = [spent(looks, 0.05, 20) for looks in range(1, 2000)]
     assert (np.diff(values) > 0).all()
-    assert values[19] == pytest.approx(0.95 * 0.05)
+    assert values[19] == pytest.approx(0.05 * (1 + 20 / 21) / 2)
     assert values[-1] < 0.05
 
 
