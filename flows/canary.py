@@ -58,7 +58,12 @@ def propose(
             logger.warning("%s waits: canary %s is running", release[:12], known.release[:12])
             return None
         return known
-    if not rollout.same_features(release, champion):
+    if not rollout.can_share_features(release, champion):
+        logger.warning(
+            "%s cannot be a canary: it defines features differently from the champion, and both "
+            "would read one online store",
+            release[:12],
+        )
         return None
     chosen = params()
     share = chosen.first_share if champion is None else chosen.share

@@ -49,7 +49,7 @@ def start(
     rollout = installation()
     identity = find(rollout.engine, release).record.release
     champion = channels.read(rollout.engine, CHANNEL)
-    if not rollout.same_features(identity, champion):
+    if not rollout.can_share_features(identity, champion):
         raise canaries.CanaryError(
             f"release {identity[:12]} defines features differently from the champion, and both "
             "would read one online store"

@@ -100,16 +100,9 @@ class Rollout:
         return channels.move(self.engine, CHANNEL, identity, generation, fence, now=now)
 
     def same_features(self, identity: str, champion: Channel | None) -> bool:
-        """Whether this release and the champion define every stored feature in the same way.
-
-        If not, a release that is held must not change the features that the champion reads.
-        """
-        if champion is None:
-            return True
-        records = [verdicts.read(self.engine, i) for i in (identity, champion.release)]
-        known = [record.lineage for record in records if record]
-        same = len(known) == 2 and same_features(*known)
-        if not same:
+        """Whether a release that is held may change the features that the champion reads."""
+        same = self.can_share_features(identity, champion)
+        if champion is not None and not same:
             logger.warning(
                 "release %s is held and has other features than the champion %s: the online store "
                 "keeps the champion's, which do not get newer until a release is promoted",
@@ -117,6 +110,15 @@ class Rollout:
                 champion.release[:12],
             )
         return same
+
+    def can_share_features(self, identity: str, champion: Channel | None) -> bool:
+        """Whether this release and the champion define every stored feature in the same way, so
+        that one online store serves both."""
+        if champion is None or champion.release == identity:
+            return True
+        records = [verdicts.read(self.engine, i) for i in (identity, champion.release)]
+        known = [record.lineage for record in records if record]
+        return len(known) == 2 and same_features(*known)
 
     def materialise(self, workspace: Workspace, now: int) -> None:
         """Load the newest snapshot of `data/features` by `now` (µs) into the online store.

@@ -49,6 +49,11 @@ class Trial:
     row: Canary
     live: "Live | None"
 
+    @property
+    def release_id(self) -> str | None:
+        """The release, if it is loaded."""
+        return None if self.live is None else self.live.release_id
+
 
 @dataclass(frozen=True)
 class Live:

@@ -268,6 +268,8 @@ class StatusOutput(BaseModel):
     items: int
     catalogue_sequence: int
     features_at: int = Field(description="Snapshot of the item features in memory, µs; 0: none")
+    canary: str | None = Field(default=None, description="Release that is served beside it")
+    shadow: str | None = Field(default=None, description="Release that is scored and not shown")
 
 
 class Problem(BaseModel):

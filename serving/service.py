@@ -182,6 +182,8 @@ class Rondo:
             items=len(live.catalogue),
             catalogue_sequence=live.sequence,
             features_at=live.features_at,
+            canary=None if live.canary is None else live.canary.release_id,
+            shadow=None if live.shadow is None else live.shadow.release_id,
         )
         return _answer(ctx, status)
 
