@@ -79,6 +79,9 @@ bench-paging: install   ## a feed that excludes items shown before: quality and 
 bench-canary: install   ## how often a good canary is rolled back, and how soon a bad one is caught
 	@$(RUN) exec python -m benchmarks.canary $(ARGS)
 
+bench-ope-coverage: install ## bias and coverage of off-policy estimates, where the truth is a sum
+	@$(RUN) exec python -m benchmarks.ope.coverage $(ARGS)
+
 # make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
 TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS)) \
         $(if $(SAMPLER),--sampler $(SAMPLER)) $(if $(JOBS),--jobs $(JOBS)) \

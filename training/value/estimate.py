@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
+from scipy import stats
 
 from base.arrays import Float64s, Int64s
 from training.bootstrap import UNKNOWN, Interval
@@ -31,20 +31,40 @@ def effective_size(weights: Float64s) -> float:
 
 
 def clustered(contributions: Float64s, users: Int64s, confidence: float = 0.95) -> Interval:
-    """Normal interval of the mean of `contributions` [n], with slates of a user dependent.
+    """Interval of the mean of `contributions` [n], with slates of a user dependent.
 
-    For two releases on the same slates, pass the difference of their contributions. Fewer than
-    two users give `UNKNOWN`.
+    Student's t of the users' sums with their skewness transformed away (Hall, "On the removal of
+    skewness by transformation", 1992), as weighted rewards are skewed: a symmetric interval ends
+    too low. For two releases on the same slates, pass the difference of their contributions. Fewer
+    than two users give `UNKNOWN`. Raises ValueError for shapes that differ or unknown numbers.
     """
+    if not len(users) or contributions.shape != users.shape or users.ndim != 1:
+        raise ValueError(f"contributions {contributions.shape} of users {users.shape}")
+    if not np.isfinite(contributions).all():
+        raise ValueError("contributions have values that are not finite")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence {confidence} is not between 0 and 1")
     names, inverse = np.unique(users, return_inverse=True)
-    if len(names) < 2:
+    groups = len(names)
+    if groups < 2:
         return UNKNOWN
     mean = float(contributions.mean())
     sums = np.bincount(inverse, weights=contributions - mean)
-    groups = len(names)
+    spread = math.sqrt(float((sums**2).mean()))
+    if spread == 0:
+        return Interval(mean, mean, mean)
     error = math.sqrt(groups / (groups - 1) * float((sums**2).sum())) / len(users)
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * error
-    return Interval(mean, mean - half, mean + half)
+    skew = float(((sums / spread) ** 3).mean()) / math.sqrt(groups)
+    bound = float(stats.t.ppf(0.5 + confidence / 2, groups - 1))
+    low, high = _skewed(bound, skew), _skewed(-bound, skew)
+    return Interval(mean, mean - low * error, mean - high * error)
+
+
+def _skewed(normal: float, skew: float) -> float:
+    """The t statistic of a mean whose transformed one is `normal`, for skewness over √n `skew`."""
+    if abs(skew) < 1e-9:
+        return normal
+    return 3 / skew * (float(np.cbrt(1 + skew * (normal - skew / 6))) - 1)
 
 
 def estimate(
@@ -54,7 +74,13 @@ def estimate(
     least: float,
     confidence: float = 0.95,
 ) -> Estimate:
-    """The value, abstaining if the effective size of `weights` [n] is below `least`."""
-    effective = effective_size(weights)
+    """The value, abstaining if the effective size of `weights` [n] is below `least`.
+
+    `weights` of slates, or of slots [n, k] by their mean. Slates of a user count as one, by the sum
+    of their weights.
+    """
+    by_slate = weights if weights.ndim == 1 else weights.mean(axis=1)
+    _, inverse = np.unique(users, return_inverse=True)
+    effective = effective_size(np.bincount(inverse, weights=by_slate).astype(np.float64))
     low = f"effective sample size {effective:.1f} is below {least:g}" if effective < least else ""
     return Estimate(clustered(contributions, users, confidence), effective, low)
