@@ -15,7 +15,7 @@ from flows.rollout import Rollout
 from serving.database import connect
 from tests.features.logs import at
 from tests.flows.rivals import YESTERDAY, Rivals, make_rivals
-from tests.planted.runs import Installation, Tally
+from tests.planted.runs import Checker, Installation, Tally
 
 
 @pytest.fixture(scope="package")
@@ -62,21 +62,28 @@ def promoted(rivals: Rivals, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="package")
+def checker(checkout: Path) -> Iterator[Checker]:
+    started = Checker(checkout)
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def installation(promoted: Path, tmp_path: Path) -> Iterator[Installation]:
+def installation(promoted: Path, checker: Checker, tmp_path: Path) -> Iterator[Installation]:
     """A copy of that home."""
     home = tmp_path / "home"
     shutil.copytree(promoted, home)
-    yield from _opened(home)
+    yield from _opened(home, checker)
 
 
 @pytest.fixture
-def empty_home(tmp_path: Path) -> Iterator[Installation]:
+def empty_home(checker: Checker, tmp_path: Path) -> Iterator[Installation]:
     """A home without a champion."""
-    yield from _opened(tmp_path / "first")
+    yield from _opened(tmp_path / "first", checker)
 
 
-def _opened(home: Path) -> Iterator[Installation]:
+def _opened(home: Path, checker: Checker) -> Iterator[Installation]:
     engine = connect(f"sqlite:///{home / 'rondo.db'}")
-    yield Installation(Rollout(Settings(home=home), engine))
+    yield Installation(Rollout(Settings(home=home), engine), checker)
     engine.dispose()

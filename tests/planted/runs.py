@@ -7,6 +7,8 @@ the way there.
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +17,14 @@ from typing import Final
 import pytest
 
 from features.batch.aggregate import aggregate
+from features.people.params import PeopleParams
 from features.splits.split import split
 from features.splits.windowing import SplitParams
 from flows import gating
 from flows.gating import Judgement
 from flows.rollout import Rollout
 from flows.workspace import Workspace
+from serving.fresh_process import FreshProcess
 from serving.package import package
 from tests.features.logs import at
 from tests.flows.rivals import TODAY, parts
@@ -91,11 +95,55 @@ class Tally:
         path.write_text(json.dumps(content, indent=2) + "\n")
 
 
+#: Answers each line, the path of a release, with what `serving.check` says of it.
+_CHECKER: Final = """
+import json, sys
+from pathlib import Path
+from serving.check import check
+from serving.release import ReleaseError
+for line in sys.stdin:
+    try:
+        print(json.dumps(check(Path(line.strip()))), flush=True)
+    except ReleaseError:
+        print("{}", flush=True)
+"""
+
+
+class Checker(FreshProcess):
+    """A process that checks one release after the other. Its imports take seconds."""
+
+    def __init__(self, checkout: Path) -> None:
+        super().__init__()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CHECKER],
+            cwd=checkout,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """It ends with the tests, not with a judgement."""
+
+    def measure(self, folder: Path, _: float = 0.0) -> dict[str, float]:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{folder.absolute()}\n")
+        self._process.stdin.flush()
+        numbers: dict[str, float] = json.loads(self._process.stdout.readline())
+        return numbers
+
+    def close(self) -> None:
+        super().__exit__(None, None, None)
+
+
 @dataclass(frozen=True)
 class Installation:
-    """Where releases are published and judged."""
+    """Where releases are published and judged. checker: None uses a fresh process each time."""
 
     rollout: Rollout
+    checker: Checker | None = None
 
     def judge(self, place: Workspace) -> Judgement:
         """The verdict on the release in `place`."""
@@ -107,7 +155,8 @@ class Installation:
 
     def judge_published(self, release: str, place: Workspace) -> Judgement:
         """The verdict on a published release."""
-        return gating.judge.fn(place, self.rollout.engine, self.rollout, release, None)
+        rollout = self.rollout
+        return gating.judge.fn(place, rollout.engine, rollout, release, None, self.checker)
 
 
 def copy(place: Workspace, root: Path) -> Workspace:
@@ -116,13 +165,14 @@ def copy(place: Workspace, root: Path) -> Workspace:
     return Workspace(root, place.checkout)
 
 
-def prepare(place: Workspace) -> None:
-    """Stages `split` and `features` on the log of `place`."""
+def prepare(place: Workspace, set_aside: bool = True) -> None:
+    """Stages `split` and `features` on the log of `place`. set_aside: accounts that are no person."""
     data = place.root / "data"
     for name in ("split", "features"):
         shutil.rmtree(data / name, ignore_errors=True)
         (data / name).mkdir()
-    split(data / "log", data / "split", SplitParams(min_targets=40), False)
+    people = PeopleParams(set_aside=set_aside)
+    split(data / "log", data / "split", SplitParams(min_targets=40), False, people)
     aggregate(data / "split", data / "features")
 
 

@@ -90,5 +90,4 @@ def test_labels_inverted(installation: Installation, place: Workspace, tally: Ta
 
 def test_popularity_collapse(installation: Installation, rivals: Rivals, tally: Tally) -> None:
     judgement = installation.judge(rivals.worse)
-    print([(c.name, c.reason) for c in judgement.verdict.checks if c.name.startswith("output")])
     tally.verdict("popularity collapse", judgement, "output.distinct_items")

@@ -48,7 +48,7 @@ def test_a_slow_model(installation: Installation, place: Workspace, tally: Tally
     """So many trees that add nothing."""
     edit(place.root / "params.yaml", {"gate.max_milliseconds": 8.0})
     model = place.root / "data" / "trees" / "model.txt"
-    graft(model, idle_trees(model, 4000))
+    graft(model, idle_trees(model, 20_000))
     package_stage(place)
     judgement = installation.judge(place)
     tally.verdict("slow model", judgement, "release.latency", "half of the requests rank within")
