@@ -166,7 +166,10 @@ def copy(place: Workspace, root: Path) -> Workspace:
 
 
 def prepare(place: Workspace, set_aside: bool = True) -> None:
-    """Stages `split` and `features` on the log of `place`. set_aside: accounts that are no person."""
+    """Stages `split` and `features` on the log of `place`.
+
+    set_aside: whether accounts that are no person are set aside.
+    """
     data = place.root / "data"
     for name in ("split", "features"):
         shutil.rmtree(data / name, ignore_errors=True)

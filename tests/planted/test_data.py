@@ -86,6 +86,7 @@ def test_half_of_the_catalogue_is_missing_from_an_export(
     logged(installation, place, (old, market_items()), (new, gone))
     judgement = installation.judge(place)
     tally.verdict("half the catalogue missing", judgement, "data.gone_share", "0.5, must be")
+    assert against(judgement) == ["data.gone_share"]
 
 
 def test_a_price_in_cents(installation: Installation, place: Workspace, tally: Tally) -> None:
@@ -165,6 +166,7 @@ def test_clients_whose_clocks_are_slow(
         assert judgement.verdict.decision == "promote", judgement.verdict.reasons
     else:
         tally.verdict("clock skew", judgement, "data.early_share", "1, must be", "a clock is wrong")
+        assert against(judgement) == ["data.early_share"]
 
 
 def test_a_client_whose_clock_is_fast_is_refused_at_the_door() -> None:
