@@ -15,7 +15,7 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
           $(if $(WAVES),--waves $(WAVES))
 
-.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging bench-canary tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging bench-canary bench-planted tune lint typecheck check clean
 
 loop: install           ## the whole cycle: events -> a gated, served, retrained recommender
 	@$(RUN) exec python -m flows.loop $(LOOP)
@@ -78,6 +78,10 @@ bench-paging: install   ## a feed that excludes items shown before: quality and 
 # make bench-canary ARGS="--replicates 200 --seed 7"
 bench-canary: install   ## how often a good canary is rolled back, and how soon a bad one is caught
 	@$(RUN) exec python -m benchmarks.canary $(ARGS)
+
+bench-planted: install  ## twenty faults planted in runs, and how many of them the gate blocks
+	@$(RUN) exec env RONDO_PLANTED_REPORT=$(CURDIR)/reports/bench-planted.json \
+	    python -m pytest -q -m slow tests/planted $(ARGS)
 
 bench-ope-coverage: install ## bias and coverage of off-policy estimates, where the truth is a sum
 	@$(RUN) exec python -m benchmarks.ope.coverage $(ARGS)
