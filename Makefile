@@ -15,7 +15,7 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
           $(if $(WAVES),--waves $(WAVES))
 
-.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging bench-canary bench-planted tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging bench-canary bench-planted bench-gate bench-ope-coverage tune lint typecheck check clean
 
 loop: install           ## the whole cycle: events -> a gated, served, retrained recommender
 	@$(RUN) exec python -m flows.loop $(LOOP)
@@ -85,6 +85,11 @@ bench-planted: install  ## twenty faults planted in runs, and how many of them t
 
 bench-ope-coverage: install ## bias and coverage of off-policy estimates, where the truth is a sum
 	@$(RUN) exec python -m benchmarks.ope.coverage $(ARGS)
+
+# make bench-gate SEED=7 RUNS=300 ARGS="--processes 2"; ARGS=--report only reports what was played
+GATE := $(if $(SEED),--seeds $(SEED)) $(if $(RUNS),--runs $(RUNS)) $(ARGS)
+bench-gate: install     ## how often the gate is right, on a bank of real releases; goes on where it was stopped
+	@$(ALONE) exec python -m benchmarks.gate.bench $(GATE)
 
 # make tune SECTION=fit TRIALS=20 SAMPLER=grid JOBS=2 DRY_RUN=1
 TUNE := $(if $(SECTION),--section $(SECTION)) $(if $(TRIALS),--trials $(TRIALS)) \

@@ -1,13 +1,10 @@
 """A bank of real releases of one world, trained once and kept.
 
-    python -m benchmarks.gate.bank --seed 1
-
 Every release is made by the stages of `dvc.yaml`, in folders of the bank's own. A stage's output is
 kept under a digest of the parameters that decided it, so releases share what they have in common,
 and a killed build goes on. Code is not part of the digest: delete the folder to train anew.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -23,7 +20,6 @@ from typing import Any, Final
 import yaml
 
 from base.errors import InputError
-from base.params_file import edit
 from base.settings import Settings
 from benchmarks.child import CHECKOUT
 from benchmarks.gate.recipes import RECIPES
@@ -71,29 +67,37 @@ class Bank:
         """Make a release, unless it is there. Returns the seconds it took."""
         began = time.perf_counter()
         folder = self.root / "releases" / name
-        if (folder / "done").exists():
+        params = self._params(recipe)
+        keys = _keys(params)
+        done = folder / "done.json"
+        if done.exists() and json.loads(done.read_text()) == keys:
             return 0.0
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "data").mkdir(parents=True)
-        shutil.copyfile(CHECKOUT / "params.yaml", folder / "params.yaml")
-        own = {f"world.{key}": value for key, value in self.world.items()}
-        edit(folder / "params.yaml", {"world.seed": self.seed, **own, **recipe})
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
         for source in SOURCES:
             (folder / source).symlink_to(CHECKOUT / source)
         shutil.copyfile(CHECKOUT / "dvc.yaml", folder / "dvc.yaml")
-        params = yaml.safe_load((folder / "params.yaml").read_text())
-        keys: dict[str, str] = {}
         for stage, defined in _stages().items():
-            keys[stage] = _key(stage, defined, params, keys)
-            self._stage(folder, stage, defined, keys[stage])
-        (folder / "done").write_text(json.dumps(keys, indent=2) + "\n")
+            self._stage(folder, stage, defined, keys[stage], params["input"])
+        done.write_text(json.dumps(keys, indent=2) + "\n")
         return time.perf_counter() - began
 
-    def _stage(self, folder: Path, stage: str, defined: Mapping[str, Any], key: str) -> None:
+    def _params(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        params: dict[str, Any] = yaml.safe_load((CHECKOUT / "params.yaml").read_text())
+        own = {f"world.{key}": value for key, value in self.world.items()}
+        for key, value in {"world.seed": self.seed, **own, **recipe}.items():
+            section, _, last = key.partition(".")
+            params[section][last] = value
+        return params
+
+    def _stage(
+        self, folder: Path, stage: str, defined: Mapping[str, Any], key: str, source: str
+    ) -> None:
         kept = self.root / "stages" / f"{stage}-{key}"
         outs = [Path(out) for out in defined["outs"]]
         if not kept.exists():
-            _run(folder, stage, defined["cmd"])
+            _run(folder, stage, defined["cmd"].replace("${input}", source))
             temporary = kept.with_name(f".{kept.name}")
             shutil.rmtree(temporary, ignore_errors=True)
             for out in outs:
@@ -114,21 +118,22 @@ def _stages() -> dict[str, dict[str, Any]]:
     return {name: stages[name] for name in names[: names.index(LAST_STAGE) + 1]}
 
 
-def _key(
-    stage: str, defined: Mapping[str, Any], params: Mapping[str, Any], keys: Mapping[str, str]
-) -> str:
-    """Digest of what decides a stage's output: its parameters and those of the stages before."""
-    stages = _stages()
-    makers = {out: name for name in keys for out in stages[name]["outs"]}
-    needed = [dep.replace("${input}", params["input"]) for dep in defined.get("deps", [])]
-    before = sorted(keys[makers[dep]] for dep in needed if dep in makers)
-    values = {section: params.get(section) for section in defined.get("params", [])}
-    text = json.dumps([stage, defined["cmd"], values, before], sort_keys=True)
-    return sha256(text.encode()).hexdigest()[:16]
+def _keys(params: Mapping[str, Any]) -> dict[str, str]:
+    """By stage: digest of what decides its output, its parameters and those of the stages
+    before."""
+    keys: dict[str, str] = {}
+    makers: dict[str, str] = {}
+    for name, stage in _stages().items():
+        needed = [dep.replace("${input}", params["input"]) for dep in stage.get("deps", [])]
+        before = sorted(keys[makers[dep]] for dep in needed if dep in makers)
+        values = {section: params.get(section) for section in stage.get("params", [])}
+        text = json.dumps([name, stage["cmd"], values, before], sort_keys=True)
+        keys[name] = sha256(text.encode()).hexdigest()[:16]
+        makers |= dict.fromkeys(stage["outs"], name)
+    return keys
 
 
 def _run(folder: Path, stage: str, command: str) -> None:
-    params = yaml.safe_load((folder / "params.yaml").read_text())
     environment = os.environ | {
         "PYTHONPATH": str(CHECKOUT),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -136,7 +141,7 @@ def _run(folder: Path, stage: str, command: str) -> None:
         "RONDO_TRAIN_LOGGER": "none",
     }
     done = subprocess.run(
-        ["/bin/sh", "-c", command.replace("${input}", params["input"])],
+        ["/bin/sh", "-c", command],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -146,18 +151,3 @@ def _run(folder: Path, stage: str, command: str) -> None:
     if done.returncode:
         last = "\n".join((done.stderr or done.stdout).splitlines()[-5:])
         raise InputError(f"stage {stage} of {folder} ended with {done.returncode}:\n{last}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seed", type=int, default=1, help="of the world")
-    parser.add_argument("--only", nargs="*", default=list(RECIPES), help="names of recipes")
-    arguments = parser.parse_args()
-    bank = Bank.of(arguments.seed)
-    for number, name in enumerate(arguments.only, start=1):
-        seconds = bank.build(name, RECIPES[name])
-        print(f"{number:>3} of {len(arguments.only)}  {name:<16}{seconds:6.1f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,6 +10,7 @@ Results go to `reports/bench-gate.json` and `reports/bench-gate.html`.
 """
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,15 @@ def numbers(runs: int) -> dict[str, int]:
     return {"run": runs, **{kind: max(1, runs * n // 300) for kind, n in BESIDE.items()}}
 
 
+def build(bank: Bank) -> None:
+    """Train the releases of a bank that are not there yet."""
+    for number, (name, recipe) in enumerate(RECIPES.items(), start=1):
+        seconds = bank.build(name, recipe)
+        if seconds:
+            told = f"seed {bank.seed}: release {number} of {len(RECIPES)}"
+            print(f"{told}  {name:<16}{seconds:7.1f} s", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the worlds")
@@ -42,11 +52,8 @@ def main() -> None:
     thresholds = load(GateParams, "gate")
     wanted = playing.tasks(banks, numbers(arguments.runs), thresholds.clip)
     if not arguments.report:
-        for bank in banks:
-            for name, recipe in RECIPES.items():
-                seconds = bank.build(name, recipe)
-                if seconds:
-                    print(f"seed {bank.seed}  {name:<16}{seconds:7.1f} s", flush=True)
+        with ThreadPoolExecutor(arguments.processes) as pool:
+            list(pool.map(build, banks))
         playing.play_all(wanted, arguments.processes)
     results = gather(wanted, thresholds, arguments.out)
     write(results, arguments.out)

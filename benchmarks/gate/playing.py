@@ -1,6 +1,7 @@
 """Play the tasks of one or more banks in several processes. A killed benchmark goes on."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -62,14 +63,17 @@ def play_all(wanted: Sequence[Task], processes: int) -> None:
     if not missing:
         return
     began = time.monotonic()
-    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
-        futures = {pool.submit(_play, task): task for task in missing}
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _one_thread)
+    try:
+        futures = {pool.submit(_play, task, os.getpid()): task for task in missing}
         for done, future in enumerate(as_completed(futures), start=1):
             task = futures[future]
             future.result()
             left = (time.monotonic() - began) / done * (len(missing) - done)
             told = f"{task.kind} {task.number} of seed {task.bank.seed}"
             print(f"{done:>5} of {len(missing)}  {told:<28}{left / 60:7.1f} min left", flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read(wanted: Sequence[Task], kind: str) -> Iterator[tuple[Task, Arrays]]:
@@ -80,7 +84,14 @@ def read(wanted: Sequence[Task], kind: str) -> Iterator[tuple[Task, Arrays]]:
                 yield task, {name: file[name] for name in file.files}
 
 
-def _play(task: Task) -> None:
+def _play(task: Task, parent: int) -> None:
+    if os.getppid() != parent:
+        sys.exit("the benchmark has ended")
+    play(task)
+
+
+def play(task: Task) -> None:
+    """Play a task and keep its arrays."""
     arrays = TASKS[task.kind](_stage(task.bank.root, task.bank.seed), task.number, task.clip)
     task.path.parent.mkdir(parents=True, exist_ok=True)
     temporary = task.path.with_name(f".{task.path.stem}-{os.getpid()}.npz")
@@ -90,6 +101,7 @@ def _play(task: Task) -> None:
 
 @lru_cache(maxsize=3)
 def _stage(root: Path, seed: int) -> Stage:
+    # What differs in the world was needed to build the bank.
     return Stage(Bank(root, seed, {}))
 
 

@@ -148,7 +148,8 @@ def _ranks(found: dict[str, Any]) -> Figure:
 def _ranking(results: Results) -> Figure:
     figure, axes = _axes(8.0, 4.5)
     for colour, played in zip(COLOURS, results.rankings, strict=False):
-        for change, _, true in fairness.ranked(played, fairness.WINDOWS[-1]):
+        days = min(fairness.WINDOWS[-1], len(played["found"]))
+        for change, _, true in fairness.ranked(played, days):
             label = f"served by {played['server']}"
             axes.plot(100 * true, 100 * change, "o", color=colour, ms=4, label=label)
     axes.set(xlabel="true change of reward, %", ylabel="estimated change of clicks, %")

@@ -1,7 +1,7 @@
 """The content of `reports/bench-gate.json`, from what has been played."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +13,13 @@ from benchmarks.gate.playing import Task, read
 from benchmarks.gate.tasks import LIFTS, Arrays
 from training.thresholds import GateParams
 
-#: Figures that other programs measure: key, its file in the folder of reports, and the key there.
-ELSEWHERE: Final = (
+#: Figures that other programs measure: key, its file in the folder of reports, and the key there
+#: (None: the whole file). `make bench-canary` writes the first; the tests of `tests/planted` write
+#: the second, at RONDO_PLANTED_REPORT.
+ELSEWHERE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("canary_false_rollback", "bench-canary.json", "canary_false_rollback"),
     ("canary_detection", "bench-canary.json", "canary_detection"),
-    ("planted_failures", "bench-planted.json", "planted_failures"),
+    ("planted_failures", "planted.json", None),
     ("poisoning_exposure_ratio", "bench-bots.json", "poisoning_exposure_ratio"),
 )
 #: The contender whose values are as trained, so that intervals are judged on real releases.
@@ -71,17 +73,24 @@ def gather(wanted: Sequence[Task], thresholds: GateParams, reports: Path) -> Res
         "rank_correlation": fairness.ranks(rankings) if rankings else None,
         **{key: _elsewhere(reports / file, name) for key, file, name in ELSEWHERE},
         "values": {
-            "by_days": {days: values.figures(found) for days, found in by_days.items() if found},
-            "by_contender": {n: values.figures(found) for n, found in contenders.items() if found},
-            "by_estimator": {n: values.figures(found) for n, found in estimators.items()},
+            "by_days": _figures(by_days),
+            "by_contender": _figures(contenders),
+            "by_estimator": _figures(estimators),
         },
     }
     flat = {name: [w for task in found for w in task] for name, found in estimators.items()}
     return Results(content, decided, flat, rankings)
 
 
+def _figures(found: Mapping[Any, list[list[values.Window]]]) -> dict[Any, Any]:
+    return {name: values.figures(tasks) for name, tasks in found.items() if any(tasks)}
+
+
 _NOTHING: Final[dict[str, Any]] = {"aa_false_promotion": None, "power": [], "refresh": []}
 
 
-def _elsewhere(path: Path, key: str) -> Any:
-    return json.loads(path.read_text()).get(key) if path.exists() else None
+def _elsewhere(path: Path, key: str | None) -> Any:
+    if not path.exists():
+        return None
+    content = json.loads(path.read_text())
+    return content if key is None else content.get(key)
