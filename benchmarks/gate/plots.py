@@ -13,6 +13,9 @@ from benchmarks.gate.tasks import DAYS, LIFTS
 
 COLOURS: Final = ("#1b6ca8", "#c9742b", "#7a4fb5", "#3a8a4d", "#b5384d", "#555555", "#c2a83e")
 
+#: Largest estimated change that is shown beside the true one, %: without a clip, some are beyond.
+SHOWN: Final = 30
+
 
 def pictures(results: Results) -> dict[str, Figure]:
     """Pictures by title, of what has been measured."""
@@ -64,8 +67,9 @@ def _promotions(results: Results, refresh: bool, per_look: int) -> Figure:
 
 
 def _bars(content: dict[str, Any], key: str, middle: str, goal: float) -> Figure:
-    rows = [(f"{days} days", of[key]) for days, of in content["values"]["by_days"].items()]
-    rows += [(name, of[key]) for name, of in content["values"]["by_contender"].items()]
+    of_days, of_names = content["values"]["by_days"], content["values"]["by_contender"]
+    rows = [(f"as trained, days: {days}", of[key]) for days, of in of_days.items()]
+    rows += [(f"contender {name}", of[key]) for name, of in of_names.items()]
     rows += [(name, of[key]) for name, of in content["values"]["by_estimator"].items()]
     figure, axes = _axes(8.0, 1.2 + 0.28 * len(rows))
     _intervals(axes, [(name, of[middle], of["low"], of["high"]) for name, of in rows])
@@ -108,10 +112,13 @@ def _scatter(results: Results) -> Figure:
         axes.plot(true, 100 * np.array([w.change for w in windows]), ".", color=COLOURS[0], ms=3)
         ends = [true.min(), true.max()]
         axes.plot(ends, ends, color="black", linewidth=0.8)
+        axes.set_ylim(-SHOWN, SHOWN)
         axes.set_title(name, fontsize=9)
         axes.grid(alpha=0.3)
     figure.supxlabel("true change, %")
-    figure.supylabel(f"estimate on {values.MAIN} days, %")
+    figure.supylabel(f"estimate on {values.MAIN} days, % (up to {SHOWN} shown)")
+    for axes in grid.flat[len(results.windows) :]:
+        axes.set_axis_off()
     return figure
 
 

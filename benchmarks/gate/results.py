@@ -14,12 +14,11 @@ from benchmarks.gate.tasks import LIFTS, Arrays
 from training.thresholds import GateParams
 
 #: Figures that other programs measure: key, its file in the folder of reports, and the key there
-#: (None: the whole file). `make bench-canary` writes the first; the tests of `tests/planted` write
-#: the second, at RONDO_PLANTED_REPORT.
+#: (None: the whole file). `make bench-canary` and `make bench-planted` write the first two.
 ELSEWHERE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("canary_false_rollback", "bench-canary.json", "canary_false_rollback"),
     ("canary_detection", "bench-canary.json", "canary_detection"),
-    ("planted_failures", "planted.json", None),
+    ("planted_failures", "bench-planted.json", None),
     ("poisoning_exposure_ratio", "bench-bots.json", "poisoning_exposure_ratio"),
 )
 #: The contender whose values are as trained, so that intervals are judged on real releases.
