@@ -146,8 +146,8 @@ class Evidence(Record):
     of such items among the targets and in the catalogue) and `new_exposure` (`new_share` with
     exploration, added by the retrain flow)."""
     data: dict[str, Number]
-    """`events` in the log; `unjoined_share` and `quarantine_share` of the data since the last
-    retrain."""
+    """`events` in the log; `unjoined_share`, `quarantine_share`, `early_share` and `quietest_day`
+    of the data since the last retrain."""
     first_release: bool | None = None
     champion: Champion | None = None
     reference: Contest | None = None
