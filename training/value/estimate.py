@@ -2,12 +2,20 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy import stats
 
 from base.arrays import Float64s, Int64s
 from training.bootstrap import UNKNOWN, Interval
+
+LEAST: Final = 200.0
+"""Effective sample size, in users, below which to abstain.
+
+In `benchmarks.ope.coverage`, 95 % intervals cover in 89 to 97 % from here on (94 on average), and
+in as few as 55 % below. Weights by slot (item-position, pbm) cover well with a third of it.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def estimate(
     contributions: Float64s,
     weights: Float64s,
     users: Int64s,
-    least: float,
+    least: float = LEAST,
     confidence: float = 0.95,
 ) -> Estimate:
     """The value, abstaining if the effective size of `weights` [n] is below `least`.
