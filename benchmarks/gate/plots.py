@@ -20,6 +20,7 @@ SHOWN: Final = 30
 def pictures(results: Results) -> dict[str, Figure]:
     """Pictures by title, of what has been measured."""
     content, found = results.content, {}
+    details = content["details"]
     if results.runs:
         per_look = content["slates_per_look"]
         found["Promotions by slates: changed recipe"] = _promotions(results, False, per_look)
@@ -29,12 +30,12 @@ def pictures(results: Results) -> dict[str, Figure]:
     if content["values"]["by_estimator"]:
         found["Standard error at 10,000 slates"] = _errors(content)
         found["Estimated and true change"] = _scatter(results)
-    if content["swing"]:
-        found["Swing of an equal pair by who served"] = _swing(content["swing"])
+    if "swing" in details:
+        found["Swing of an equal pair by who served"] = _swing(details["swing"])
     if results.rankings:
-        found["Rank correlation with true reward"] = _ranks(content["rank_correlation"])
+        found["Rank correlation with true reward"] = _ranks(details["rank_correlation"])
         found["Estimated and true change of all good releases"] = _ranking(results)
-    canary = {k: content[k] for k in ("canary_false_rollback", "canary_detection") if content[k]}
+    canary = {k: of for k, of in details.items() if k.startswith("canary")}
     if canary:
         found["Canaries rolled back"] = _canaries(canary)
     if content["planted_failures"]:

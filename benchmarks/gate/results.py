@@ -24,6 +24,17 @@ ELSEWHERE: Final[tuple[tuple[str, str, str | None], ...]] = (
 #: The contender whose values are as trained, so that intervals are judged on real releases.
 TRAINED: Final = "trained"
 
+#: Where the number of a figure with details is.
+HEADLINES: Final[dict[str, tuple[str, ...]]] = {
+    "aa_false_promotion": ("share",),
+    "ope_coverage": ("share",),
+    "ope_bias": ("mean",),
+    "swing": ("value", "mean"),
+    "rank_correlation": (f"{fairness.WINDOWS[0]} days", "value", "mean"),
+    "canary_false_rollback": ("rolled_back",),
+    "canary_detection": ("rolled_back",),
+}
+
 
 @dataclass(frozen=True)
 class Results:
@@ -78,7 +89,20 @@ def gather(wanted: Sequence[Task], thresholds: GateParams, reports: Path) -> Res
         },
     }
     flat = {name: [w for task in found for w in task] for name, found in estimators.items()}
-    return Results(content, decided, flat, rankings)
+    return Results(_numbers_first(content), decided, flat, rankings)
+
+
+def _numbers_first(content: dict[str, Any]) -> dict[str, Any]:
+    """Each figure as a number, and what is known of it, such as its interval, under `details`."""
+    details = {key: content[key] for key in HEADLINES if isinstance(content[key], dict)}
+    numbers = {key: _headline(details[key], *HEADLINES[key]) for key in details}
+    return content | numbers | {"details": details}
+
+
+def _headline(found: dict[str, Any], *path: str) -> Any:
+    for name in path:
+        found = found[name]
+    return found
 
 
 def _figures(found: Mapping[Any, list[list[values.Window]]]) -> dict[Any, Any]:
