@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from base.arrays import Bools, Float32s, Float64s, Int8s, Int64s
+from base.arrays import Bools, Float32s, Float64s, Int8s
+from base.params import load
 from benchmarks.gate.bank import Bank
 from benchmarks.gate.blend import blended
 from benchmarks.gate.day import Served, first_requests, play, slim, taken
@@ -38,10 +39,10 @@ class Look:
 class Stage:
     """A world on which releases of its bank serve. Rankings of first requests are kept."""
 
-    def __init__(self, bank: Bank, policy: PolicyParams | None = None) -> None:
+    def __init__(self, bank: Bank) -> None:
         self.bank = bank
         self.morning = Morning.read(bank.data, bank.params)
-        self.drawn = policy or PolicyParams()
+        self.drawn = load(PolicyParams, "policy", bank.params)
         self.policy = Policy(self.drawn.temperature, self.drawn.epsilon)
         self.release = lru_cache(maxsize=64)(self._release)
         self.first = lru_cache(maxsize=64)(self._first)
@@ -102,11 +103,6 @@ class Stage:
             self.policy,
             self.morning.market.params,
         )
-
-    def users(self, people: Int64s) -> list[str]:
-        """Ids of rows of `Morning.accounts`."""
-        ids = self.morning.market.users.user_ids
-        return [str(user_id) for user_id in ids[self.morning.accounts[people]]]
 
 
 def joined(parts: list[Ordering]) -> Ordering:
