@@ -140,15 +140,23 @@ def test_without_a_champion_the_control_is_recency_popularity(
 
 
 def test_metrics_tell_the_arms_apart(kit: Kit, both: Canary) -> None:
+    """All engines of a process share the counters, so what these requests add is compared."""
+    metrics = kit.metrics
+
+    def counted(arm: str) -> tuple[float, float]:
+        release = both.release if arm == "canary" else both.control
+        answers = metrics.recommends.labels(release, "trees", "home", arm)._value.get()
+        slots = [metrics.slots.labels(release, e, arm)._value.get() for e in ("yes", "no")]
+        return answers, sum(slots)
+
+    arms = ("canary", "champion")
+    before = {arm: counted(arm) for arm in arms}
     for user in USERS:
         kit.recommend(user_id=user, k=4)
-    metrics = kit.metrics
-    inside = sum(assign(both, user).arm == "canary" for user in USERS)
-    for arm, users in (("canary", inside), ("champion", len(USERS) - inside)):
-        release = both.release if arm == "canary" else both.control
-        value = metrics.recommends.labels(release, "trees", "home", arm)._value.get()
-        slots = [metrics.slots.labels(release, e, arm)._value.get() for e in ("yes", "no")]
-        assert (value, sum(slots)) == (users, 4 * users)
+    for arm in arms:
+        users = sum((assign(both, user).arm == "canary") is (arm == "canary") for user in USERS)
+        answers, slots = counted(arm)
+        assert (answers - before[arm][0], slots - before[arm][1]) == (users, 4 * users)
 
 
 def shadow_rows(engine: sa.Engine) -> list[dict[str, Any]]:
