@@ -19,7 +19,7 @@ ELSEWHERE: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("canary_false_rollback", "bench-canary.json", "canary_false_rollback"),
     ("canary_detection", "bench-canary.json", "canary_detection"),
     ("planted_failures", "bench-planted.json", None),
-    ("poisoning_exposure_ratio", "bench-bots.json", "poisoning_exposure_ratio"),
+    ("poisoning_exposure_ratio", "bench-poison.json", "poisoning_exposure_ratio"),
 )
 #: The contender whose values are as trained, so that intervals are judged on real releases.
 TRAINED: Final = "trained"
