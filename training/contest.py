@@ -109,7 +109,7 @@ def contest(
         release=release,
         basis="slates" if scores.basis == "slates" else "organic",
         judged_from=max(start, evidence.windows.rank_end),
-        judged_to=max(end, start),
+        judged_to=max(_counted_to(scores, end), start),
         by_user=dict(by_user),
         counted=counted,
         effective=effective,
@@ -128,6 +128,13 @@ def contest(
             for name, chosen in scores.slices.items()
         },
     )
+
+
+def _counted_to(scores: Scores, end: int) -> int:
+    """Where the next look begins, µs: slates that are still open belong to it."""
+    if scores.basis != "slates":
+        return end
+    return int(scores.timestamps.max(initial=-1)) + 1
 
 
 def _against(evidence: Evidence, release: str) -> Iterator[Contest]:

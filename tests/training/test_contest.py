@@ -1,6 +1,7 @@
 """Looks at one champion: which slates count, how they are pooled, and how often they err."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,14 @@ def test_a_slate_counts_once_however_much_windows_overlap() -> None:
     )
     met = contest_of(look(both, 2, [first]))
     assert (met.counted, met.total, met.people) == (600, 1200, 400)
+
+
+def test_slates_that_were_open_at_a_look_count_at_the_next() -> None:
+    """The first look ends with its last closed slate, before the end of its window."""
+    first = look(scores(1), 1, [])
+    late = replace(scores(2), timestamps=np.full(600, 2 * DAY - 100))
+    met = contest_of(look(late, 2, [first]))
+    assert (met.counted, met.total) == (600, 1200)
 
 
 def test_without_new_slates_a_look_spends_nothing_and_decides_nothing() -> None:

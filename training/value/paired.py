@@ -130,7 +130,9 @@ def earned(
         effective = _effective(kept, log.looks)
         values.append(predicted.value(mine, table.unranked, kept))
         beyond = ratio - kept
-        clipped.append(float((beyond * log.looks).sum() / max(looks.sum() * len(shown), 1e-12)))
+        # Over all items, since the log says nothing at all of those that it never shows.
+        unsaid = np.maximum(mine - clip * weight[0], 0.0).sum()
+        clipped.append(float(unsaid / max(looks.sum() * len(shown), 1e-12)))
         residual.append(float((beyond * predicted.missed).sum() / max(len(shown), 1)))
     return Earned(
         shown.users,

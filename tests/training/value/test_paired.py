@@ -118,3 +118,21 @@ def test_looks_of_each_slot_are_found_from_the_randomness_of_the_policy() -> Non
     keys = np.arange(len(shown.users))[:, None] * ITEMS + shown.items
     ranks: Int32s = release.ranks(keys.ravel(), ITEMS).reshape(keys.shape).astype(np.int32)
     np.testing.assert_allclose(position_bias(whole[ranks], shown.clicks), LOOKS, rtol=0.06)
+
+
+def test_items_that_the_log_never_shows_count_as_unsaid() -> None:
+    """A few slates of a large catalogue, and a challenger without a common candidate."""
+    count, items = 40, 20_000
+    champion = Ordering(np.tile(np.arange(25, dtype=np.int32), (count, 1)))
+    challenger = Ordering(champion.items + 1000)
+    shown = Shown(
+        np.arange(count),
+        champion.items[:, :SLOTS],
+        np.ones((count, SLOTS)),
+        np.full(count, items),
+        champion,
+        POLICY,
+    )
+    result = earned(shown, champion, challenger, POLICY, items, 20.0)
+    assert result.clipped[0] == 0.0
+    assert result.clipped[1] > 0.8
