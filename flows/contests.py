@@ -4,14 +4,15 @@ import logging
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-from base.params import load
 from features.items.catalogue import Catalogue
 from features.requests.requests import Queries
-from features.requests.training_set import load_queries
+from features.requests.training_set import load_catalogue, load_queries
 from flows.rollout import Rollout
 from flows.workspace import Workspace
 from serving.policy import PolicyParams
+from serving.release import Release
 from training.comparing import compare, outside, share_of
 from training.contest import Scores, contest
 from training.evidence import Contest, Evidence
@@ -20,18 +21,20 @@ from training.logged_slates import LoggedSlates
 from training.recommender import Recommender
 from training.slices import slices
 from training.thresholds import GateParams
-from training.value.ordering import Ordering
-from training.value.paired import Policy
+from training.value.paired import Policy, Target
 
 logger = logging.getLogger("rondo.contests")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A release on the judge window: its metrics, and its candidates for each logged slate."""
+    """A release on the judge window: its metrics, and what it would show on the logged slates.
+
+    target: None if there are no slates, or its policy has a diversity penalty.
+    """
 
     judged: Judged
-    ordering: Ordering | None
+    target: Target | None
 
 
 @dataclass(frozen=True)
@@ -46,28 +49,28 @@ class Window:
     slates: LoggedSlates | None
     catalogue: Catalogue
     recommender: Recommender
+    policy: PolicyParams
     k: int
-    policy: Policy
 
     @staticmethod
-    def read(workspace: Workspace, challenger: Recommender, params: EvaluateParams) -> "Window":
-        """Read the window that the stages in the workspace have made."""
-        data, settings = workspace.root / "data", workspace.root / "params.yaml"
-        drawn = load(PolicyParams, "policy", settings)
+    def read(workspace: Workspace, challenger: Path, params: EvaluateParams) -> "Window":
+        """Read the window that the stages in the workspace have made, for a release folder."""
+        data = workspace.root / "data"
+        release, catalogue = Release.open(challenger), load_catalogue(data / "split")
         slates = LoggedSlates.read(data / "split", data / "features")
         return Window(
             load_queries(data / "split", data / "features", "judge", "organic"),
             slates if slates.clicks else None,
-            challenger.catalogue,
-            challenger,
+            catalogue,
+            release.load(catalogue),
+            release.policy,
             params.k,
-            Policy(drawn.temperature, drawn.epsilon),
         )
 
     @cached_property
     def scored(self) -> Scored:
         """The challenger."""
-        return self.score(self.recommender)
+        return self.score(self.recommender, self.policy)
 
     @property
     def challenger(self) -> Judged:
@@ -81,20 +84,23 @@ class Window:
         even = float(new.mean()) if len(new) else 0.0
         return (1.0 - explored) * share_of(new, self.challenger.lists) + explored * even
 
-    def score(self, recommender: Recommender) -> Scored:
-        """Judge a release on this window."""
+    def score(self, recommender: Recommender, policy: PolicyParams) -> Scored:
+        """Judge a release, which draws by its own policy, on this window."""
         ranked = recommender.rank(self.queries.requests, threads=2)
         judged = judge_scores(self.queries, ranked.scores, self.k, ranked.candidates)
-        slates = self.slates
-        return Scored(judged, None if slates is None else slates.ordering(recommender, threads=2))
+        if self.slates is None or policy.diversity > 0:
+            return Scored(judged, None)
+        ordering = self.slates.ordering(recommender, threads=2)
+        return Scored(judged, Target(ordering, Policy(policy.temperature, policy.epsilon)))
 
 
 @dataclass(frozen=True)
 class Contests:
     """The challenger's contests, given the evidence of earlier challengers.
 
-    evidence_of: the evidence on which a release was promoted, None if none was recorded; withdrawn:
-    releases that were rolled back from.
+    evidence_of: the evidence on which a release was judged, None if none was recorded; by_gate:
+    whether the gate promoted a release, so not a canary; withdrawn: releases that were rolled back
+    from.
     """
 
     window: Window
@@ -102,6 +108,7 @@ class Contests:
     evidence: Evidence
     earlier: Sequence[Evidence]
     evidence_of: Callable[[str], Evidence | None]
+    by_gate: Callable[[str], bool]
     withdrawn: Container[str]
     params: EvaluateParams
     thresholds: GateParams
@@ -126,7 +133,7 @@ class Contests:
             self.params.seed,
             self.params.confidence,
         )
-        reference = reference_release(champion, own, self.withdrawn)
+        reference = reference_release(champion, own, self.by_gate(champion), self.withdrawn)
         evidence = evidence.model_copy(update={"reference_release": reference})
         if reference == champion:
             return evidence
@@ -138,13 +145,9 @@ class Contests:
 
     def _contest(self, release: str, other: Scored, own: Evidence) -> Contest:
         window, mine = self.window, self.window.scored
-        if window.slates is not None and mine.ordering is not None and other.ordering is not None:
+        if window.slates is not None and mine.target is not None and other.target is not None:
             scores = window.slates.scores(
-                mine.ordering,
-                other.ordering,
-                window.policy,
-                len(window.catalogue),
-                self.thresholds.clip,
+                mine.target, other.target, len(window.catalogue), self.thresholds.clip
             )
         else:
             requests = window.queries.requests
@@ -169,19 +172,23 @@ class Contests:
     def _rescored(self, release: str) -> Scored | None:
         """A release on the window. None if it cannot be re-scored, and the gate then holds."""
         try:
-            folder = self.rollout.fetch(release)
-            return self.window.score(Recommender.load(folder, self.window.catalogue))
+            found = Release.open(self.rollout.fetch(release))
+            return self.window.score(found.load(self.window.catalogue), found.policy)
         except Exception as error:
             logger.warning("release %s cannot be re-scored: %s", release[:12], error)
             return None
 
 
-def reference_release(champion: str, own: Evidence, withdrawn: Container[str]) -> str:
-    """The last release that was first, or promoted as better because its code or params differed.
+def reference_release(
+    champion: str, own: Evidence, by_gate: bool, withdrawn: Container[str]
+) -> str:
+    """The last release that was first, or that the gate promoted as better because its code or
+    params differed.
 
-    own: the evidence on which the champion was promoted; withdrawn: releases that cannot be it,
-    because they were rolled back from.
+    own: the evidence on which the champion was judged; by_gate: whether the gate promoted it. A
+    canary succeeds when it is not much worse, which does not make it the reference. withdrawn:
+    releases that cannot be it, because they were rolled back from.
     """
     side, named = own.champion, own.reference_release
-    refreshed = side is not None and side.fingerprint == own.fingerprint
-    return named if refreshed and named is not None and named not in withdrawn else champion
+    better = side is None or (by_gate and side.fingerprint != own.fingerprint)
+    return champion if better or named is None or named in withdrawn else named

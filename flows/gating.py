@@ -16,7 +16,6 @@ from prefect.cache_policies import NO_CACHE
 from base.params import load
 from base.record import RecordError
 from features.items.catalogue import Catalogue
-from features.requests.training_set import load_catalogue
 from flows import arrivals, verdict_report
 from flows.contests import Contests, Window
 from flows.learning_curve import Curve
@@ -35,7 +34,6 @@ from training.check import Check
 from training.evidence import Evidence
 from training.gate import Decision, Verdict, decision, gate
 from training.judging import EvaluateParams
-from training.recommender import Recommender
 from training.thresholds import GateParams
 
 #: From best to worst.
@@ -133,8 +131,7 @@ def gather(
     folder = rollout.fetch(release)
     with ThreadPoolExecutor(1) as beside:  # the process may still be importing
         numbers = beside.submit(fresh.measure, folder)
-        catalogue = load_catalogue(workspace.root / "data" / "split")
-        window = Window.read(workspace, Recommender.load(folder, catalogue), params)
+        window = Window.read(workspace, folder, params)
     withdrawn = channels.withdrawn(engine, CHANNEL)
     checks = release_checks(
         numbers.result(), release, withdrawn, evidence, window.challenger, thresholds
@@ -146,7 +143,7 @@ def gather(
     champion = channels.read(engine, CHANNEL)
     if champion is None or champion.release == release:
         return evidence, checks
-    checks += still_shown(rollout, champion.release, catalogue, thresholds)
+    checks += still_shown(rollout, champion.release, window.catalogue, thresholds)
     earlier = [
         known
         for record in verdicts.latest(engine, thresholds.looks)
@@ -158,6 +155,7 @@ def gather(
         evidence,
         earlier,
         partial(_evidence, engine),
+        partial(_by_gate, engine),
         withdrawn,
         params,
         thresholds,
@@ -194,6 +192,12 @@ def _evidence(engine: sa.Engine, release: str) -> Evidence | None:
     """
     record = verdicts.read(engine, release)
     return None if record is None else _read(record)
+
+
+def _by_gate(engine: sa.Engine, release: str) -> bool:
+    """Whether the gate itself promoted `release`."""
+    record = verdicts.read(engine, release)
+    return record is not None and record.decision == "promote"
 
 
 def _read(record: verdicts.ReleaseRecord) -> Evidence | None:

@@ -31,7 +31,7 @@ from flows.lease import Busy, lease, wall_clock
 from flows.retrain_params import RetrainParams
 from flows.rollout import Rollout, experiment, installation
 from serving import fences, offsets
-from serving.canaries import Canary
+from serving.canaries import Canary, CanaryError
 from serving.fences import Fence
 from serving.fresh_process import FreshProcess
 
@@ -92,7 +92,10 @@ def run_once(
     params = load(RetrainParams, "retrain", place.root / "params.yaml")
     clock.lap("workspace")
     logs = settings.root / "logs"
-    canary.check(engine, now)  # it may become the champion that is judged against
+    try:
+        canary.check(engine, now)  # it may become the champion that is judged against
+    except CanaryError as error:  # the next look counts again; the retrain goes on
+        get_run_logger().warning("no look at the canary: %s", error)
     outcome.ingested = ingest.ingest_feedback(engine, place, fence)
     arrivals.require_events(engine, place.log)
     clock.lap("ingest")

@@ -179,10 +179,15 @@ def _counts(
 def _dense(
     users: Sequence[str], rows: dict[tuple[str, int], Float64s], found: Evidence
 ) -> Float64s:
-    """Slates and clicks, float64 [users, strata, 2]."""
+    """Slates and clicks, float64 [users, strata, 2].
+
+    Raises CanaryError for a stratum of a phase that has begun since the canary was read.
+    """
     places = {user: place for place, user in enumerate(users)}
     raw = np.zeros((len(users), 2 * found.phases, 2))
     for (user, stratum), sums in rows.items():
+        if stratum >= raw.shape[1]:
+            raise canaries.CanaryError("the canary's share grew while it was looked at")
         raw[places[user], stratum] = sums
     return raw
 

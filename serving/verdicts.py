@@ -18,7 +18,7 @@ from serving.fences import Fence, check
 class ReleaseRecord:
     """A release in the operations database.
 
-    `created_at`: µs; `decision`: promote, hold or reject, None before the gate; `verdict`,
+    `created_at`: µs; `decision`: promote, canary, hold or reject, None before the gate; `verdict`,
     `evidence`: as stored, None before the gate.
     """
 

@@ -39,7 +39,7 @@ def contest_checks(
     reason = (
         f"{unit} {told(contest.change, contest.error)} against {contest.release[:12]} over "
         f"{len(contest.looks) + 1} looks, must be {rule}: z {z:.2f}, must be > "
-        f"{contest.bound:.2f}; {_seen(contest, margin)}"
+        f"{contest.bound:.2f}; {_seen(contest)}"
     )
     if not passed:
         reason += f"; {_needed(contest, margin, refresh)}"
@@ -49,14 +49,16 @@ def contest_checks(
 
 def reference_check(contest: Contest, thresholds: GateParams) -> Check:
     """Check that the release is not worse than the reference, so that refreshes cannot add up to a
-    loss."""
-    if not (math.isfinite(contest.change) and math.isfinite(contest.error)):
-        return missing("reference", f"no comparison with the reference {contest.release[:12]}")
-    low = contest.change - _NORMAL.inv_cdf(_CONFIDENCE) * contest.error
-    high = contest.change + _NORMAL.inv_cdf(_CONFIDENCE) * contest.error
+    loss. All looks at the reference spend one error rate, as those at a champion do."""
+    if not all(map(math.isfinite, (contest.change, contest.error, contest.bound))):
+        return missing("reference", f"no new comparison with the reference {contest.release[:12]}")
+    error = max(contest.error, LEAST_ERROR)
+    low = contest.change - contest.bound * error
+    high = contest.change + _NORMAL.inv_cdf(_CONFIDENCE) * error
     reason = (
         f"{told(contest.change, contest.error)} against {contest.release[:12]}, the last release "
-        f"that was shown to be better: lower bound must be > {-thresholds.delta:+.1%}"
+        f"that was shown to be better: lower bound, at {contest.bound:.2f} standard errors, must "
+        f"be > {-thresholds.delta:+.1%}"
     )
     return Check(
         "reference", low > -thresholds.delta, low, -thresholds.delta, reason,
@@ -113,10 +115,10 @@ def _support(name: str, contest: Contest, thresholds: GateParams) -> Check:
     return Check(name, None if short else True, value, least, reason)
 
 
-def _seen(contest: Contest, margin: float) -> str:
-    """How often a loss would have been seen with so much data."""
+def _seen(contest: Contest) -> str:
+    """How often a loss would have been seen, and the release rejected, with so much data."""
     error = max(contest.error, LEAST_ERROR)
-    chance = _NORMAL.cdf((_CHANGE - margin) / error - _NORMAL.inv_cdf(_CONFIDENCE))
+    chance = _NORMAL.cdf(_CHANGE / error - _NORMAL.inv_cdf(_CONFIDENCE))
     return f"{-_CHANGE:.0%} would have been seen in {round(100 * chance)} of 100 windows like this"
 
 

@@ -15,7 +15,7 @@ from training.contest import Scores
 from training.recommender import Recommender
 from training.slices import request_slices
 from training.value.ordering import Ordering
-from training.value.paired import Earned, Policy, Shown, earned, joined
+from training.value.paired import Earned, Policy, Shown, Target, earned, joined
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,10 @@ class LoggedSlates:
             items[rows, : part.items.shape[1]] = part.items
         return Ordering(items)
 
-    def scores(
-        self, challenger: Ordering, other: Ordering, policy: Policy, catalogue: int, clip: float
-    ) -> Scores:
+    def scores(self, challenger: Target, other: Target, catalogue: int, clip: float) -> Scores:
         """What each slate says of two releases. Arguments as for `paired.earned`."""
         parts = [
-            (
-                rows,
-                earned(shown, other.select(rows), challenger.select(rows), policy, catalogue, clip),
-            )
+            (rows, earned(shown, other.select(rows), challenger.select(rows), catalogue, clip))
             for rows, shown in self.shown
         ]
         result: Earned = joined(parts, len(self))

@@ -13,7 +13,7 @@ class GateParams:
     """Thresholds of the gate. Shares are of the other system's metric unless stated otherwise."""
 
     delta: Float = 0.02
-    """The paired lower bound of a refresh may be this far below the champion."""
+    """A refresh may be this share worse than the champion, and than the reference."""
 
     min_users: Int = 100
     """With fewer judged users, the gate holds.

@@ -9,7 +9,7 @@ from training.value import item_position, pbm
 from training.value.exposure import exposure
 from training.value.logged import Logged
 from training.value.ordering import Ordering
-from training.value.paired import Shown, earned
+from training.value.paired import Shown, Target, earned
 from training.value.position_bias import position_bias
 
 #: Clips of the doubly robust estimator. Infinity: none.
@@ -36,7 +36,8 @@ def contributions(shown: Shown, other: Ordering, catalogue: int, clip: float) ->
     found["position-based"] = clicks, (ratios * shown.clicks).sum(axis=1)
     found["position-based, clip 10"] = clicks, (np.minimum(ratios, 10.0) * shown.clicks).sum(axis=1)
     for each in sorted({*CLIPS, clip}):
-        result = earned(shown, shown.ordering, other, shown.policy, catalogue, each)
+        serves, rival = Target(shown.ordering, shown.policy), Target(other, shown.policy)
+        result = earned(shown, serves, rival, catalogue, each)
         found[f"doubly robust, {_told(each)}"] = result.first, result.second
     return found
 

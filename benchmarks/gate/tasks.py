@@ -15,7 +15,7 @@ from benchmarks.gate.looks import Look, Stage
 from benchmarks.gate.recipes import RECIPES, REFRESHES
 from training.metrics.ndcg import ndcg
 from training.value.ordering import Ordering
-from training.value.paired import Earned, earned
+from training.value.paired import Earned, Target, earned
 
 Arrays = dict[str, Any]
 
@@ -49,7 +49,8 @@ def drawn(stage: Stage, kind: str, number: int) -> tuple[str, str]:
 def compared(stage: Stage, look: Look, first: Ordering, second: Ordering, clip: float) -> Earned:
     """What two releases would have earned on a look, as the gate values it."""
     size = len(stage.morning.catalogue)
-    return earned(look.shown, first, second, stage.policy, size, clip)
+    policy = stage.policy
+    return earned(look.shown, Target(first, policy), Target(second, policy), size, clip)
 
 
 def run(stage: Stage, number: int, clip: float) -> Arrays:

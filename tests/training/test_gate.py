@@ -303,7 +303,11 @@ def test_small_steps_down_are_stopped_by_the_last_release_that_was_better() -> N
     verdict = gate(evidence, THRESHOLDS)
     assert verdict.decision == "hold"
     assert "the last release that was shown to be better" in check(verdict, "reference").reason
-    near = reference.model_copy(update={"change": 0.004})
+    near = reference.model_copy(update={"change": 0.006})
+    assert gate(altered(evidence, reference=near), THRESHOLDS).decision == "promote"
+    unsure = near.model_copy(update={"bound": 2.7})
+    assert gate(altered(evidence, reference=unsure), THRESHOLDS).decision == "hold"
+    near = reference.model_copy(update={"change": 0.01})
     assert gate(altered(evidence, reference=near), THRESHOLDS).decision == "promote"
     far = reference.model_copy(update={"change": -0.06})
     assert gate(altered(evidence, reference=far), THRESHOLDS).decision == "reject"

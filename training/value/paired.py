@@ -38,6 +38,18 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Target:
+    """A release whose value is asked for: its candidates, and how its policy draws from them."""
+
+    ordering: Ordering
+    policy: Policy
+
+    def select(self, rows: Int64s) -> "Target":
+        """The same for the requests `rows`, in that order."""
+        return Target(self.ordering.select(rows), self.policy)
+
+
+@dataclass(frozen=True)
 class Shown:
     """Slates as they were served, n of k slots.
 
@@ -86,16 +98,14 @@ class Earned:
     effective: float
 
 
-def earned(
-    shown: Shown, first: Ordering, second: Ordering, policy: Policy, catalogue: int, clip: float
-) -> Earned:
-    """The clicks per slate of two releases whose candidates are `first` and `second`.
+def earned(shown: Shown, first: Target, second: Target, catalogue: int, clip: float) -> Earned:
+    """The clicks per slate of two releases.
 
-    policy: of both; catalogue: number of items; clip: largest weight of a click, above 1.
+    catalogue: number of items; clip: largest weight of a click, above 1.
     """
     rows, slots = np.nonzero(shown.items >= 0)
     shown_keys = rows.astype(np.int64) * catalogue + shown.items[rows, slots]
-    orderings = (shown.ordering, first, second)
+    orderings = (shown.ordering, first.ordering, second.ordering)
     every = [shown_keys, *(ordering.keys(catalogue)[0] for ordering in orderings)]
     keys = _distinct(np.concatenate(every))
     row = keys // catalogue
@@ -104,7 +114,7 @@ def earned(
     eligible: Int64s = np.maximum.reduce([shown.eligible, *counts])
     looks = _position_bias(shown)
     ranks = [ordering.ranks(keys, catalogue) for ordering in orderings]
-    policies = (shown.policy, policy, policy)
+    policies = (shown.policy, first.policy, second.policy)
     looked = [
         _looks(count, eligible, each, looks) for count, each in zip(counts, policies, strict=True)
     ]

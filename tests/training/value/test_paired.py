@@ -10,7 +10,7 @@ from serving.policy import PolicyParams, draw
 from training.value.estimate import clustered
 from training.value.exposure import exposure
 from training.value.ordering import Ordering
-from training.value.paired import Earned, Policy, Shown, earned
+from training.value.paired import Earned, Policy, Shown, Target, earned
 from training.value.position_bias import position_bias
 
 ITEMS, CANDIDATES, SLOTS, POLICY = 60, 25, 5, Policy(temperature=0.5, epsilon=0.1)
@@ -61,10 +61,14 @@ class World:
         return float((weights * self.liking).sum(axis=1).mean())
 
 
+def target(ordering: Ordering, policy: Policy = POLICY) -> Target:
+    return Target(ordering, policy)
+
+
 def compared(world: World, seed: int, clip: float = 20.0) -> tuple[Earned, Ordering, Ordering]:
     champion, challenger = world.release(1.0, 2), world.release(1.4, 2)
     shown = world.served(champion, seed)
-    return earned(shown, champion, challenger, POLICY, ITEMS, clip), champion, challenger
+    return earned(shown, target(champion), target(challenger), ITEMS, clip), champion, challenger
 
 
 def test_the_difference_of_two_releases_is_estimated_without_bias_and_its_interval_covers() -> None:
@@ -86,7 +90,7 @@ def test_who_served_has_no_weight_but_one_and_its_value_is_what_it_earned() -> N
     world = World.of(3000, 1)
     champion = world.release(1.0, 2)
     shown = world.served(champion, 5)
-    result = earned(shown, champion, champion, POLICY, ITEMS, 10.0)
+    result = earned(shown, target(champion), target(champion), ITEMS, 10.0)
     np.testing.assert_allclose(result.first, result.second)
     assert result.clipped == (0.0, 0.0)
     assert result.first.mean() == pytest.approx(shown.clicks.sum(axis=1).mean(), rel=0.02)
@@ -105,7 +109,7 @@ def test_without_any_click_nothing_is_earned() -> None:
     silent = Shown(
         shown.users, shown.items, np.zeros_like(shown.clicks), shown.eligible, champion, POLICY
     )
-    result = earned(silent, champion, world.release(2.0, 7), POLICY, ITEMS, 10.0)
+    result = earned(silent, target(champion), target(world.release(2.0, 7)), ITEMS, 10.0)
     assert not result.second.any()
 
 
@@ -133,6 +137,23 @@ def test_items_that_the_log_never_shows_count_as_unsaid() -> None:
         champion,
         POLICY,
     )
-    result = earned(shown, champion, challenger, POLICY, items, 20.0)
+    result = earned(shown, target(champion), target(challenger), items, 20.0)
     assert result.clipped[0] == 0.0
     assert result.clipped[1] > 0.8
+
+
+def test_a_release_is_valued_under_its_own_policy() -> None:
+    """The same ranking, of which one policy shows little and explores at random."""
+    world = World.of(3000, 1)
+    champion = world.release(1.5, 2)
+    explores = Policy(POLICY.temperature, epsilon=0.9)
+    shown = world.served(champion, 5)
+    result = earned(shown, target(champion), target(champion, explores), ITEMS, 20.0)
+    table = exposure(CANDIDATES, ITEMS, SLOTS, explores.temperature, explores.epsilon)
+    weights = np.tile(table.explored @ LOOKS, world.liking.shape)
+    np.put_along_axis(
+        weights, champion.items, np.tile(table.ranked @ LOOKS, (len(weights), 1)), axis=1
+    )
+    truth = float((weights * world.liking).sum(axis=1).mean())
+    assert truth < 0.9 * world.value(champion)
+    assert result.second.mean() == pytest.approx(truth, rel=0.08)
