@@ -21,7 +21,8 @@ from training.logged_slates import LoggedSlates
 from training.recommender import Recommender
 from training.slices import slices
 from training.thresholds import GateParams
-from training.value.paired import Policy, Target
+from training.value.exposures import Policy
+from training.value.paired import Target
 
 logger = logging.getLogger("rondo.contests")
 
@@ -30,7 +31,7 @@ logger = logging.getLogger("rondo.contests")
 class Scored:
     """A release on the judge window: its metrics, and what it would show on the logged slates.
 
-    target: None if there are no slates, or its policy has a diversity penalty.
+    target: None if there are no slates.
     """
 
     judged: Judged
@@ -88,10 +89,11 @@ class Window:
         """Judge a release, which draws by its own policy, on this window."""
         ranked = recommender.rank(self.queries.requests, threads=2)
         judged = judge_scores(self.queries, ranked.scores, self.k, ranked.candidates)
-        if self.slates is None or policy.diversity > 0:
+        if self.slates is None:
             return Scored(judged, None)
         ordering = self.slates.ordering(recommender, threads=2)
-        return Scored(judged, Target(ordering, Policy(policy.temperature, policy.epsilon)))
+        drawn = Policy(policy.temperature, policy.epsilon, policy.diversity)
+        return Scored(judged, Target(ordering, drawn))
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class Contests:
         window, mine = self.window, self.window.scored
         if window.slates is not None and mine.target is not None and other.target is not None:
             scores = window.slates.scores(
-                mine.target, other.target, len(window.catalogue), self.thresholds.clip
+                mine.target, other.target, window.catalogue, self.thresholds.clip
             )
         else:
             requests = window.queries.requests

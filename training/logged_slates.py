@@ -1,6 +1,6 @@
 """Logged slates of a judge window, and what releases would have earned on them."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.arrays import Bools, Int64s
+from features.items.catalogue import Catalogue
 from features.ragged import Ragged
 from features.requests.requests import Requests
 from features.requests.slates import Slates, load_slates
 from training.contest import Scores
 from training.recommender import Recommender
 from training.slices import request_slices
+from training.value.exposures import Policy
 from training.value.ordering import Ordering
-from training.value.paired import Earned, Policy, Shown, Target, earned, joined
+from training.value.paired import Earned, Shown, Target, earned, joined
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,10 @@ class LoggedSlates:
     def read(split: Path, features: Path) -> "LoggedSlates":
         """The slates of the judge window, from `data/split` and `data/features`.
 
-        Left out are slates that continue an earlier one, and those of a policy with a diversity
-        penalty: their exposure is not known.
+        Left out are slates that continue an earlier one: their exposure is not known.
         """
         slates = load_slates(split, features, "judge")
-        penalty = np.array([float(policy.get("diversity", 0.0)) for policy in slates.policies])
-        valued = (slates.given == 0) & (penalty == 0.0) & (slates.eligible_count > 0)
+        valued = (slates.given == 0) & (slates.eligible_count > 0)
         kept = slates.select(np.flatnonzero(valued & ~slates.open))
         return LoggedSlates(
             _without_late_items(kept.requests, split),
@@ -72,12 +72,15 @@ class LoggedSlates:
             items[rows, : part.items.shape[1]] = part.items
         return Ordering(items)
 
-    def scores(self, challenger: Target, other: Target, catalogue: int, clip: float) -> Scores:
-        """What each slate says of two releases. Arguments as for `paired.earned`."""
-        parts = [
-            (rows, earned(shown, other.select(rows), challenger.select(rows), catalogue, clip))
-            for rows, shown in self.shown
-        ]
+    def scores(
+        self, challenger: Target, other: Target, catalogue: Catalogue, clip: float
+    ) -> Scores:
+        """What each slate says of two releases. clip: as for `paired.earned`."""
+        parts = []
+        for rows, shown in self.shown:
+            first, second = other.select(rows), challenger.select(rows)
+            size, categories = len(catalogue), catalogue.categories
+            parts.append((rows, earned(shown, first, second, size, clip, categories)))
         result: Earned = joined(parts, len(self))
         requests = self.requests
         return Scores.of_slates(
@@ -86,10 +89,13 @@ class LoggedSlates:
 
 
 def _by_policy(slates: Slates) -> tuple[tuple[Int64s, Shown], ...]:
-    policies = [Policy(float(p["temperature"]), float(p["epsilon"])) for p in slates.policies]
+    policies = [
+        Policy(float(p["temperature"]), float(p["epsilon"]), float(p.get("diversity", 0.0)))
+        for p in slates.policies
+    ]
     ordering = Ordering.of(slates.scores, slates.candidates)
     groups = []
-    for policy in sorted(set(policies), key=lambda each: (each.temperature, each.epsilon)):
+    for policy in sorted(set(policies), key=astuple):
         rows = np.flatnonzero([each == policy for each in policies])
         shown = Shown(
             slates.users[rows],

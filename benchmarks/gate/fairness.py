@@ -18,26 +18,26 @@ WINDOWS: Final = (3, 10)
 
 def swing(played: Sequence[Arrays]) -> dict[str, Any]:
     """How much better the second of two equal releases looks when the first serves than when it
-    serves itself, as shares of clicks and of NDCG.
+    serves itself, as shares of clicks and of NDCG, on organic choices or on these and clicks.
 
     `excess`: less the same difference of their true values, as contexts differ, too.
     """
-    found = np.array([_swing(each) for each in played]).reshape(-1, 3)
+    found = np.array([_swing(each) for each in played]).reshape(-1, 4)
     return {
         "value": mean(found[:, 0]),
-        "excess": mean(found[:, 0] - found[:, 1]),
+        "excess": mean(found[:, 1]),
         "organic_ndcg": mean(found[:, 2]),
+        "ndcg_with_clicks": mean(found[:, 3]),
         "pairs": len(found),
     }
 
 
-def _swing(played: Arrays) -> tuple[float, float, float]:
-    changes = []
-    for served in (0, 1):
-        rows = played["served"] == served
-        changes.append([_change(played[name][rows]) for name in ("earned", "true", "ndcg")])
-    one, two = changes
-    return one[0] - two[0], one[1] - two[1], one[2] - two[2]
+def _swing(played: Arrays) -> Float64s:
+    earned, true, *ndcg = (
+        _change(played[name][played["served"] == 0]) - _change(played[name][played["served"] == 1])
+        for name in ("earned", "true", "ndcg", "ndcg all")
+    )
+    return np.array([earned, earned - true, *ndcg])
 
 
 def _change(pairs: Float64s) -> float:

@@ -16,8 +16,9 @@ from features.ragged import Ragged
 from serving.policy import PolicyParams
 from training.recommender import Ranked, Recommender
 from training.slices import request_slices
+from training.value.exposures import Policy
 from training.value.ordering import Ordering
-from training.value.paired import Policy, Shown
+from training.value.paired import Shown
 
 
 @dataclass(frozen=True)

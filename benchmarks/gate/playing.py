@@ -19,7 +19,9 @@ from benchmarks.gate.looks import Stage
 from benchmarks.gate.tasks import DAYS, TASKS, Arrays
 
 #: The modules of `training.value` that played values depend on.
-ESTIMATOR: Final = ("exposure", "ordering", "paired", "position_bias", "reward_model")
+ESTIMATOR: Final = (
+    "exposure", "exposures", "ordering", "paired", "position_bias", "reward_model",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

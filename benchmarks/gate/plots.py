@@ -124,11 +124,12 @@ def _scatter(results: Results) -> Figure:
 
 
 def _swing(swing: dict[str, Any]) -> Figure:
-    figure, axes = _axes(8.0, 2.4)
+    figure, axes = _axes(8.0, 2.7)
     names = {
         "value": "value",
         "excess": "value, less the true difference",
         "organic_ndcg": "NDCG on organic choices",
+        "ndcg_with_clicks": "NDCG on organic choices and clicks",
     }
     rows = [
         (label, *(_percent(swing[name][edge]) for edge in ("mean", "low", "high")))

@@ -13,6 +13,7 @@ from benchmarks.gate import estimators
 from benchmarks.gate.contenders import weights
 from benchmarks.gate.looks import Look, Stage
 from benchmarks.gate.recipes import RECIPES, REFRESHES
+from features.ragged import Ragged
 from training.metrics.ndcg import ndcg
 from training.value.ordering import Ordering
 from training.value.paired import Earned, Target, earned
@@ -111,6 +112,7 @@ def swing(stage: Stage, number: int, clip: float) -> Arrays:
                 "earned": np.array([[result.first.sum(), result.second.sum()]]),
                 "true": np.array([[stage.truth(each, look)[0].sum() for each in pair]]),
                 "ndcg": np.array([[_ndcg(look, each) for each in pair]]),
+                "ndcg all": np.array([[_ndcg(look, each, clicks=True) for each in pair]]),
                 "slates": np.array([len(look)]),
                 "clicks": np.array([look.shown.clicks.sum()]),
             }
@@ -175,15 +177,25 @@ def _columns(stage: Stage, look: Look, day: int) -> Arrays:
     }
 
 
-def _ndcg(look: Look, ordering: Ordering) -> float:
-    """NDCG@10 on organic choices, averaged by user as the gate did."""
-    rows = np.flatnonzero(look.organic.lengths)
-    chosen = look.organic.select(rows)
+def _ndcg(look: Look, ordering: Ordering, clicks: bool = False) -> float:
+    """NDCG@10 on organic choices, and on clicks on the slate if `clicks`, averaged by user."""
+    chosen = _with_clicks(look) if clicks else look.organic
+    rows = np.flatnonzero(chosen.lengths)
     lists = np.ascontiguousarray(ordering.items[rows, :10])
-    values = ndcg(lists, chosen)
+    values = ndcg(lists, chosen.select(rows))
     users, inverse = np.unique(look.shown.users[rows], return_inverse=True)
     means: Float64s = np.bincount(inverse, weights=values) / np.bincount(inverse)
     return float(means.mean()) if len(users) else 0.0
+
+
+def _with_clicks(look: Look) -> Ragged:
+    clicked = np.where(look.shown.clicks > 0, look.shown.items, -1)
+    return Ragged.from_lists(
+        [
+            sorted({*look.organic[row].tolist(), *items[items >= 0].tolist()})
+            for row, items in enumerate(clicked)
+        ]
+    )
 
 
 def _stacked(rows: list[Arrays]) -> Arrays:

@@ -8,8 +8,8 @@ from base.arrays import Float32s, Float64s, Int64s
 from simulation import behaviour
 from simulation.world_params import WorldParams
 from training.value.exposure import exposure
+from training.value.exposures import Policy
 from training.value.ordering import Ordering
-from training.value.paired import Policy
 
 
 def true_rewards(

@@ -41,3 +41,13 @@ def dots(
     products = matrix.data[entries] * vectors[request, matrix.indices[entries]]
     sums: Float64s = np.bincount(pair, products, len(flat)).astype(np.float64)
     return sums.reshape(rows.shape)
+
+
+def cosines(
+    matrix: sparse.csr_matrix, rows: npt.NDArray[np.integer], others: npt.NDArray[np.integer]
+) -> Float64s:
+    """Cosine of rows [n] with other rows [m] of a 0/1 matrix: float64 [n, m], 0 if one is empty."""
+    first, second = matrix[rows], matrix[others]
+    counts = np.outer(np.diff(first.indptr), np.diff(second.indptr)).astype(np.float64)
+    common: Float64s = (first @ second.T).toarray().astype(np.float64)
+    return common / np.sqrt(np.maximum(counts, 1.0))

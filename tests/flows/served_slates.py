@@ -23,9 +23,9 @@ LOOKS: Float64s = np.arange(1.0, SLOTS + 1) ** -0.6
 POLICY = PolicyParams()
 
 
-def serve(place: Workspace, release: Path, times: int) -> None:
+def serve(place: Workspace, release: Path, times: int, policy: PolicyParams = POLICY) -> None:
     """Replace the slates of the judge window: `release` answers every judged request `times` times,
-    and users click on items of their topic that they look at."""
+    drawn by `policy`, and users click on items of their topic that they look at."""
     data = place.root / "data"
     catalogue = load_catalogue(data / "split")
     requests = load_queries(data / "split", data / "features", "judge", "organic").requests
@@ -39,8 +39,9 @@ def serve(place: Workspace, release: Path, times: int) -> None:
         ranked.candidates,
         eligible,
         SLOTS,
-        POLICY,
+        policy,
         generator.random((len(rows), SLOTS)),
+        catalogue.categories,
     )
     topic = np.array([int(item[1:]) % TOPICS for item in catalogue.item_ids])
     own = np.array([int(user[1:]) % TOPICS for user in requests.user_ids])
@@ -68,6 +69,7 @@ def serve(place: Workspace, release: Path, times: int) -> None:
             "context": _context(
                 requests, number, catalogue.item_ids, ranked.candidates[number],
                 ranked.scores[number], int(eligible[number].sum()), int(held[number]),
+                policy,
             ),
         }
         for number in range(len(rows))
@@ -78,7 +80,7 @@ def serve(place: Workspace, release: Path, times: int) -> None:
 
 def _context(
     requests: Requests, row: int, ids: object, candidates: object, scores: object,
-    eligible: int, features_at: int,
+    eligible: int, features_at: int, policy: PolicyParams,
 ) -> bytes:  # fmt: skip
     names, found, given = np.asarray(ids), np.asarray(candidates), np.asarray(scores)
     histories = requests.histories
@@ -97,7 +99,7 @@ def _context(
         "catalogue_items": len(names),
         "catalogue_sequence": 0,
         "repeats": False,
-        "policy": asdict(POLICY),
+        "policy": asdict(policy),
     }
     arrays = {
         "history_items": histories.items[part],

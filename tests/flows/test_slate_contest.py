@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from flows.gating import Judgement
 from flows.rollout import Rollout
 from flows.workspace import Workspace
 from serving.database import connect
+from serving.policy import PolicyParams
 from tests.features.logs import at
 from tests.flows.rivals import TODAY, YESTERDAY, Rivals, make_rivals
 from tests.flows.served_slates import serve
@@ -24,6 +26,8 @@ from training.contest_rules import told
 from training.evidence import Contest
 from training.logged_slates import LoggedSlates
 from training.recommender import Recommender
+from training.value.exposures import Policy
+from training.value.paired import Target
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning"),
@@ -114,3 +118,22 @@ def test_slates_whose_outcomes_can_still_arrive_are_left_out(
     pq.write_table(table.set_column(place, "open", opened), tmp_path / "split" / "slates.parquet")
     slates = LoggedSlates.read(tmp_path / "split", data / "features")
     assert (len(slates), slates.open) == (len(table) - 100, 100)
+
+
+def test_slates_of_a_policy_with_a_diversity_penalty_are_valued(
+    rivals: Rivals, tmp_path: Path
+) -> None:
+    shutil.copytree(rivals.equal.root / "data", tmp_path / "data")
+    release = rivals.champion.root / "data" / "release"
+    serve(
+        replace(rivals.equal, root=tmp_path), release, times=2, policy=PolicyParams(diversity=2.0)
+    )
+    slates = LoggedSlates.read(tmp_path / "data" / "split", tmp_path / "data" / "features")
+    catalogue = load_catalogue(tmp_path / "data" / "split")
+    ordering = slates.ordering(Recommender.load(release, catalogue))
+    diverse, plain = (Target(ordering, Policy(0.5, 0.05, penalty)) for penalty in (2.0, 0.0))
+    scores = slates.scores(diverse, plain, catalogue, clip=20.0)
+    assert len(slates) > 100
+    assert scores.challenger.mean() == pytest.approx(slates.clicks / len(slates), rel=0.02)
+    assert scores.clipped == 0.0
+    assert (scores.other != scores.challenger).any()

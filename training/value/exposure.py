@@ -12,7 +12,8 @@ over all prefixes, which is estimated here in two steps.
    in small catalogues only. There, slates are drawn and their propensities averaged.
 
 Weights depend only on ranks (docs/adr/0006), so one table holds for all requests with the same
-numbers of candidates and eligible items. A policy with a diversity penalty has no such table.
+numbers of candidates and eligible items. A policy with a diversity penalty has no such table
+(`drawn_exposure`).
 """
 
 from dataclasses import dataclass

@@ -12,14 +12,14 @@ Krishnamurthy and Dudík, "Doubly robust off-policy evaluation with shrinkage", 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from scipy import sparse
 
 from base.arrays import Float64s, Int32s, Int64s
 from training.value import reward_model
-from training.value.exposure import exposure
+from training.value.exposures import Exposures, Policy, exposures
 from training.value.ordering import Ordering
 from training.value.position_bias import position_bias
 
@@ -27,14 +27,6 @@ from training.value.position_bias import position_bias
 _EXPOSURES: Final = 20_000_000
 #: Columns of the model of clicks for an item that no release ranks.
 _ABSENT: Final = reward_model.basis(np.array([-1]), np.array([-1]))
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The policy that draws from an ordering (section `policy` of `params.yaml`)."""
-
-    temperature: float
-    epsilon: float
 
 
 @dataclass(frozen=True)
@@ -98,10 +90,18 @@ class Earned:
     effective: float
 
 
-def earned(shown: Shown, first: Target, second: Target, catalogue: int, clip: float) -> Earned:
+def earned(
+    shown: Shown,
+    first: Target,
+    second: Target,
+    catalogue: int,
+    clip: float,
+    categories: sparse.csr_matrix | None = None,
+) -> Earned:
     """The clicks per slate of two releases.
 
-    catalogue: number of items; clip: largest weight of a click, above 1.
+    catalogue: number of items; clip: largest weight of a click, above 1; categories: of the items,
+    needed if one of the policies has a diversity penalty.
     """
     rows, slots = np.nonzero(shown.items >= 0)
     shown_keys = rows.astype(np.int64) * catalogue + shown.items[rows, slots]
@@ -112,12 +112,15 @@ def earned(shown: Shown, first: Target, second: Target, catalogue: int, clip: fl
     # Items can have become eligible after the request, as far as the log knows today.
     counts = [ordering.counts for ordering in orderings]
     eligible: Int64s = np.maximum.reduce([shown.eligible, *counts])
-    looks = _position_bias(shown)
     ranks = [ordering.ranks(keys, catalogue) for ordering in orderings]
     policies = (shown.policy, first.policy, second.policy)
-    looked = [
-        _looks(count, eligible, each, looks) for count, each in zip(counts, policies, strict=True)
+    size = shown.items.shape[1]
+    found = [
+        exposures(ordering, eligible, size, policy, categories)
+        for ordering, policy in zip(orderings, policies, strict=True)
     ]
+    looks = _position_bias(shown, found[0])
+    looked = [each.looks(looks) for each in found]
     weight = [table.of(row, rank) for table, rank in zip(looked, ranks, strict=True)]
     place = np.searchsorted(keys, shown_keys)
     log = _Log(
@@ -272,67 +275,17 @@ def _distinct(keys: Int64s) -> Int64s:
     return ordered[np.diff(ordered, prepend=ordered[:1] - 1) > 0]
 
 
-def _position_bias(shown: Shown) -> Float64s:
+def _position_bias(shown: Shown, found: Exposures) -> Float64s:
     """The looks of each slot, from the exposure of the shown items in all slots."""
     size = shown.items.shape[1]
-    step = -(-len(shown) * size * size // _EXPOSURES)
-    shown = shown.select(np.arange(0, len(shown), max(step, 1)))
-    rows, slots = np.nonzero(shown.items >= 0)
-    width = max(int(shown.items.max(initial=0)), int(shown.ordering.items.max(initial=0))) + 1
-    ranks = shown.ordering.ranks(rows * width + shown.items[rows, slots], width)
-    exposures = np.zeros((len(shown), size, size))
-    counts = shown.ordering.counts
-    pairs, group = _groups(counts, np.maximum(shown.eligible, counts))
-    order = np.argsort(group[rows], kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(group[rows], minlength=len(pairs)))[:-1])
-    for (count, eligible), here in zip(pairs, parts, strict=True):
-        table = exposure(count, eligible, size, shown.policy.temperature, shown.policy.epsilon)
-        whole = np.vstack([table.ranked, table.explored])
-        exposures[rows[here], slots[here]] = whole[ranks[here]]
-    return position_bias(exposures, shown.clicks)
-
-
-@dataclass(frozen=True)
-class _Looks:
-    """Expected looks by rank of many requests.
-
-    values: float64, the tables of all distinct requests, one after the other; start: int64 [n], of
-    each request's; unranked: float64 [n], of an item that is no candidate.
-    """
-
-    values: Float64s
-    start: Int64s
-    unranked: Float64s
-
-    def of(self, rows: Int64s, ranks: Int64s) -> Float64s:
-        """Expected looks of items of requests `rows` with these ranks (−1: no candidate)."""
-        found = self.values[self.start[rows] + np.maximum(ranks, 0)]
-        return np.where(ranks >= 0, found, self.unranked[rows])
-
-
-def _looks(counts: Int64s, eligible: Int64s, policy: Policy, looks: Float64s) -> _Looks:
-    pairs, group = _groups(counts, eligible)
-    shape = tuple(looks.tolist())
-    tables = [_table(c, e, policy.temperature, policy.epsilon, shape) for c, e in pairs]
-    lengths = np.array([len(ranked) + 1 for ranked, _ in tables])
-    starts = np.cumsum(lengths) - lengths
-    values = np.concatenate([np.append(ranked, 0.0) for ranked, _ in tables])
-    unranked = np.array([explored for _, explored in tables])
-    return _Looks(values, starts[group], unranked[group])
-
-
-@lru_cache(maxsize=16384)
-def _table(
-    candidates: int, eligible: int, temperature: float, epsilon: float, looks: tuple[float, ...]
-) -> tuple[Float64s, float]:
-    table = exposure(candidates, eligible, len(looks), temperature, epsilon)
-    return table.ranked @ np.array(looks), float(table.explored @ np.array(looks))
-
-
-def _groups(counts: Int64s, eligible: Int64s) -> tuple[list[tuple[int, int]], Int64s]:
-    """The distinct pairs, and which of them each request has."""
-    pairs, group = np.unique(np.stack([counts, eligible], axis=1), axis=0, return_inverse=True)
-    return [(int(c), int(e)) for c, e in pairs], group.reshape(-1)
+    some = np.arange(0, len(shown), max(-(-len(shown) * size * size // _EXPOSURES), 1))
+    items = shown.items[some]
+    rows, slots = np.nonzero(items >= 0)
+    width = max(int(items.max(initial=0)), int(shown.ordering.items.max(initial=0))) + 1
+    ranks = shown.ordering.select(some).ranks(rows * width + items[rows, slots], width)
+    by_slot = np.zeros((len(some), size, size))
+    by_slot[rows, slots] = found.by_slot(some[rows], ranks)
+    return position_bias(by_slot, shown.clicks[some])
 
 
 def _effective(weights: Float64s, looks: Float64s) -> float:

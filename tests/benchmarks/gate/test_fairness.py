@@ -12,11 +12,13 @@ def test_the_swing_is_what_the_second_gains_when_it_does_not_serve() -> None:
         "earned": np.array([[100.0, 103.0], [100.0, 101.0], [100.0, 100.0], [100.0, 98.0]]),
         "true": np.array([[100.0, 100.0]] * 2 + [[100.0, 99.0]] * 2),
         "ndcg": np.array([[0.1, 0.11]] * 2 + [[0.1, 0.09]] * 2),
+        "ndcg all": np.array([[0.2, 0.19]] * 2 + [[0.2, 0.21]] * 2),
     }
     found = fairness.swing([run, run])
     assert found["value"]["mean"] == pytest.approx(0.03)
     assert found["excess"]["mean"] == pytest.approx(0.02)
     assert found["organic_ndcg"]["mean"] == pytest.approx(0.2)
+    assert found["ndcg_with_clicks"]["mean"] == pytest.approx(-0.1)
 
 
 def test_releases_are_ranked_among_the_good_ones_only() -> None:

@@ -8,7 +8,7 @@ from serving.policy import PolicyParams, draw
 from simulation import behaviour
 from simulation.world_params import WorldParams
 from training.recommender import Ranked
-from training.value.paired import Policy
+from training.value.exposures import Policy
 
 ITEMS, CANDIDATES, DRAWS = 400, 40, 20_000
 

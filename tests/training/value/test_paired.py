@@ -9,8 +9,9 @@ from base.arrays import Float64s, Int32s
 from serving.policy import PolicyParams, draw
 from training.value.estimate import clustered
 from training.value.exposure import exposure
+from training.value.exposures import Policy
 from training.value.ordering import Ordering
-from training.value.paired import Earned, Policy, Shown, Target, earned
+from training.value.paired import Earned, Shown, Target, earned
 from training.value.position_bias import position_bias
 
 ITEMS, CANDIDATES, SLOTS, POLICY = 60, 25, 5, Policy(temperature=0.5, epsilon=0.1)
