@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from base.params import load
 from features.schema import DAY, MINUTE
+from flows import canary_bots
 from flows.environment import CHECKOUT
 from flows.lease import Busy, lease, wall_clock
 from flows.rollout import CHANNEL, Rollout
@@ -95,8 +96,12 @@ def look(engine: sa.Engine, chosen: CanaryParams, now: int, fence: Fence | None)
     ended = _ended(canary, champion)
     if ended is not None:
         return Looked(_finish(engine, canary, *ended, now, fence), None, None)
-    canary, evidence = canary_evidence.count(engine, canary, chosen, fence)
+    canary, everybody = canary_evidence.count(engine, canary, chosen, fence)
+    evidence = canary_evidence.of_people(engine, canary, everybody, chosen)
     said = decide(evidence, chosen, (now - canary.started_at) / DAY)
+    if said.action in ("succeed", "roll back") and canary_bots.set_aside(engine, canary, fence):
+        evidence = canary_evidence.of_people(engine, canary, everybody, chosen)
+        said = decide(evidence, chosen, (now - canary.started_at) / DAY)
     if said.action == "grow":
         canary = canaries.grow(engine, canary, said.share, fence)
         logger.info("canary %s: %s", canary.release[:12], said.reason)

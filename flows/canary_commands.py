@@ -71,7 +71,7 @@ def show() -> None:
     from flows import canary
     from flows.lease import wall_clock
     from flows.rollout import installation
-    from serving import canaries, shadow
+    from serving import canaries, canary_evidence, shadow
     from training.canary.decision import decide
 
     engine = installation().engine
@@ -80,8 +80,10 @@ def show() -> None:
         print("canary      none is running")
     else:
         print(told(row))
-        evidence = canaries.evidence(engine, row)
-        said = decide(evidence, canary.params(), (wall_clock() - row.started_at) / DAY)
+        chosen = canary.params()
+        counted = canaries.evidence(engine, row)
+        evidence = canary_evidence.of_people(engine, row, counted, chosen)
+        said = decide(evidence, chosen, (wall_clock() - row.started_at) / DAY)
         _print(canary.Looked(row, said, evidence))
     below = canaries.running(engine, canaries.SHADOW)
     if below is not None:

@@ -30,7 +30,7 @@ from flows.consumers import EVENTS, RETRAINED
 from flows.lease import Busy, lease, wall_clock
 from flows.retrain_params import RetrainParams
 from flows.rollout import Rollout, experiment, installation
-from serving import fences, offsets
+from serving import fences, offsets, set_aside
 from serving.canaries import Canary, CanaryError
 from serving.fences import Fence
 from serving.fresh_process import FreshProcess
@@ -104,6 +104,7 @@ def run_once(
             # After the longest stage no more than one processor is busy until the gate.
             ahead = {stages.LONGEST_STAGE: fresh.start}
             outcome.stages = stages.run_stages(place, logs, warm, after=ahead)
+        set_aside.replace(engine, set_aside.found(place.root / "data" / "split"), fence)
         clock.lap("stages")
         outcome.release = rollout.publish(place, now, fence)
         clock.lap("publish")

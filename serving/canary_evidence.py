@@ -3,7 +3,8 @@
 A count reads the outbox by offset and the requests and users that occur in what it read, each by
 its key, so its cost depends on what is new and not on how long the log is. The counts, what is
 known of each user and the offset are stored together. A process that is killed has stored all of a
-part or nothing.
+part or nothing. Everybody is counted; who is set aside is left out when the evidence is read
+(`of_people`), since that may be found later, or turn out wrong.
 """
 
 from collections import defaultdict
@@ -50,6 +51,11 @@ _SERVED = sa.select(
 _KNOWN_USERS = sa.select(
     _users.c.user_id, _users.c.stratum, _users.c.slates, _users.c.clicks
 ).where(_users.c.number == sa.bindparam("number"), _users.c.user_id.in_(_IDS))
+_SET_ASIDE = (
+    sa.select(_users.c.user_id, _users.c.stratum, _users.c.slates, _users.c.clicks)
+    .join(tables.set_aside, tables.set_aside.c.user_id == _users.c.user_id)
+    .where(_users.c.number == sa.bindparam("number"))
+)
 _KNOWN_ITEMS = sa.select(_items.c.item_id, _items.c.arm, _items.c.shown).where(
     _items.c.number == sa.bindparam("number"), _items.c.item_id.in_(_IDS)
 )
@@ -71,6 +77,15 @@ def count(
             engine, canary, found, min(newest, canary.offset + PART), params, fence
         )
     return canary, found
+
+
+def of_people(engine: sa.Engine, canary: Canary, found: Evidence, params: CanaryParams) -> Evidence:
+    """The evidence without users who are set aside."""
+    with reading(engine) as connection:
+        known = connection.execute(_SET_ASIDE, {"number": canary.number}).all()
+    gone = {(user, stratum): np.array(sums) for user, stratum, *sums in known}
+    users = sorted({user for user, _ in gone})
+    return found.without(contribution(_dense(users, gone, found), params))
 
 
 def _part(

@@ -270,3 +270,14 @@ shadow_slates: Final = sa.Table(
     sa.Index("shadow_slates_by_number", "number", "timestamp"),
     **OPTIONS,
 )
+
+#: Users who are set aside because they do not act like people (docs/adr/0027), as the last retrain
+#: and the looks at a canary since then found them. since: µs, from when they do not count.
+set_aside: Final = sa.Table(
+    "set_aside",
+    METADATA,
+    sa.Column("user_id", ID, primary_key=True),
+    sa.Column("since", TIME, nullable=False),
+    sa.Column("reason", TEXT, nullable=False),
+    **OPTIONS,
+)

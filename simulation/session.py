@@ -19,8 +19,8 @@ from simulation.market import Market, Visit
 from simulation.randomness import Stream, uniforms
 from simulation.users import session_starts
 
-#: Seconds between the slates of a session for people, and the factor by which bots are faster.
-ROUND_SECONDS, BOT_HASTE = 300.0, 0.05
+#: Seconds between the slates of a session of a person.
+ROUND_SECONDS = 300.0
 
 #: Numbers of actions in a round: first clicks by position, then hides, the search, and the rest. An
 #: action's number in its session is round · SLOTS + slot. Follow-up actions have slot + FOLLOW.
@@ -112,7 +112,7 @@ class Sessions:
         drawn = uniforms(params.seed, Stream.CONTINUE, self.market.day, self.round, users)
         bots = self.market.users.bot[users]
         self.active[rows] = (drawn < np.where(bots, 0.9, chance)) & (self.round + 1 < params.rounds)
-        pace = np.where(bots, BOT_HASTE, 1.0)
+        pace = np.where(bots, params.bot_haste, 1.0)
         self.time[rows] += (ROUND_SECONDS * SECOND * pace).astype(np.int64)
         self.round += 1
 
@@ -220,7 +220,7 @@ class _Turn:
         row, slot = columns["row"], columns["slot"]
         users, day, turn = self.users[row], self.market.day, self.sessions.round
         seed = self.params.seed
-        pace = np.where(self.bots[row], BOT_HASTE, 1.0)
+        pace = np.where(self.bots[row], self.params.bot_haste, 1.0)
         seconds = columns["seconds"] + uniforms(seed, Stream.JITTER, day, turn, users, slot)
         timestamp = self.sessions.time[self.rows[row]] + (seconds * SECOND * pace).astype(np.int64)
         late = uniforms(seed, Stream.DELAY, day, turn, users, slot) < self.params.late_share

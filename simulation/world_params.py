@@ -151,5 +151,8 @@ class WorldParams:
     bot_clicks: Float = 0.8
     """Probability that a bot clicks an item shown to it."""
 
+    bot_haste: Annotated[Float, Field(gt=0)] = 0.05
+    """Time between a bot's actions, relative to a person's."""
+
     history_temperature: Float = 0.8
     """Temperature of the bootstrap policy's scores (log popularity). Smaller is greedier."""

@@ -7,16 +7,17 @@ import pytest
 import sqlalchemy as sa
 
 from base.settings import Settings
-from features.schema import DAY
+from features.schema import DAY, SECOND
 from flows import canary, monitor
 from flows.canary import look
 from flows.lease import lease
 from flows.rollout import CHANNEL, Rollout
-from serving import canaries, canary_evidence, channels, verdicts
+from serving import canaries, canary_evidence, channels, set_aside, tables, verdicts
 from serving.canaries import Canary
 from serving.channels import Channel
 from serving.feedback_log import FeedbackLog
 from tests.serving.test_canaries import click, served
+from tests.serving.test_feedback_log import event
 from training.canary.params import CanaryParams
 
 NOW = 19_800 * DAY
@@ -51,6 +52,71 @@ def test_a_canary_that_earns_more_becomes_the_champion(engine: sa.Engine) -> Non
     reason = channels.history(engine, CHANNEL)[0].reason
     assert reason.startswith("canary: its reward is at most 5% below the control's")
     assert channels.rollback(engine, CHANNEL, now=NOW).release == "old"
+
+
+def swarm(engine: sa.Engine, arm: str, haste: float) -> None:
+    """40 bots in one arm that click both items of each of 20 slates, with `haste` seconds between
+    two clicks."""
+    for n in range(40):
+        slates, clicks = [], []
+        for k in range(20):
+            name, items = f"s{n}-{k}", [f"x{n}-{k}", f"y{n}-{k}"]
+            slates.append(served(name, f"bot{n}", arm, *items))
+            for at, item in enumerate(items):
+                moment = NOW + round((2 * k + at + n) * haste * SECOND)
+                times = {"timestamp": moment, "received_at": moment}
+                clicks.append(click(name, f"bot{n}", item) | times)
+        FeedbackLog(engine).append(slates=slates, events=clicks)
+
+
+def readers(engine: sa.Engine) -> None:
+    """People of both arms read on, so that the detectors know how people go from item to item."""
+    FeedbackLog(engine).append(
+        events=[
+            event(
+                f"read-{arm}-{n}-{k}",
+                user_id=f"{arm}-0-{n}",
+                item_id=f"i{n + k}",
+                timestamp=NOW + 20 * k * SECOND,
+                received_at=NOW + 20 * k * SECOND,
+            )
+            for arm in ("champion", "canary")
+            for n in range(30)
+            for k in range(25)
+        ]
+    )
+
+
+def test_a_swarm_of_bots_in_one_arm_does_not_decide(engine: sa.Engine) -> None:
+    row = started(engine, share=0.5)
+    traffic(engine, 0.3, 0.3)
+    readers(engine)
+    swarm(engine, "canary", haste=0.3)
+    looked = look(engine, PARAMS, NOW + DAY, None)
+    assert looked is not None
+    assert looked.canary.running
+    assert looked.evidence is not None
+    assert looked.evidence.by_arm().tolist() == [400, 400]
+    with engine.connect() as connection:
+        aside = connection.execute(sa.select(tables.set_aside.c.user_id)).scalars().all()
+    assert set(aside) == {f"bot{n}" for n in range(40)}
+    assert canaries.evidence(engine, row).by_arm().tolist() == [400, 440]
+
+
+def test_whom_a_retrain_set_aside_is_left_out_until_it_says_otherwise(engine: sa.Engine) -> None:
+    row = started(engine, share=0.5)
+    traffic(engine, 0.3, 0.3)
+    swarm(engine, "champion", haste=400)
+    row, found = canary_evidence.count(engine, row, PARAMS, None)
+    everybody = canary_evidence.of_people(engine, row, found, PARAMS)
+    assert everybody.plain() == found.plain()
+    set_aside.replace(engine, [(f"bot{n}", NOW, "told so") for n in range(40)], None)
+    people = canary_evidence.of_people(engine, row, found, PARAMS)
+    assert people.totals.tolist() == [400, 120, 400, 120]
+    assert people.arrivals.tolist() == [[400, 400]]
+    set_aside.replace(engine, [], None)
+    again = canary_evidence.of_people(engine, row, found, PARAMS)
+    assert again.plain() == found.plain()
 
 
 def test_a_canary_that_earns_less_is_rolled_back_and_withdrawn(engine: sa.Engine) -> None:

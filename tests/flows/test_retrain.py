@@ -14,13 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
 from base.processes import api_url, free_port, prefect_server, wait_for_prefect
 from features.schema import DAY, TIMESTAMP
 from flows import environment, monitor
 from flows.retrain_params import RetrainParams
 from flows.workspace import prepare, uncommitted
-from serving import catalogue_feed, channels, verdicts
+from serving import catalogue_feed, channels, set_aside, tables, verdicts
 from serving.feedback_log import FeedbackLog
 from tests.flows.conftest import git
 from tests.flows.homes import Home, HomeMaker
@@ -122,10 +123,17 @@ def first(undisturbed: Home) -> dict[str, Any]:
     return undisturbed.state()
 
 
-def test_a_retrain_ends_with_one_release_and_its_verdict(first: dict[str, Any]) -> None:
+def test_a_retrain_ends_with_one_release_and_its_verdict(
+    undisturbed: Home, first: dict[str, Any]
+) -> None:
     (release,) = first["releases"]
     assert first["records"] == [(release, "promote")]
     assert first["moves"] == [(1, release)]
+    query = sa.select(tables.set_aside.c["user_id", "since", "reason"])
+    with undisturbed.engine.connect() as connection:
+        aside = sorted(map(tuple, connection.execute(query)))
+    assert aside
+    assert aside == sorted(set_aside.found(undisturbed.root / "workspace/data/split"))
 
 
 def test_a_release_is_made_again_from_its_lineage_in_a_fresh_clone(

@@ -103,6 +103,22 @@ class Evidence:
             arrivals=self.arrivals + first.reshape(-1, 2),
         )
 
+    def without(self, gone: Float64s) -> "Evidence":
+        """The same as if some users had never come, except for the counts by arm.
+
+        gone: float64 [users, 2 · strata], their contributions.
+        """
+        seen = gone[:, 0::2] > 0
+        first = seen[seen.any(axis=1)].argmax(axis=1)
+        arrived = np.bincount(first, minlength=2 * self.phases).reshape(-1, 2)
+        return replace(
+            self,
+            totals=self.totals - gone.sum(axis=0),
+            products=self.products - gone.T @ gone,
+            users=self.users - seen.sum(axis=0),
+            arrivals=self.arrivals - arrived,
+        )
+
     def with_counts(self, counts: Counts) -> "Evidence":
         return replace(self, counts=self.counts.plus(counts))
 
