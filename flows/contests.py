@@ -10,6 +10,7 @@ from features.items.catalogue import Catalogue
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
 from flows.rollout import Rollout
+from flows.twin import Twin
 from flows.workspace import Workspace
 from serving.policy import PolicyParams
 from serving.release import Release
@@ -102,7 +103,7 @@ class Contests:
 
     evidence_of: the evidence on which a release was judged, None if none was recorded; by_gate:
     whether the gate promoted a release, so not a canary; withdrawn: releases that were rolled back
-    from.
+    from; twin: of the champion, if the recipe changed.
     """
 
     window: Window
@@ -114,6 +115,7 @@ class Contests:
     withdrawn: Container[str]
     params: EvaluateParams
     thresholds: GateParams
+    twin: Twin | None = None
 
     def against(self, champion: str) -> Evidence:
         """Add the contests with the champion and with the reference.
@@ -136,6 +138,7 @@ class Contests:
             self.params.confidence,
         )
         reference = reference_release(champion, own, self.by_gate(champion), self.withdrawn)
+        evidence = self._with_twin(evidence, own)
         evidence = evidence.model_copy(update={"reference_release": reference})
         if reference == champion:
             return evidence
@@ -144,6 +147,23 @@ class Contests:
             return evidence
         met = self._contest(reference, scored, own)
         return evidence.model_copy(update={"reference": met})
+
+    def _with_twin(self, evidence: Evidence, own: Evidence) -> Evidence:
+        """Add the contest with the champion's twin, or why there is none. own: as in `against`."""
+        twin = self.twin
+        if twin is None or own.fingerprint == evidence.fingerprint:
+            return evidence
+        if twin.missing or twin.recipe != own.fingerprint:
+            why = twin.missing or "the champion changed while it was fitted"
+            return evidence.model_copy(update={"twin_missing": why})
+        try:
+            scored = self.window.score(twin.load(self.window.catalogue), twin.policy)
+            met = self._contest(own.fingerprint, scored, own)
+        except Exception as error:
+            logger.warning("the champion's twin cannot be judged: %s", error)
+            why = " ".join(str(error).split())
+            return evidence.model_copy(update={"twin_missing": f"it cannot be judged: {why}"})
+        return evidence.model_copy(update={"twin": met})
 
     def _contest(self, release: str, other: Scored, own: Evidence) -> Contest:
         window, mine = self.window, self.window.scored

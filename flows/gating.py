@@ -24,6 +24,7 @@ from flows.release_gate import kept, release_checks
 from flows.rollout import CHANNEL, Rollout
 from flows.serving_parity import serving_parity
 from flows.source_columns import source_columns
+from flows.twin import Twin
 from flows.workspace import Workspace
 from serving import channels, verdicts
 from serving.channels import Channel
@@ -58,10 +59,12 @@ def judge(
     release: str,
     fence: Fence | None,
     fresh: FreshProcess | None = None,
+    twin: Twin | None = None,
 ) -> Judgement:
     """Judge `release`, record the verdict under its id, and show it as an artifact and as HTML.
 
-    fresh: the process that loads the release to check it; None: one is started here.
+    fresh: the process that loads the release to check it; None: one is started here; twin: of the
+    champion, if the recipe changed.
     """
     champion = channels.read(engine, CHANNEL)
     promoted = champion is not None and champion.release == release
@@ -76,7 +79,7 @@ def judge(
         evidence = evidence.with_data(**shares)
         with fresh or FreshProcess() as fresh:
             evidence, checks = gather(
-                workspace, engine, rollout, release, fresh, evidence, params, thresholds
+                workspace, engine, rollout, release, fresh, evidence, params, thresholds, twin
             )
         checks.append(serving_parity(workspace, rollout, release, thresholds))
         checks.append(source_columns(engine, workspace.log, thresholds))
@@ -122,6 +125,7 @@ def gather(
     evidence: Evidence,
     params: EvaluateParams,
     thresholds: GateParams,
+    twin: Twin | None = None,
 ) -> tuple[Evidence, list[Check]]:
     """Add to `evidence` (from stage `evaluate`) the champion and the reference, on the same window.
 
@@ -159,6 +163,7 @@ def gather(
         withdrawn,
         params,
         thresholds,
+        twin,
     )
     return contests.against(champion.release), checks
 

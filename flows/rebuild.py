@@ -8,6 +8,7 @@ whenever a release is loaded.
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -57,14 +58,23 @@ def rebuild(rollout: Rollout, record: verdicts.ReleaseRecord, folder: Path) -> R
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty: a rebuild needs an empty folder")
     original = rollout.fetch(record.release)
-    origin = Origin(known["commit"], lineage.read_patch(known["patch"], rollout.settings.releases))
-    recorded = Path(known["checkout"])
-    checkout = recorded if (recorded / ".git").exists() else environment.CHECKOUT
-    place = stand(folder, checkout, rollout.settings.remote, origin)
+    place = with_code(rollout, known, folder)
     (place.root / "params.yaml").write_text(yaml.safe_dump(known["params"], sort_keys=False))
     _pull(place, known["data_version"])
     _reproduce(place, known.get("training", {}))
     return compare(original, place.root / "data" / "release")
+
+
+def with_code(rollout: Rollout, known: Mapping[str, Any], folder: Path) -> Workspace:
+    """Create or update a clone at `folder` that holds the code of a release.
+
+    known: its recorded lineage. Raises InputError or WorkspaceError if its commit or edits are
+    gone.
+    """
+    origin = Origin(known["commit"], lineage.read_patch(known["patch"], rollout.settings.releases))
+    recorded = Path(known["checkout"])
+    checkout = recorded if (recorded / ".git").exists() else environment.CHECKOUT
+    return stand(folder, checkout, rollout.settings.remote, origin)
 
 
 def compare(original: Path, rebuilt: Path) -> Rebuilt:

@@ -24,6 +24,7 @@ from flows import (
     gating,
     ingest,
     stages,
+    twin,
     warm_stages,
 )
 from flows.consumers import EVENTS, RETRAINED
@@ -104,13 +105,17 @@ def run_once(
             # After the longest stage no more than one processor is busy until the gate.
             ahead = {stages.LONGEST_STAGE: fresh.start}
             outcome.stages = stages.run_stages(place, logs, warm, after=ahead)
-        set_aside.replace(engine, set_aside.found(place.root / "data" / "split"), fence)
-        clock.lap("stages")
+            set_aside.replace(engine, set_aside.found(place.root / "data" / "split"), fence)
+            clock.lap("stages")
+            beside = twin.fit(place, engine, rollout, logs, warm)
+        if beside is not None:
+            outcome.stages |= {f"twin {name}": took for name, took in beside.seconds.items()}
+            clock.lap("twin")
         outcome.release = rollout.publish(place, now, fence)
         clock.lap("publish")
         place.save_experiment(experiment(outcome.release))
         clock.lap("save")
-        judgement = gating.judge(place, engine, rollout, outcome.release, fence, fresh)
+        judgement = gating.judge(place, engine, rollout, outcome.release, fence, fresh, beside)
     outcome.judgement = judgement
     outcome.decision, outcome.reasons = judgement.verdict.decision, judgement.verdict.reasons
     clock.lap("gate")

@@ -79,7 +79,7 @@ def contest(
     earlier: Sequence[Evidence],
     thresholds: GateParams,
 ) -> Contest:
-    """The contest with `release`.
+    """The contest with `release`, an id or the fingerprint of a twin's recipe.
 
     fair: bool [n], slates that count (see `comparing.outside`); end: end of the judge window, µs;
     evidence: on the challenger; earlier: evidence of earlier challengers, in any order. Looks with
@@ -139,7 +139,7 @@ def _counted_to(scores: Scores, end: int) -> int:
 
 def _against(evidence: Evidence, release: str) -> Iterator[Contest]:
     champion = None if evidence.champion is None else evidence.champion.contest
-    for past in (champion, evidence.reference):
+    for past in (champion, evidence.reference, evidence.twin):
         if past is not None and past.release == release:
             yield past
 

@@ -17,11 +17,16 @@ _CHANGE, _POWER = 0.05, 0.8
 
 
 def contest_checks(
-    name: str, contest: Contest, refresh: bool, thresholds: GateParams
+    name: str,
+    contest: Contest,
+    refresh: bool,
+    thresholds: GateParams,
+    other: str = "",
 ) -> Iterator[Check]:
     """Checks of one contest, named `name` and `name.support`.
 
-    refresh: whether not being worse than `delta` is enough.
+    refresh: whether not being worse than `delta` is enough; other: the other release in words, by
+    default its id.
     """
     yield _support(f"{name}.support", contest, thresholds)
     margin = thresholds.delta if refresh else 0.0
@@ -36,8 +41,9 @@ def contest_checks(
     z = (contest.change + margin) / max(contest.error, LEAST_ERROR)
     passed = z > contest.bound
     rule = f"not worse than {-margin:+.1%}" if refresh else "better (changed code or params)"
+    against = other or contest.release[:12]
     reason = (
-        f"{unit} {told(contest.change, contest.error)} against {contest.release[:12]} over "
+        f"{unit} {told(contest.change, contest.error)} against {against} over "
         f"{len(contest.looks) + 1} looks, must be {rule}: z {z:.2f}, must be > "
         f"{contest.bound:.2f}; {_seen(contest)}"
     )

@@ -152,6 +152,11 @@ class Evidence(Record):
     champion: Champion | None = None
     reference: Contest | None = None
     """Against the reference, unless the champion is it (see `reference_release`)."""
+    twin: Contest | None = None
+    """Against the champion's recipe, fitted on the challenger's data, if the recipe changed. The
+    contest's `release` is the fingerprint of that recipe."""
+    twin_missing: str = ""
+    """Why there is no such comparison although the recipe changed."""
     reference_release: str | None = None
     """The last release that was first, or promoted as better. Refreshes may not fall below it."""
 

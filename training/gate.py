@@ -15,9 +15,10 @@ import numpy as np
 from base.record import Record
 from training import limits
 from training.check import Check, bounded, missing
-from training.contest_rules import contest_checks, reference_check, slice_check
+from training.contest_rules import reference_check, slice_check
 from training.evidence import Champion, Evidence, Slice
 from training.limits import Limit
+from training.recipe_rules import recipe_checks
 from training.thresholds import GateParams
 
 Decision = Literal["promote", "canary", "hold", "reject"]
@@ -155,8 +156,7 @@ def _champion(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
     if champion is None or champion.contest is None:
         yield missing("champion", "the champion was not re-scored on this window")
         return
-    refresh = champion.fingerprint == evidence.fingerprint
-    yield from contest_checks("champion", champion.contest, refresh, thresholds)
+    yield from recipe_checks(evidence, champion, champion.contest, thresholds)
     if champion.contest.basis == "slates":
         yield _organic(evidence, champion, thresholds)
     yield from _reference(evidence, champion, thresholds)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from base.params import Float, Int
+from base.params import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class GateParams:
 
     horizon: Annotated[Int, Field(ge=1)] = 20
     """Looks at one champion over which nearly all of `error_rate` is spent."""
+
+    twin: Bool = True
+    """Whether a changed recipe is compared with the champion's recipe fitted on the same data.
+
+    This costs a second fit. Without it, newer data alone can make a changed recipe look better.
+    """
 
     looks: Annotated[Int, Field(ge=1)] = 60
     """Number of newest verdicts that are searched for looks to pool."""

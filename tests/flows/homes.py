@@ -1,5 +1,6 @@
 """Homes of installations that retrain in separate processes, which tests may kill."""
 
+import json
 import os
 import signal
 import subprocess
@@ -28,12 +29,16 @@ MEASURED = "release.latency"
 
 @dataclass
 class Home:
-    """A separate state folder, with the world's history in its log."""
+    """A separate state folder, with the world's history in its log.
+
+    overrides: of params.yaml, on top of those of `killed`.
+    """
 
     root: Path
     checkout: Path
     variables: dict[str, str]
     now: int = NOW
+    overrides: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def engine(self) -> sa.Engine:
@@ -42,8 +47,9 @@ class Home:
 
     def retrain(self, last: str | int = "never") -> "subprocess.Popen[str]":
         """One that dies after step `last`."""
+        command = [sys.executable, "-m", "tests.flows.killed", str(last), str(self.now)]
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.flows.killed", str(last), str(self.now)],
+            [*command, json.dumps(self.overrides)],
             env={**os.environ, **self.variables},
             cwd=self.checkout,  # `python -m` imports flows from there
             stdout=subprocess.PIPE,

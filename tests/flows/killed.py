@@ -1,9 +1,10 @@
-"""A retrain that is killed: `python -m tests.flows.killed STEP NOW`.
+"""A retrain that is killed: `python -m tests.flows.killed STEP NOW [OVERRIDES]`.
 
 It dies by SIGKILL at the end of STEP, given by name or number. With `never` it runs to the end and
-prints the release. NOW is in µs.
+prints the release. NOW is in µs. OVERRIDES, in JSON, come on top of those below.
 """
 
+import json
 import os
 import signal
 import sys
@@ -43,7 +44,8 @@ class Dying(flow.StepClock):
 def main() -> None:
     Dying.until = sys.argv[1]
     flow.StepClock = Dying  # type: ignore[misc]
-    outcome = flow.retrain("test", OVERRIDES, int(sys.argv[2]))
+    overrides = OVERRIDES | json.loads(sys.argv[3] if len(sys.argv) > 3 else "{}")
+    outcome = flow.retrain("test", overrides, int(sys.argv[2]))
     print(f"release {outcome.release} {outcome.decision}", flush=True)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,58 @@ def untouched(undisturbed: Home, second: dict[str, Any]) -> Iterator[Home]:
     undisturbed.engine.dispose()  # an open connection would go on reading the deleted file
     shutil.rmtree(undisturbed.root)
     copy.rename(undisturbed.root)
+
+
+def test_a_changed_recipe_is_judged_against_the_champions_own_on_the_same_data(
+    untouched: Home, first: dict[str, Any]
+) -> None:
+    """Killed while the twin is fitted, and once more after that."""
+    (old,), twin = first["releases"], untouched.root / "twin"
+    home = replace(untouched, overrides={"fit.seed": 2})
+    process = home.retrain()
+    log = home.root / "logs" / "twin-fit.log"
+    deadline = time.monotonic() + 300
+    while not log.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.kill()
+    output, _ = process.communicate()
+    assert log.exists(), output[-3000:]
+    assert json.loads((twin / "done.json").read_text()) == {}
+    home.wait_for_the_end_of_all()
+    assert home.die_after("twin") == "twin"
+    fitted = (twin / "data" / "transformer").stat().st_mtime_ns
+    release = home.finish()
+    assert (twin / "data" / "transformer").stat().st_mtime_ns == fitted
+    split = home.root / "workspace" / "data" / "split"
+    assert (twin / "data" / "split").resolve() == split.resolve()
+    evidence = home.state()["evidence"][release]
+    assert evidence["twin_missing"] == ""
+    assert evidence["twin"]["release"] == first["evidence"][old]["fingerprint"]
+    assert evidence["twin"]["counted"] == evidence["champion"]["contest"]["counted"] > 0
+    assert evidence["twin"]["change"] != evidence["champion"]["contest"]["change"]
+    told = {check["name"] for check in home.state()["checks"][release]}
+    assert {"champion", "recipe", "recipe.support"} <= told
+    home.engine.dispose()
+
+
+def test_the_twin_of_a_champion_of_other_code_is_fitted_with_that_code(
+    untouched: Home, tmp_path: Path
+) -> None:
+    edited = tmp_path / "edited"
+    shutil.copytree(untouched.checkout, edited, symlinks=True)
+    with (edited / "training" / "trees.py").open("a") as file:
+        file.write("\nEDITED_AGAIN = True\n")
+    home = replace(untouched, checkout=edited)
+    release = home.finish()
+    evidence = home.state()["evidence"][release]
+    assert evidence["twin_missing"] == ""
+    # What differs in the code decides nothing, so the two recipes make the same trees.
+    assert evidence["twin"]["change"] == 0.0
+    twin = home.root / "twin"
+    assert list(json.loads((twin / "done.json").read_text())) == ["trees"]
+    assert "EDITED_AGAIN" not in (twin / "code" / "training" / "trees.py").read_text()
+    home.engine.dispose()
 
 
 @pytest.mark.servers

@@ -319,8 +319,8 @@ def test_a_gate_that_crashes_holds_and_says_so() -> None:
     assert "the gate itself failed" in verdict.reasons[0]
 
 
-#: Shown to people, or read only where the field beside it is present.
-SHOWN = {"metrics", "queries", "reference"}
+#: Shown to people, or read only where another field says so (`twin`: if the recipe changed).
+SHOWN = {"metrics", "queries", "reference", "twin", "twin_missing"}
 
 
 @pytest.mark.parametrize("missing", [name for name in Evidence.model_fields if name not in SHOWN])
