@@ -22,9 +22,9 @@ app.add_typer(canary_commands.app, name="canary")
 
 @app.command()
 def status() -> None:
-    """Show the champion, events in the log, feedback that waits or was refused, and a running
-    retrain."""
-    from flows import arrivals, lease
+    """Show the champion, events in the log, feedback that waits or was refused, who was set aside,
+    and a running retrain."""
+    from flows import arrivals, lease, people
     from flows.consumers import EVENTS
     from flows.rollout import CHANNEL, installation
     from flows.workspace import LOG
@@ -49,6 +49,8 @@ def status() -> None:
     dead = log.dead_reasons()
     print(f"refused     {sum(dead.values())} events kept as dead letters")
     for line in reasons.lines(dead):
+        print(line)
+    for line in people.lines(engine):
         print(line)
     held = lease.read(engine, "retrain")
     if held is None or held.holder is None:

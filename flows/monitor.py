@@ -21,7 +21,7 @@ from base.settings import Settings
 from features.positive import positive_sql
 from features.schema import DAY, EventType
 from features.splits.windowing import SplitParams
-from flows import canary, environment
+from flows import canary, environment, people
 from flows.consumers import RETRAINED
 from flows.environment import CHECKOUT
 from flows.lease import living, read, wall_clock, wanted
@@ -80,6 +80,8 @@ def monitor() -> Signs:
     min_rating = load(SplitParams, "split", CHECKOUT / "params.yaml").min_rating
     signs = look(engine, params, min_rating)
     get_run_logger().info("%s", signs)
+    for line in people.lines(engine):
+        get_run_logger().info("%s", line)
     champion = channels.read(engine, CHANNEL)
     if retraining(engine) or on_their_way():
         return signs  # the running retrain includes the new data

@@ -44,6 +44,9 @@ def markdown(release: str, verdict: Verdict, evidence: Evidence) -> str:
     lines += ["", "| system | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for system, metrics in evidence.metrics.items():
         lines.append(f"| {system} | " + " | ".join(f"{metrics[n].mean:.4f}" for n in names) + " |")
+    if evidence.set_aside is not None:
+        lines += ["", f"Set aside: {evidence.set_aside.told()}.", ""]
+        lines += [f"- {users} × {what}" for what, users in evidence.set_aside.reasons.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from base.outputs import replace_folder
 from base.params import load, read
 from features.items.catalogue import Catalogue
 from features.people.counted import COUNTED, OF_PEOPLE
+from features.people.counts import count
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
 from features.splits.windows import Windows
@@ -160,6 +161,7 @@ def main(
         params,
     )
     metrics = summary(evidence, judged, catalogue, counts.astype(np.float64))
+    evidence = evidence.model_copy(update={"set_aside": count(split)})
     with replace_folder(out) as folder:
         plain = json.dumps(evidence.model_dump(mode="json"), indent=2, sort_keys=True)
         (folder / "evidence.json").write_text(plain + "\n")

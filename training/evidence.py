@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field
 
 from base.record import Number, Record
+from features.people.counts import SetAside
 from features.splits.windows import Windows
 from training.bootstrap import Interval
 
@@ -148,6 +149,8 @@ class Evidence(Record):
     data: dict[str, Number]
     """`events` in the log; `unjoined_share`, `quarantine_share`, `early_share` and `quietest_day`
     of the data since the last retrain."""
+    set_aside: SetAside | None = None
+    """Who was left out of training and judging. None: written by a version that did not say."""
     first_release: bool | None = None
     champion: Champion | None = None
     reference: Contest | None = None

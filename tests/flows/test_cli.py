@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from base.settings import Settings
+from features.people.counts import SetAside
 from flows import environment
 from flows.rollout import Rollout
 from serving import channels, verdicts
@@ -70,6 +71,21 @@ def test_status_tells_refused_feedback_by_reason(rollout: Rollout) -> None:
         "  2 × item_id is missing",
         "  1 × late",
     ]
+
+
+def test_status_tells_who_was_set_aside_and_why(rollout: Rollout) -> None:
+    assert "set aside" not in rondo(rollout.settings.root, "status").stdout
+    counts = SetAside(
+        users=3, all_users=1200, events=90, all_events=5000, capped=7,
+        reasons={"act by a clock": 1, "push one item together": 2},
+    )  # fmt: skip
+    evidence = {"set_aside": counts.model_dump(mode="json")}
+    verdicts.record(rollout.engine, "bb" * 32, "promote", {}, evidence, None)
+    told = rondo(rollout.settings.root, "status").stdout.splitlines()
+    first = told.index(
+        "set aside   3 of 1,200 users with 90 of 5,000 events; 7 more events are beyond the caps"
+    )
+    assert told[first + 1 : first + 3] == ["  2 × push one item together", "  1 × act by a clock"]
 
 
 def test_status_and_releases_name_the_champion(rollout: Rollout) -> None:

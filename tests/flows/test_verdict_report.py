@@ -2,10 +2,12 @@
 
 import math
 
+from features.people.counts import SetAside
 from flows.learning_curve import Curve
-from flows.verdict_report import page
+from flows.verdict_report import markdown, page
 from tests.training.test_gate import GOOD
-from training.gate import Check, Verdict
+from training.check import Check
+from training.gate import Verdict
 
 VERDICT = Verdict(
     decision="hold",
@@ -27,6 +29,19 @@ def test_the_page_shows_every_check_and_metric() -> None:
     assert "None" not in text
     assert '<td class="text">popularity<td>0.1500' in text
     assert 'alt="loss: 2 in epoch 1, 2 in epoch 1; ndcg@10 on the tail: 0.1' in text
+
+
+def test_the_page_says_who_was_set_aside_and_why() -> None:
+    counts = SetAside(
+        users=3, all_users=1200, events=90, all_events=5000, capped=7,
+        reasons={"act by a clock": 1, "push <one> item together": 2},
+    )  # fmt: skip
+    evidence = GOOD.model_copy(update={"set_aside": counts})
+    text = page("ab" * 32, VERDICT, evidence, Curve([], []))
+    assert "3 of 1,200 users with 90 of 5,000 events" in text
+    assert text.index("push &lt;one&gt; item together<td>2") < text.index("act by a clock<td>1")
+    assert "- 1 × act by a clock" in markdown("ab" * 32, VERDICT, evidence)
+    assert "set aside" not in page("ab" * 32, VERDICT, GOOD, Curve([], []))
 
 
 def test_without_learning_curves_there_is_no_picture() -> None:

@@ -320,7 +320,7 @@ def test_a_gate_that_crashes_holds_and_says_so() -> None:
 
 
 #: Shown to people, or read only where another field says so (`twin`: if the recipe changed).
-SHOWN = {"metrics", "queries", "reference", "twin", "twin_missing"}
+SHOWN = {"metrics", "queries", "reference", "twin", "twin_missing", "set_aside"}
 
 
 @pytest.mark.parametrize("missing", [name for name in Evidence.model_fields if name not in SHOWN])

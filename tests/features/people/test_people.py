@@ -9,8 +9,9 @@ import pytest
 
 from features.event_log import open_log
 from features.ingest import IngestParams, read_source, store_events, store_items
+from features.people.counts import WORDS, count
 from features.people.params import PeopleParams
-from features.people.verdicts import PEOPLE_IN_ORDER, set_aside
+from features.people.verdicts import DETECTORS, PEOPLE_IN_ORDER, set_aside
 from features.schema import DAY
 from features.splits.split import split
 from features.splits.vocabulary import index_ids
@@ -47,6 +48,10 @@ def test_the_worlds_bots_are_set_aside_and_its_people_are_not(
     assert len(set(flagged) & bots) >= 0.8 * len(active & bots)
     assert len(set(flagged) - bots) <= 0.001 * len(active)
     assert all("less than a second" in reason for _, reason in flagged.values())
+
+
+def test_every_detector_is_told_in_words() -> None:
+    assert set(WORDS) == set(DETECTORS)
 
 
 def test_a_trusted_account_is_never_set_aside(world: tuple[Path, Market]) -> None:
@@ -103,6 +108,16 @@ def test_every_row_is_kept_and_marked(world: tuple[Path, Market], tmp_path: Path
     assert kept.num_rows == all_rows.num_rows
     assert kept["set_aside_from"].null_count < kept.num_rows
     assert all_rows["set_aside_from"].null_count == kept.num_rows
+    counts = count(tmp_path / "with")
+    aside = pq.read_table(tmp_path / "with" / "people.parquet")
+    assert (counts.users, counts.all_users) == (
+        len(aside),
+        pq.read_metadata(tmp_path / "with" / "users.parquet").num_rows,
+    )
+    assert counts.events == kept.num_rows - kept["set_aside_from"].null_count
+    assert counts.all_events == kept.num_rows
+    assert counts.reasons[WORDS["pace"]] == len(aside)
+    assert count(tmp_path / "without").reasons == {}
     queries = [pq.read_table(tmp_path / n / "queries.parquet") for n in ("with", "without")]
     marked = set(kept.filter(kept["set_aside_from"].is_valid())["user"].to_pylist())
     assert not marked & set(queries[0]["user"].to_pylist())
