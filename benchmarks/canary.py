@@ -39,6 +39,8 @@ RATE_SHAPE: Final = 0.7
 #: Slates per user: log-normal, so that 1 % of users have a tenth of all slates.
 SLATES_SIGMA: Final = 1.0
 MEAN_SLATES: Final = 4.0
+#: Items of a slate, no two the same, so that the guard of diversity has enough and is silent.
+SLOTS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,15 @@ def play(random: np.random.Generator, visits: Traffic, case: Case) -> Outcome:
         clicks = np.where(canary, random.binomial(clicks, 1 + case.effect), clicks)
         stratum = 2 * (evidence.phases - 1) + canary
         known = np.unique(user)
+        new = known[~raw[known, :, 0].any(axis=1)]
+        arrived = 2 * (evidence.phases - 1) + (visits.place[new] < evidence.shares[-1])
         before = contribution(raw[known, : 2 * evidence.phases], params)
         np.add.at(raw, (user, stratum), np.stack([np.ones(len(user)), clicks], axis=1))
         after = contribution(raw[known, : 2 * evidence.phases], params)
         requests = np.bincount(canary, minlength=2).astype(float)
-        evidence = evidence.with_users(before, after).with_counts(
-            replace(Counts.none(), requests=requests)
-        )
+        evidence = evidence.with_arrivals(arrived).with_users(before, after)
+        counts = replace(Counts.none(), requests=requests, slots=SLOTS * requests)
+        evidence = evidence.with_counts(counts)
         said = decide(evidence, params, 0.0)
         users = int(evidence.arrivals.sum(axis=0).min())
         if said.action == "roll back":

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from base.params import load
 from features.schema import DAY, MINUTE
+from features.splits.windowing import SplitParams
 from flows import canary_bots
 from flows.environment import CHECKOUT
 from flows.lease import Busy, lease, wall_clock
@@ -43,6 +44,11 @@ class Looked:
 def params() -> CanaryParams:
     """Section `canary` of the checkout's params.yaml."""
     return load(CanaryParams, "canary", CHECKOUT / "params.yaml")
+
+
+def rules() -> SplitParams:
+    """Section `split`, whose attribution window says which clicks count."""
+    return load(SplitParams, "split", CHECKOUT / "params.yaml")
 
 
 def propose(
@@ -96,7 +102,7 @@ def look(engine: sa.Engine, chosen: CanaryParams, now: int, fence: Fence | None)
     ended = _ended(canary, champion)
     if ended is not None:
         return Looked(_finish(engine, canary, *ended, now, fence), None, None)
-    canary, everybody = canary_evidence.count(engine, canary, chosen, fence)
+    canary, everybody = canary_evidence.count(engine, canary, chosen, rules(), now, fence)
     evidence = canary_evidence.of_people(engine, canary, everybody, chosen)
     said = decide(evidence, chosen, (now - canary.started_at) / DAY)
     if said.action in ("succeed", "roll back") and canary_bots.set_aside(engine, canary, fence):

@@ -164,11 +164,17 @@ def finish(
 
 
 def store(
-    connection: sa.Connection, canary: Canary, counted: Evidence, offset: int, fence: Fence | None
-) -> None:
+    connection: sa.Connection,
+    canary: Canary,
+    before: Evidence,
+    after: Evidence,
+    offset: int,
+    fence: Fence | None,
+) -> Canary:
     """Store what was counted up to `offset` of the outbox, within a transaction.
 
-    Raises CanaryError if another process did so, or changed the canary, since it was read.
+    before: what was counted until now. Returns the row afterwards. Raises CanaryError if another
+    process counted, or changed the canary, since it was read.
     """
     check(connection, fence)
     changed = connection.execute(
@@ -177,15 +183,12 @@ def store(
             *_same(canary),
             _table.c.generation == canary.generation,
             _table.c.offset == canary.offset,
+            _table.c.evidence == _dump(before),
         )
-        .values(evidence=_dump(counted), offset=offset)
+        .values(evidence=_dump(after), offset=offset)
     )
     if changed.rowcount != 1:
         raise CanaryError(f"another process looked at {canary.channel} {canary.number} just now")
-
-
-def counted_to(canary: Canary, offset: int) -> Canary:
-    """The row after `store`."""
     return replace(canary, offset=offset)
 
 

@@ -80,7 +80,7 @@ def build_slates(
                    any_value(propensity) AS propensity, any_value(origin) AS origin, {flags}
             FROM slots LEFT JOIN outcomes ON outcomes.request_id = slots.request_id
                 AND outcomes.item_id = slots.item_id AND origin IS NULL
-                AND happened BETWEEN timestamp AND timestamp + {params.attribution}
+                AND {params.attributed("happened", "timestamp")}
                 AND happened < window_end
             GROUP BY slots.request_id, slot
         ),

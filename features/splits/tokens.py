@@ -46,8 +46,7 @@ def build_tokens(
         ),
         outcomes AS (
             SELECT shown.event_id FROM shown JOIN positives USING (request_id, item)
-            WHERE positives.timestamp BETWEEN shown.timestamp
-                                      AND shown.timestamp + {params.attribution}
+            WHERE {params.attributed("positives.timestamp", "shown.timestamp")}
         )
         SELECT *, event_id IN (SELECT event_id FROM outcomes) AS clicked FROM shown
         """

@@ -71,6 +71,10 @@ class SplitParams:
         """The attribution window in µs."""
         return round(self.attribution_minutes * MINUTE)
 
+    def attributed(self, happened: str, shown: str) -> str:
+        """SQL, over columns in µs: an event that `happened` counts for what was `shown`."""
+        return f"{happened} BETWEEN {shown} AND {shown} + {self.attribution}"
+
 
 class Rules(Record):
     """Settings that a reader of `data/split` needs to build the same requests (`rules.json`)."""

@@ -107,7 +107,7 @@ def test_whom_a_retrain_set_aside_is_left_out_until_it_says_otherwise(engine: sa
     row = started(engine, share=0.5)
     traffic(engine, 0.3, 0.3)
     swarm(engine, "champion", haste=400)
-    row, found = canary_evidence.count(engine, row, PARAMS, None)
+    row, found = canary_evidence.count(engine, row, PARAMS, canary.rules(), NOW + DAY, None)
     everybody = canary_evidence.of_people(engine, row, found, PARAMS)
     assert everybody.plain() == found.plain()
     set_aside.replace(engine, [(f"bot{n}", NOW, "told so") for n in range(40)], None)
@@ -150,7 +150,7 @@ def test_a_first_release_grows_against_recency_popularity_and_becomes_the_champi
             events=[click(s.request_id, s.request_id, "i1") for s in extra[:250]]
             + [click(s.request_id, s.request_id, "i2") for s in rest[:90]],
         )
-    looked = look(engine, CanaryParams(diversity_ratio=0.0), NOW + 2 * DAY, None)
+    looked = look(engine, CanaryParams(diversity_ratio=0.0, min_slots=1_000), NOW + 2 * DAY, None)
     assert looked is not None
     assert looked.canary.state == "promoted"
     assert channels.read(engine, CHANNEL) == Channel("new", 1)
@@ -223,9 +223,9 @@ def test_one_look_at_a_time_acts(engine: sa.Engine) -> None:
 def test_the_second_of_two_counts_is_refused(engine: sa.Engine) -> None:
     row = started(engine)
     traffic(engine, 0.2, 0.2)
-    canary_evidence.count(engine, row, PARAMS, None)
+    canary_evidence.count(engine, row, PARAMS, canary.rules(), NOW, None)
     with pytest.raises(canaries.CanaryError, match="looked at canary 1 just now"):
-        canary_evidence.count(engine, row, PARAMS, None)
+        canary_evidence.count(engine, row, PARAMS, canary.rules(), NOW, None)
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from base.settings import Settings
+from features.schema import MINUTE
 from flows.rollout import Rollout
-from serving import canaries, channels, release, verdicts
+from serving import canaries, channels, release, tables, verdicts
 from serving.database import connect
 from tests.flows.test_cli import rondo
 from tests.serving.running import from_checkout, serving
@@ -36,7 +37,7 @@ class Shop:
     releases: list[str]
 
     def recommend(self, user: str, service: int = 0) -> dict[str, Any]:
-        asked = {"user_id": user, "k": 5}
+        asked = {"user_id": user, "k": 12}
         response = self.clients[service].post("/recommend", json=asked)
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
@@ -63,6 +64,13 @@ class Shop:
         }
         response = self.clients[0].post("/feedback", json={"events": [event]})
         assert response.json()["accepted"] == 1
+
+    def an_hour_passes(self) -> None:
+        """What was logged happened an hour and a minute earlier."""
+        events = tables.events
+        with self.engine.begin() as connection:
+            earlier = events.c.timestamp - 61 * MINUTE
+            connection.execute(sa.update(events).values(timestamp=earlier))
 
     def rondo(self, *arguments: str) -> str:
         done = rondo(self.home, *arguments)
@@ -101,15 +109,18 @@ def test_a_small_shop_gets_to_its_first_champion_by_a_canary(shop: Shop) -> None
     shop.clients[0].post("/catalogue", json={"items": items})
     shop.wait_for(catalogue_sequence=40)
     arms: dict[str, str] = {}
-    for number in range(240):
+    for number in range(480):
         user = f"visitor-{number}"
         answer = shop.recommend(user, number % 2)
         arms[user] = answer["arm"]
         assert answer["release"] == (first if answer["arm"] == "canary" else None)
-        assert shop.recommend(user, 1 - number % 2)["arm"] == answer["arm"]
+        if number % 4 == 0:
+            assert shop.recommend(user, 1 - number % 2)["arm"] == answer["arm"]
         if number % 10 < (8 if answer["arm"] == "canary" else 2):
             shop.click(answer, user)
-    assert 80 < list(arms.values()).count("canary") < 160
+    assert 200 < list(arms.values()).count("canary") < 280
+    assert "the time for clicks has passed for 0 users" in shop.rondo("canary", "check")
+    shop.an_hour_passes()
     assert "users in the control" in shop.rondo("canary", "check")
     shop.wait_for(release=first, canary=None)
     assert channels.history(shop.engine, "champion")[0].reason.startswith("canary: its reward")

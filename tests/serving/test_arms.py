@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from features.requests import context
 from features.schema import ITEM_FEATURES
+from features.splits.windowing import SplitParams
 from serving import canaries, canary_evidence
 from serving.arms import FAILED, assign
 from serving.canaries import Canary
@@ -116,7 +117,7 @@ def test_users_of_a_canary_that_fails_get_the_champion_and_the_log_says_so(
         assert answer["source"] == "trees"
         assert answer["fallback"] == (FAILED if inside else None)
         assert logged(kit, f"r-{user}")["arm"] == ("canary" if inside else "champion")
-    _, found = canary_evidence.count(kit.log.engine, both, CanaryParams(), None)
+    _, found = canary_evidence.count(kit.log.engine, both, CanaryParams(), SplitParams(), NOW, None)
     assert found.counts.failed.tolist() == [0, found.counts.requests[1]]
     assert found.counts.requests[1] > 5
 

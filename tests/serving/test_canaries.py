@@ -5,6 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.schema import EventType
+from features.splits.windowing import SplitParams
 from serving import canaries, canary_evidence, channels, tables
 from serving.arms import Assigned, assign, place
 from serving.canaries import CanaryError
@@ -16,6 +17,9 @@ from training.canary.evidence import contribution
 from training.canary.params import CanaryParams
 
 PARAMS = CanaryParams(slow_milliseconds=100.0)
+RULES = SplitParams()
+#: When the time for clicks of everything at T0 has passed.
+LATER = T0 + RULES.attribution
 
 
 def served(request_id: str, user: str, arm: str, *items: str, **columns: object) -> Slate:
@@ -74,7 +78,7 @@ def test_a_writer_that_lost_its_lease_changes_no_canary(engine: sa.Engine) -> No
     for change in (
         lambda: canaries.grow(engine, canary, 0.2, late),
         lambda: canaries.finish(engine, canary, "stopped", "", late, now=2),
-        lambda: canary_evidence.count(engine, canary, PARAMS, late),
+        lambda: canary_evidence.count(engine, canary, PARAMS, RULES, LATER, late),
     ):
         with pytest.raises(Fenced):
             change()
@@ -140,20 +144,21 @@ def test_the_log_is_counted_by_arm_and_user(engine: sa.Engine) -> None:
             click("r1", "a", "i2", 1),
             click("r3", "b", "i1"),
             click("before", "a", "i1"),
+            click("r2", "a", "i4"),
         ],
     )
-    canary, found = canary_evidence.count(engine, canary, PARAMS, None)
+    canary, found = canary_evidence.count(engine, canary, PARAMS, RULES, LATER, None)
     assert canary.offset == log.last_offset()
     # control, then canary: slates, clicks
-    assert found.totals.tolist() == [1, 1, 3, 1]
+    assert found.totals.tolist() == [1, 1, 3, 2]
     assert found.arrivals.tolist() == [[1, 2]]
     assert found.counts.requests.tolist() == [1, 3]
     assert found.counts.failed.tolist() == [0, 1]
     assert found.counts.slow.tolist() == [1, 0]
     assert found.counts.slots.tolist() == [3, 7]
     assert found.counts.pairs.tolist() == [0, 4]  # i1 and i2, twice each
-    log.append(slates=[served("r6", "a", "canary", "i1")], events=[click("r2", "a", "i4")])
-    canary, found = canary_evidence.count(engine, canary, PARAMS, None)
+    log.append(slates=[served("r6", "a", "canary", "i1")])
+    canary, found = canary_evidence.count(engine, canary, PARAMS, RULES, LATER, None)
     assert found.totals.tolist() == [1, 1, 4, 2]
     assert found.products[2:, 2:].tolist() == [[10, 6], [6, 4]]
     assert found.counts.pairs.tolist() == [0, 8]
@@ -179,7 +184,7 @@ def test_counting_in_parts_and_after_a_growth_is_counting_at_once(
         if phase == 0:
             canary = canaries.grow(sqlite, canary, 0.7, None)
     monkeypatch.setattr(canary_evidence, "PART", 7)
-    canary, found = canary_evidence.count(sqlite, canary, PARAMS, None)
+    canary, found = canary_evidence.count(sqlite, canary, PARAMS, RULES, LATER, None)
     values = contribution(raw, PARAMS)
     assert np.allclose(found.totals, values.sum(axis=0))
     assert np.allclose(found.products, values.T @ values)
@@ -196,7 +201,7 @@ def test_a_look_reads_no_table_from_end_to_end(sqlite: sa.Engine) -> None:
         slates=[served(f"r{n}", f"u{n}", "canary", f"i{n}") for n in range(500)],
         events=[click(f"r{n}", f"u{n}", f"i{n}") for n in range(500)],
     )
-    canary, _ = canary_evidence.count(sqlite, canary, PARAMS, None)
+    canary, _ = canary_evidence.count(sqlite, canary, PARAMS, RULES, LATER, None)
     with sqlite.begin() as connection:
         connection.exec_driver_sql("ANALYZE")
     log.append(slates=[served("last", "u1", "canary", "i1")])
@@ -205,7 +210,7 @@ def test_a_look_reads_no_table_from_end_to_end(sqlite: sa.Engine) -> None:
         canaries.running(sqlite, "canary")
         canaries.begin_loading(sqlite, canary, 1)
         canaries.loaded(sqlite, canary)
-        canary, _ = canary_evidence.count(sqlite, canary, PARAMS, None)
+        canary, _ = canary_evidence.count(sqlite, canary, PARAMS, RULES, LATER, None)
         canaries.grow(sqlite, canary, 0.6, None)
     assert len(plans) >= 10
     assert scans(plans, growing) == []

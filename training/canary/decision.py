@@ -46,14 +46,13 @@ def decide(evidence: Evidence, params: CanaryParams, days: float) -> Look:
         return Look("roll back", harm, share, found)
     if found is not None and found.high < 0:
         return Look("roll back", f"it earns less: {told(found)}", share, found)
+    waiting = _waiting(evidence, params, found)
     if found is not None and found.low > math.log1p(-params.margin):
-        return Look(
-            "succeed",
-            f"its reward is at most {params.margin:.0%} below the control's: {told(found)}",
-            share,
-            found,
-            0.0,
-        )
+        good = f"its reward is at most {params.margin:.0%} below the control's: {told(found)}"
+        unseen = _unseen(evidence, params)
+        if unseen is None:
+            return Look("succeed", good, share, found, 0.0)
+        waiting = f"{good}; {unseen}"
     if days >= params.max_days:
         return Look("stop", f"undecided after {days:.0f} days", share, found)
     missing = None
@@ -64,7 +63,7 @@ def decide(evidence: Evidence, params: CanaryParams, days: float) -> Look:
         if bigger > share and at_risk <= params.risk:
             reason = f"at a share of {bigger:.0%} at most {at_risk:.1%} of all reward is at risk"
             return Look("grow", reason, bigger, found, missing)
-    return Look("continue", _waiting(evidence, params, found), share, found, missing)
+    return Look("continue", waiting, share, found, missing)
 
 
 def told(found: Ratio) -> str:
@@ -73,13 +72,27 @@ def told(found: Ratio) -> str:
     return "clicks per slate {:+.1%} ({:+.1%} to {:+.1%})".format(*values)
 
 
+def _unseen(evidence: Evidence, params: CanaryParams) -> str | None:
+    """What the guards still need before their silence says something."""
+    requests, slots = evidence.counts.requests.min(), evidence.counts.slots.min()
+    needed = []
+    if requests < params.min_requests:
+        needed.append(f"{params.min_requests - requests:.0f} more requests")
+    if slots < params.min_slots:
+        needed.append(f"{params.min_slots - slots:.0f} more items shown")
+    if not needed:
+        return None
+    return f"the guards need {' and '.join(needed)} in an arm"
+
+
 def _waiting(evidence: Evidence, params: CanaryParams, found: Ratio | None) -> str:
     if found is not None:
         return told(found)
     control, canary = evidence.by_arm().tolist()
     return (
-        f"{control:.0f} users in the control and {canary:.0f} in the canary; rewards are compared "
-        f"from {params.min_users} in each and the first clicks on"
+        f"the time for clicks has passed for {control:.0f} users in the control and {canary:.0f} "
+        f"in the canary; rewards are compared from {params.min_users} in each and the first clicks "
+        "on"
     )
 
 

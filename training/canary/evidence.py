@@ -6,13 +6,14 @@ larger share of canary users. As a user may be in several strata, the sums of pr
 are kept for all pairs of strata.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
 
-from base.arrays import Float64s
+from base.arrays import Float64s, Int64s
 from training.canary.params import CanaryParams
 
 
@@ -53,7 +54,9 @@ class Evidence:
     shares: the canary's share by phase; totals: float64 [2 · strata], Σ over users; products:
     float64 [2 · strata, 2 · strata], Σ over users of the products of their values; users: float64
     [strata], users of each; arrivals: float64 [phases, 2], users by the arm and phase in which they
-    were first seen.
+    were first seen. A slate is in the sums once nothing can happen any more that counts for it; its
+    user has arrived and its request is counted at once. closed: the offset of the log up to which
+    slates are in the sums, None if all are that are counted.
     """
 
     shares: tuple[float, ...]
@@ -62,6 +65,7 @@ class Evidence:
     users: Float64s
     arrivals: Float64s
     counts: Counts
+    closed: int | None = None
 
     @staticmethod
     def start(share: float) -> "Evidence":
@@ -77,46 +81,47 @@ class Evidence:
 
     def grown(self, share: float) -> "Evidence":
         """The same with one phase more."""
-        return Evidence(
-            (*self.shares, share),
-            np.append(self.totals, np.zeros(4)),
-            np.pad(self.products, (0, 4)),
-            np.append(self.users, np.zeros(2)),
-            np.vstack([self.arrivals, np.zeros((1, 2))]),
-            self.counts,
+        return replace(
+            self,
+            shares=(*self.shares, share),
+            totals=np.append(self.totals, np.zeros(4)),
+            products=np.pad(self.products, (0, 4)),
+            users=np.append(self.users, np.zeros(2)),
+            arrivals=np.vstack([self.arrivals, np.zeros((1, 2))]),
         )
 
     def with_users(self, before: Float64s, after: Float64s) -> "Evidence":
         """The same after what is known of some users changed.
 
         before, after: float64 [users, 2 · strata], their contributions (`contribution`); zeros for
-        a user not seen before.
+        a user without one.
         """
         seen, now = before[:, 0::2] > 0, after[:, 0::2] > 0
-        strata = np.flatnonzero(now.any(axis=1) & ~seen.any(axis=1))
-        first = np.bincount(now[strata].argmax(axis=1), minlength=2 * self.phases)
         return replace(
             self,
             totals=self.totals + (after - before).sum(axis=0),
             products=self.products + after.T @ after - before.T @ before,
             users=self.users + (now & ~seen).sum(axis=0),
-            arrivals=self.arrivals + first.reshape(-1, 2),
         )
 
-    def without(self, gone: Float64s) -> "Evidence":
+    def with_arrivals(self, strata: Sequence[int] | Int64s) -> "Evidence":
+        """The same after new users came, each to a stratum."""
+        new = np.bincount(np.asarray(strata, dtype=int), minlength=2 * self.phases)
+        return replace(self, arrivals=self.arrivals + new.reshape(-1, 2))
+
+    def without(self, gone: Float64s, arrived: Sequence[int]) -> "Evidence":
         """The same as if some users had never come, except for the counts by arm.
 
-        gone: float64 [users, 2 · strata], their contributions.
+        gone: float64 [users, 2 · strata], their contributions; arrived: the strata where they were
+        first seen.
         """
-        seen = gone[:, 0::2] > 0
-        first = seen[seen.any(axis=1)].argmax(axis=1)
-        arrived = np.bincount(first, minlength=2 * self.phases).reshape(-1, 2)
+        came = np.bincount(np.asarray(arrived, dtype=int), minlength=2 * self.phases)
         return replace(
             self,
             totals=self.totals - gone.sum(axis=0),
             products=self.products - gone.T @ gone,
-            users=self.users - seen.sum(axis=0),
-            arrivals=self.arrivals - arrived,
+            users=self.users - (gone[:, 0::2] > 0).sum(axis=0),
+            arrivals=self.arrivals - came.reshape(-1, 2),
         )
 
     def with_counts(self, counts: Counts) -> "Evidence":
@@ -131,14 +136,17 @@ class Evidence:
         """As JSON."""
         counts = {n: getattr(self.counts, n).tolist() for n in Counts.__dataclass_fields__}
         sums = {n: getattr(self, n).tolist() for n in _SUMS}
-        return {"shares": list(self.shares), **sums, "counts": counts}
+        closed = {} if self.closed is None else {"closed": self.closed}
+        return {"shares": list(self.shares), **sums, "counts": counts, **closed}
 
     @staticmethod
     def stored(content: dict[str, Any]) -> "Evidence":
-        """What `plain` wrote."""
+        """What `plain` wrote. An older version had all that it counted in the sums."""
         sums = {n: np.array(content[n], dtype=float) for n in _SUMS}
         counts = {n: np.array(values, dtype=float) for n, values in content["counts"].items()}
-        return Evidence(tuple(content["shares"]), **sums, counts=Counts(**counts))
+        return Evidence(
+            tuple(content["shares"]), **sums, counts=Counts(**counts), closed=content.get("closed")
+        )
 
 
 _SUMS: Final = ("totals", "products", "users", "arrivals")

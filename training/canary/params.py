@@ -60,5 +60,9 @@ class CanaryParams:
     min_slots: Annotated[Int, Field(ge=2)] = 2000
     """With fewer slots shown in either arm, diversity is not judged."""
 
+    min_requests: Annotated[Int, Field(ge=1)] = 200
+    """With fewer requests of either arm, a canary does not succeed: errors and slow answers might
+    not have shown. `min_slots` and `min_users` hold for its success, too."""
+
     max_days: Annotated[Float, Field(gt=0)] = 28.0
     """A canary that is undecided for so long is stopped. It may be started again."""

@@ -8,14 +8,13 @@ import pytest
 from tests.training.canary import users
 from tests.training.canary.users import PARAMS
 from training.canary.decision import decide
-from training.canary.evidence import Counts, Evidence
+from training.canary.evidence import Evidence
 
 
 def counted(evidence: Evidence, **arms: tuple[float, float]) -> Evidence:
     """Evidence with some counts by arm."""
-    none = Counts.none()
-    counts = replace(none, **{name: np.array(values) for name, values in arms.items()})
-    return evidence.with_counts(counts)
+    counts = {name: np.array(values) for name, values in arms.items()}
+    return replace(evidence, counts=replace(evidence.counts, **counts))
 
 
 def test_with_few_users_it_goes_on_and_says_what_it_waits_for() -> None:
@@ -80,7 +79,6 @@ def test_a_guard_rolls_a_canary_back_whatever_it_earns(
         {"requests": (500.0, 500.0), "failed": (0.0, 5.0)},
         {"requests": (500.0, 500.0), "slow": (150.0, 150.0)},  # a busy machine
         {"slots": (5_000.0, 5_000.0), "pairs": (125_000.0, 200_000.0)},
-        {"slots": (5_000.0, 500.0), "pairs": (125_000.0, 100_000.0)},  # too few to judge
     ],
 )
 def test_guards_let_pass_what_chance_or_both_arms_explain(
@@ -88,6 +86,28 @@ def test_guards_let_pass_what_chance_or_both_arms_explain(
 ) -> None:
     good = users.alike((600, 4, 0.5), (600, 4, 0.8))
     assert decide(counted(good, **arms), PARAMS, days=1).action == "succeed"
+
+
+@pytest.mark.parametrize(
+    ("arms", "missing"),
+    [
+        ({"requests": (500.0, 120.0)}, "the guards need 80 more requests in an arm"),
+        # Few items, of which too few slots were shown to judge it.
+        (
+            {"slots": (5_000.0, 500.0), "pairs": (125_000.0, 100_000.0)},
+            "the guards need 1500 more items shown in an arm",
+        ),
+    ],
+)
+def test_a_success_waits_until_the_guards_have_seen_enough(
+    arms: dict[str, tuple[float, float]], missing: str
+) -> None:
+    good = users.alike((600, 4, 0.5), (600, 4, 0.8))
+    look = decide(counted(good, **arms), PARAMS, days=1)
+    assert (look.action, look.missing) == ("continue", 0.0)
+    assert look.reason.startswith("its reward is at most 5% below the control's")
+    assert look.reason.endswith(missing)
+    assert decide(counted(good, **arms), PARAMS, days=28).action == "stop"
 
 
 def test_a_canary_whose_requests_are_lost_is_rolled_back() -> None:

@@ -22,14 +22,14 @@ def test_sums_do_not_depend_on_how_often_users_were_looked_at() -> None:
     assert np.allclose(found.totals, values.sum(axis=0))
     assert np.allclose(found.products, values.T @ values)
     assert found.users.tolist() == (values[:, 0::2] > 0).sum(axis=0).tolist()
-    assert found.arrivals.sum() == (values[:, 0::2] > 0).any(axis=1).sum()
 
 
-def test_a_user_who_moves_to_the_canary_arrived_once() -> None:
+def test_a_user_who_moves_to_the_canary_is_in_both_arms_and_arrived_once() -> None:
     raw = np.zeros((1, 4, 2))
     raw[0, 0] = (3, 1)
     before = contribution(raw, PARAMS)
-    found = Evidence.start(0.1).grown(0.2).with_users(np.zeros_like(before), before)
+    found = Evidence.start(0.1).grown(0.2).with_arrivals([0])
+    found = found.with_users(np.zeros_like(before), before)
     raw[0, 3] = (2, 0)
     found = found.with_users(before, contribution(raw, PARAMS))
     assert found.arrivals.tolist() == [[1, 0], [0, 0]]
@@ -49,3 +49,5 @@ def test_evidence_is_stored_as_it_was() -> None:
     again = Evidence.stored(found.plain())
     assert again.plain() == found.plain()
     assert again.grown(0.6).shares == (0.5, 0.6)
+    assert again.closed is None
+    assert Evidence.stored(replace(found, closed=7).plain()).closed == 7
