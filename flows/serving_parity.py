@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from base.arrays import Bools, Int64s
@@ -26,6 +25,7 @@ from features.items.catalogue import Catalogue
 from features.ragged import Ragged
 from features.requests import context
 from features.requests.context import Context
+from features.requests.late_items import first_known, without_late_items
 from features.requests.parity import offline_requests, user_parts
 from features.requests.requests import Requests
 from features.requests.training_set import load_catalogue
@@ -151,7 +151,7 @@ def measure(
     read = [logged.features_at for logged in every]
     first = oldest([logged.timestamp for logged in every], read)
     with features_since(first, split, features) as reaching:
-        log = _Log(split, reaching, catalogue, _first_known(split), challenger, thresholds)
+        log = _Log(split, reaching, catalogue, first_known(split), challenger, thresholds)
         return _skew(log, by_release, open_release, without_store)
 
 
@@ -241,14 +241,8 @@ def _scores(
 ) -> _Part:
     """Compare the scores that the release gives to the requests as training knows them."""
     recommender = release.load(log.catalogue)
-    late = [np.flatnonzero(log.first_known > logged.timestamp).tolist() for logged in contexts]
-    excluded = Ragged.from_lists(
-        [
-            sorted({*log.catalogue.places(logged.exclude), *unknown})
-            for logged, unknown in zip(contexts, late, strict=True)
-        ]
-    )
-    asked = replace(offline, excluded=excluded)
+    excluded = Ragged.from_lists([log.catalogue.places(logged.exclude) for logged in contexts])
+    asked = without_late_items(offline.excluding(excluded), log.first_known)
     differs = np.zeros(len(contexts), dtype=np.bool_)
     notes: dict[int, str] = {}
     for repeats in {logged.repeats for logged in contexts}:
@@ -280,13 +274,6 @@ def _gap(logged: Mapping[str, float], again: Mapping[str, float], thresholds: Ga
         f"{len(wrong)} of {len(every)} candidates, item {worst} served {served}, "
         f"training {training}"
     )
-
-
-def _first_known(split: Path) -> Int64s:
-    """The time at which each item became known, µs."""
-    items = pq.read_table(split / "items.parquet", columns=["first_known"])
-    first: Int64s = items["first_known"].cast(pa.int64()).to_numpy()
-    return first
 
 
 def _both(served: npt.NDArray[Any], offline: npt.NDArray[Any]) -> str:

@@ -2,14 +2,13 @@
 
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from base.arrays import Bools, Int64s
 from features.items.catalogue import Catalogue
-from features.ragged import Ragged
+from features.requests.late_items import first_known, late_items, without_late_items
 from features.requests.requests import Requests
 from features.requests.slates import Slates, load_slates
 from training.contest import Scores
@@ -19,19 +18,24 @@ from training.value.exposures import Policy
 from training.value.ordering import Ordering
 from training.value.paired import Earned, Shown, Target, earned, joined
 
+#: Requests times items that became known after them, ruled out at a time: 40 MB.
+_LATE: Final = 10_000_000
+
 
 @dataclass(frozen=True)
 class LoggedSlates:
     """n slates whose outcomes are all known.
 
     requests: what was known at each; shown: the slates by the policy that drew them, each with its
-    rows, int64; repeats: bool [n], the rule of the placement; open: number of slates left out
-    because outcomes can still arrive; left_out: number of slates that cannot be valued.
+    rows, int64; repeats: bool [n], the rule of the placement; known: int64 [catalogue], µs, when
+    each item became known; open: number of slates left out because outcomes can still arrive;
+    left_out: number of slates that cannot be valued.
     """
 
     requests: Requests
     shown: tuple[tuple[Int64s, Shown], ...]
     repeats: Bools
+    known: Int64s
     open: int = 0
     left_out: int = 0
 
@@ -53,20 +57,24 @@ class LoggedSlates:
         valued = (slates.given == 0) & (slates.eligible_count > 0)
         kept = slates.select(np.flatnonzero(valued & ~slates.open))
         return LoggedSlates(
-            _without_late_items(kept.requests, split),
+            kept.requests,
             _by_policy(kept),
             kept.repeats,
+            first_known(split),
             int((valued & slates.open).sum()),
             int((~valued).sum()),
         )
 
     def ordering(self, recommender: Recommender, threads: int = 1) -> Ordering:
-        """The candidates of a release for each request."""
+        """The candidates of a release for each request, of the items known by then."""
         parts: list[tuple[Int64s, Ordering]] = []
+        size = max(1, _LATE // max(len(late_items(self.requests, self.known)), 1))
         for repeats in (False, True):
-            rows = np.flatnonzero(self.repeats == repeats)
-            ranked = recommender.rank(self.requests.select(rows), repeats, threads)
-            parts.append((rows, Ordering.of(ranked.scores, ranked.candidates)))
+            every = np.flatnonzero(self.repeats == repeats)
+            for rows in np.split(every, range(size, len(every), size)):
+                asked = without_late_items(self.requests.select(rows), self.known)
+                ranked = recommender.rank(asked, repeats, threads)
+                parts.append((rows, Ordering.of(ranked.scores, ranked.candidates)))
         items = np.full((len(self), max(o.items.shape[1] for _, o in parts)), -1, dtype=np.int32)
         for rows, part in parts:
             items[rows, : part.items.shape[1]] = part.items
@@ -107,16 +115,3 @@ def _by_policy(slates: Slates) -> tuple[tuple[Int64s, Shown], ...]:
         )
         groups.append((rows, shown))
     return tuple(groups)
-
-
-def _without_late_items(requests: Requests, split: Path) -> Requests:
-    """The requests, which exclude items that the service did not know yet."""
-    table = pq.read_table(split / "items.parquet", columns=["first_known"])
-    first: Int64s = table["first_known"].cast(pa.int64()).to_numpy()
-    before = requests.excluded or Ragged.empty(len(requests))
-    recent = np.flatnonzero(first > requests.timestamps.min(initial=np.iinfo(np.int64).max))
-    late = [
-        sorted({*before[row].tolist(), *recent[first[recent] > moment].tolist()})
-        for row, moment in enumerate(requests.timestamps)
-    ]
-    return requests.excluding(Ragged.from_lists(late))
