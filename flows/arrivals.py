@@ -4,6 +4,9 @@ A retrain stores how far the log went (`learned`), and the shares count the rows
 depend only on stored numbers, not on the time of the check, and their cost grows with the new rows,
 not with the log. (Only if rows were refused, earlier refusals are read too.) A retrain of a log
 that did not grow checks the same rows again, so a release that was held stays held.
+
+Checks that compare new rows with earlier ones compare with those of the last retrain that passed
+them (`reference_row`). So a fault that lasts does not become what is normal at the next retrain.
 """
 
 from collections import Counter
@@ -20,14 +23,16 @@ from features.event_log import connect, literals
 from features.ingest import DUPLICATE, IngestError
 from features.ingest.log_store import part_start
 from features.schema import DAY, POSITIVE, EventType
-from flows.consumers import EVENTS, LEARNED, LEARNED_BEFORE, LOG_ROWS
+from flows.consumers import EVENTS, LEARNED, LEARNED_BEFORE, LOG_ROWS, TRUSTED
 from serving import offsets
 from serving.feedback_log import FeedbackLog
 
-#: Days before the new events with which a quiet day is compared, and how many events each of them
-#: must have had.
+#: Days before the new events with which a quiet day is compared, and how many events a quiet one of
+#: them must have had.
 REFERENCE_DAYS: Final = 28
 LEAST_EVENTS: Final = 100
+#: The checks that compare new rows with earlier ones.
+COMPARING: Final = ("data.quietest_day", "data.columns")
 
 
 def stored_events(log: Path) -> int:
@@ -63,7 +68,7 @@ def shares(engine: sa.Engine, log: Path, join_days: int) -> dict[str, float]:
         "quarantine_share": _quarantined(new, log / "quarantine" / "events", first),
         "unjoined_share": unjoined,
         "early_share": early,
-        "quietest_day": _quietest_day(log / "events", new),
+        "quietest_day": _quietest_day(log / "events", new, reference_row(engine)),
     }
 
 
@@ -75,10 +80,24 @@ def first_row(engine: sa.Engine) -> int:
     return learned if grown else offsets.read(engine, LEARNED_BEFORE)
 
 
-def learned(engine: sa.Engine) -> Mapping[str, int]:
-    """The marks that a finished retrain stores: how much of the log it has learned from."""
+def reference_row(engine: sa.Engine) -> int:
+    """New rows are compared with the rows before this number.
+
+    These were like the rows before them, as a retrain found that looked at them.
+    """
+    first, trusted = first_row(engine), offsets.find(engine, TRUSTED)
+    return first if trusted is None else min(first, trusted)
+
+
+def learned(engine: sa.Engine, alike: bool) -> Mapping[str, int]:
+    """The marks that a finished retrain stores: how much of the log it has learned from.
+
+    alike: whether the checks that compare new rows with earlier ones passed.
+    """
     before, now = offsets.read(engine, LEARNED), offsets.read(engine, LOG_ROWS)
-    return {LEARNED_BEFORE: before, LEARNED: now} if now > before else {}
+    marks = {LEARNED_BEFORE: before, LEARNED: now} if now > before else {}
+    # Where no mark is stored yet, a failed check notes what it was compared with.
+    return marks | {TRUSTED: now if alike else reference_row(engine)}
 
 
 def _quarantined(new: list[Path], quarantine: Path, first: int) -> float:
@@ -118,25 +137,26 @@ def _faults(quarantine: Path, first: int) -> int:
     return faults
 
 
-def _quietest_day(events: Path, new: list[Path]) -> float:
-    """Events received on the quietest day since the last retrain, as a share of those on the
-    quietest of the REFERENCE_DAYS before.
+def _quietest_day(events: Path, new: list[Path], reference: int) -> float:
+    """Events received on the quietest day since the last retrain, as a share of those on a quiet
+    one (the lower quartile) of the REFERENCE_DAYS before row number `reference`.
 
-    Only days between the last one before the retrain and the newest count, since those two were not
-    whole. 1 if there are too few days, or too few events, to tell.
+    Only days between the last one before the retrain and the newest count, and days before the last
+    one of the reference, since these were not whole. 1 if there are too few days, or too few
+    events, to tell.
     """
-    known = set(events.glob("dt=*/part-*.parquet")) - set(new)
-    if not new or not known:
+    every = set(events.glob("dt=*/part-*.parquet"))
+    known, trusted = every - set(new), every - set(parts_since(events, reference))
+    if not new or not trusted:
         return 1.0
-    first, met, last = min(map(_day, known)), max(map(_day, known)), max(map(_day, new))
-    between, before = range(met + 1, last), range(max(met - REFERENCE_DAYS, first + 1), met)
+    first, met = min(map(_day, trusted)), max(map(_day, trusted))
+    between = range(max(map(_day, known)) + 1, max(map(_day, new)))
+    before = range(max(met - REFERENCE_DAYS, first + 1), met)
     if not between or not before:
         return 1.0
     after = _received(new, between)
-    earlier = _received(known, before)
-    if min(earlier) < LEAST_EVENTS:
-        return 1.0
-    return min(after) / min(earlier)
+    earlier = float(np.quantile(_received(trusted, before), 0.25))
+    return min(after) / earlier if earlier >= LEAST_EVENTS else 1.0
 
 
 def _answers(events: Path, new: list[Path], join_days: int) -> tuple[float, float]:

@@ -9,6 +9,9 @@ RETRAINED: Final = "retrain.events"
 #: before it with other data.
 LEARNED: Final = "retrain.log"
 LEARNED_BEFORE: Final = "retrain.log.before"
+#: How far the log went (counted as LOG_ROWS) for the last finished retrain that found it like the
+#: rows before.
+TRUSTED: Final = "retrain.log.trusted"
 ITEMS: Final = "ingest.items"
 #: The number of the next log row. All sources share it, in the order of ingestion.
 LOG_ROWS: Final = "ingest.log"

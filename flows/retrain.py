@@ -131,8 +131,8 @@ def run_once(
     clock.lap("materialise")
     fences.confirm(engine, fence)
     rollout.retain(place, params)
-    marks = {RETRAINED: offsets.read(engine, EVENTS), **arrivals.learned(engine)}
-    offsets.advance(engine, marks, fence)
+    learned = arrivals.learned(engine, judgement.verdict.passed(arrivals.COMPARING))
+    offsets.advance(engine, {RETRAINED: offsets.read(engine, EVENTS), **learned}, fence)
     clock.lap("retain")
     return outcome
 

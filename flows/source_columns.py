@@ -1,8 +1,9 @@
 """Check that the columns of new rows mean what they meant: values are not gone, and have the same
 unit.
 
-New rows of the log are compared with the rows before them: items with their own earlier versions,
-and events with the newest earlier events of the same type.
+New rows of the log are compared with the rows that the last retrain that passed this check had
+seen (`arrivals.reference_row`): items with their own versions there, and events with the newest
+events of the same type.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 
 from features.event_log import connect
 from features.schema import ITEM
-from flows.arrivals import first_row, names_of, parts_since
+from flows.arrivals import first_row, names_of, parts_since, reference_row
 from training.check import Check
 from training.thresholds import GateParams
 
@@ -28,11 +29,11 @@ _TEXTS: Final = ("title", "description", "image", "audio", "attributes", "create
 
 
 def source_columns(engine: sa.Engine, log: Path, thresholds: GateParams) -> Check:
-    """The check of the rows since the last retrain."""
-    first, connection = first_row(engine), connect()
+    """The check of the events since the last retrain, and of items as they are now."""
+    first, reference, connection = first_row(engine), reference_row(engine), connect()
     told = [
-        *_items(connection, log / "items", first, thresholds),
-        *_events(connection, log / "events", first, thresholds),
+        *_items(connection, log / "items", reference, thresholds),
+        *_events(connection, log / "events", first, reference, thresholds),
     ]
     if told:
         return Check(NAME, False, len(told), 0, "columns of new rows differ: " + "; ".join(told))
@@ -40,9 +41,9 @@ def source_columns(engine: sa.Engine, log: Path, thresholds: GateParams) -> Chec
 
 
 def _items(
-    connection: duckdb.DuckDBPyConnection, items: Path, first: int, thresholds: GateParams
+    connection: duckdb.DuckDBPyConnection, items: Path, reference: int, thresholds: GateParams
 ) -> Iterator[str]:
-    new = parts_since(items, first)
+    new = parts_since(items, reference)
     earlier = sorted({*parts_since(items, 0)} - {*new})
     if not new or not earlier:
         return
@@ -78,10 +79,14 @@ def _items(
 
 
 def _events(
-    connection: duckdb.DuckDBPyConnection, events: Path, first: int, thresholds: GateParams
+    connection: duckdb.DuckDBPyConnection,
+    events: Path,
+    first: int,
+    reference: int,
+    thresholds: GateParams,
 ) -> Iterator[str]:
     new = parts_since(events, first)
-    earlier = _newest(sorted({*parts_since(events, 0)} - {*new}))
+    earlier = _newest(sorted({*parts_since(events, 0)} - {*parts_since(events, reference)}))
     if not new or not earlier:
         return
     of = """

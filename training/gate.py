@@ -7,7 +7,7 @@ all other cases, including errors, it is held.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 import numpy as np
@@ -40,6 +40,10 @@ class Verdict(Record):
         """The checks that stand in the way, or all checks if none does."""
         against = tuple(check.reason for check in self.checks if check.against)
         return against or tuple(check.reason for check in self.checks)
+
+    def passed(self, names: Iterable[str]) -> bool:
+        """Whether the checks of all these names were made and passed."""
+        return {check.name for check in self.checks if check.passed is True} >= set(names)
 
 
 def gate(evidence: Evidence, thresholds: GateParams) -> Verdict:

@@ -69,7 +69,7 @@ DATA: Final = (
     ),
     Limit(
         "quietest_day",
-        "events on the quietest new day, as a share of the quietest of the 28 days before",
+        "events on the quietest new day, as a share of a quiet one of the 28 days before",
         lambda gate: gate.min_quietest_day,
         True,
     ),

@@ -89,8 +89,9 @@ class GateParams:
     time than the slate. Such clicks are not joined to what was shown."""
 
     min_quietest_day: Float = 0.01
-    """A whole day since the last retrain needs this share of the events of the quietest day of the
-    28 days before, if that had 100 events. Otherwise the collection of events has failed."""
+    """A whole day since the last retrain needs this share of the events of a quiet day (the lower
+    quartile of the 28 days before), if that had 100. Otherwise the collection of events has
+    failed."""
 
     max_gone_share: Float = 0.3
     """Share of the items that the champion could show which may have become unavailable."""

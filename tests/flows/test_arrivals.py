@@ -10,6 +10,7 @@ from flows import arrivals, ingest
 from flows.workspace import Workspace
 from serving import offsets
 from serving.feedback_log import FeedbackLog
+from training.thresholds import GateParams
 
 NOON = 19_800 * DAY + 12 * HOUR
 HEADER = "event_id,user_id,item_id,event_type,timestamp,request_id\n"
@@ -34,8 +35,9 @@ class Installation:
         return arrivals.shares(self.engine, self.workspace.log, join_days=7)
 
     def retrained(self) -> None:
-        """Do what a retrain does at its end."""
-        offsets.advance(self.engine, arrivals.learned(self.engine))
+        """Do what a retrain does at its end, as if columns were filled as before."""
+        alike = self.shares()["quietest_day"] >= GateParams().min_quietest_day
+        offsets.advance(self.engine, arrivals.learned(self.engine, alike))
 
 
 @pytest.fixture
@@ -145,6 +147,16 @@ def test_a_day_without_events_between_full_ones_is_told(
     installation.retrained()
     installation.bring(*days_of(*days))
     assert installation.shares()["quietest_day"] == expected
+
+
+def test_days_without_events_do_not_become_normal(installation: Installation) -> None:
+    """The second retrain sees another gap and tells it; the third sees full days."""
+    installation.bring(*days_of(0, 1, 2, 3))
+    installation.retrained()
+    for days, expected in ([(4, 6), 0.0], [(7, 9), 0.0], [(10, 11, 12), 1.0], [(13, 15), 0.0]):
+        installation.bring(*days_of(*days))
+        assert installation.shares()["quietest_day"] == expected
+        installation.retrained()
 
 
 def test_where_days_are_thin_an_empty_one_says_nothing(installation: Installation) -> None:

@@ -15,6 +15,7 @@ from features.splits.split import split
 from features.splits.windowing import SplitParams
 from flows import arrivals
 from flows.consumers import LOG_ROWS
+from flows.source_columns import source_columns
 from flows.workspace import Workspace
 from serving import feedback, offsets
 from serving.feedback_log import FeedbackLog
@@ -30,6 +31,7 @@ from tests.planted.runs import (
     prepare,
     release,
 )
+from training.thresholds import GateParams
 
 pytestmark = [pytest.mark.slow, *WARNINGS]
 
@@ -46,11 +48,13 @@ def logged(installation: Installation, place: Workspace, *exports: tuple[Rows, R
     log, first = place.root / "data" / "log", 0
     for old in log.rglob("*.parquet"):
         old.unlink()
+    engine = installation.rollout.engine
     for events, items in exports:
-        offsets.advance(installation.rollout.engine, arrivals.learned(installation.rollout.engine))
+        alike = source_columns(engine, log, GateParams()).passed is True
+        offsets.advance(engine, arrivals.learned(engine, alike))
         write_log(log, events, items, first)
         first += len(events) + len(items)
-        offsets.advance(installation.rollout.engine, {LOG_ROWS: first})
+        offsets.advance(engine, {LOG_ROWS: first})
     prepare(place)
     release(place)
     return place
@@ -97,6 +101,16 @@ def test_a_price_in_cents(installation: Installation, place: Workspace, tally: T
     words = f"the price of {ITEMS} items is 110 times what it was"
     tally.verdict("schema change in a source column", judgement, "data.columns", words)
     assert against(judgement) == ["data.columns"]
+
+
+def test_a_price_that_stays_in_cents_is_held_again(
+    installation: Installation, place: Workspace
+) -> None:
+    (old, later), (middle, new) = since(5), since(5.5)
+    middle = [event for event in middle if event in later]
+    cents = [market_items(received_at=at(5, hour), price=220.0) for hour in (11, 24)]
+    logged(installation, place, (old, market_items(price=2.0)), (middle, cents[0]), (new, cents[1]))
+    assert against(installation.judge(place)) == ["data.columns"]
 
 
 def test_a_renamed_column_is_refused_and_times_in_another_unit_are_read_as_they_are(
