@@ -24,7 +24,7 @@ _PART: Final = 1_000
 def found(split: Path) -> list[Row]:
     """Who was found in `data/split`, in the order of users."""
     names = ("user_id", "set_aside_from", "reason")
-    table = pq.read_table(split / "people.parquet", columns=names)
+    table = pq.read_table(split / "people.parquet", columns=list(names))
     return list(zip(*(table[name].to_pylist() for name in names), strict=True))
 
 
