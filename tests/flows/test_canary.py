@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -117,6 +119,16 @@ def test_whom_a_retrain_set_aside_is_left_out_until_it_says_otherwise(engine: sa
     set_aside.replace(engine, [], None)
     again = canary_evidence.of_people(engine, row, found, PARAMS)
     assert again.plain() == found.plain()
+
+
+def test_who_is_set_aside_is_read_from_the_split(tmp_path: Path) -> None:
+    rows = [("u2", NOW, "one"), ("u1", NOW + 1, "two")]
+    users, since, reasons = (list(column) for column in zip(*rows, strict=True))
+    columns = {"user_id": users, "set_aside_from": since, "reason": reasons}
+    pq.write_table(pa.table(columns), tmp_path / "people.parquet")
+    assert set_aside.found(tmp_path) == rows
+    pq.write_table(pa.table(columns).slice(0, 0), tmp_path / "people.parquet")
+    assert set_aside.found(tmp_path) == []
 
 
 def test_a_canary_that_earns_less_is_rolled_back_and_withdrawn(engine: sa.Engine) -> None:
