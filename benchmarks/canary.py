@@ -27,6 +27,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from base.arrays import Float64s, Int64s
+from training.canary import start
 from training.canary.decision import decide
 from training.canary.evidence import Counts, Evidence, contribution
 from training.canary.params import CanaryParams
@@ -36,7 +37,7 @@ LOOKS: Final = 100
 #: users (0.7: a coefficient of variation of 1.2).
 CLICKS_PER_SLATE: Final = 0.3
 RATE_SHAPE: Final = 0.7
-#: Slates per user: log-normal, so that 1 % of users have a tenth of all slates.
+#: Slates per user after the first: log-normal, so that 1 % of users have a tenth of all slates.
 SLATES_SIGMA: Final = 1.0
 MEAN_SLATES: Final = 4.0
 #: Items of a slate, no two the same, so that the guard of diversity has enough and is silent.
@@ -47,25 +48,35 @@ SLOTS: Final = 10
 class Case:
     """Canaries of one kind.
 
-    effect: the canary's clicks are 1 + effect as many; users: of both arms; share: at the start;
-    most: it ends once the canary has so many users.
+    effect: the canary's clicks are 1 + effect as many (above 0, the control's are fewer); users: of
+    both arms; share: at the start; most: it ends once the canary has so many users; slates: of a
+    user after the first one, mean.
     """
 
     effect: float
     users: int
     share: float
     most: int | None = None
+    slates: float = MEAN_SLATES
     params: CanaryParams = field(default_factory=CanaryParams)
 
 
 #: equal, worse: with the start share of the defaults, which grows. worse_half: with equal arms from
 #: the start, 10,000 users each. first: the start of a shop without a champion, 1,000 users in all.
+#: 60, 120, 200: as many users in all, with ten slates each.
 CASES: Final = {
     "equal": Case(0.0, 20_000, CanaryParams.share),
     "equal_half": Case(0.0, 20_000, 0.5),
-    "equal_first": Case(0.0, 1_000, CanaryParams.first_share),
+    "equal_first": Case(0.0, 1_000, start.share(1_000, CanaryParams(), first=True)),
     "worse": Case(-0.2, 105_000, CanaryParams.share, most=10_000),
     "worse_half": Case(-0.2, 20_000, 0.5),
+    **{
+        f"{name}_{users}": Case(
+            effect, users, start.share(users, CanaryParams(), first=True), slates=9.0
+        )
+        for users in (60, 120, 200)
+        for name, effect in (("equal", 0.0), ("worse", -0.5), ("better", 1.0))
+    },
 }
 
 
@@ -97,9 +108,11 @@ class Outcome:
     reason: str = ""
 
 
-def traffic(random: np.random.Generator, users: int, looks: int = LOOKS) -> Traffic:
+def traffic(
+    random: np.random.Generator, users: int, looks: int = LOOKS, more: float = MEAN_SLATES
+) -> Traffic:
     """Users who first come at a random look and whose slates follow over the rest of the time."""
-    mean = math.log(MEAN_SLATES) - SLATES_SIGMA**2 / 2
+    mean = math.log(more) - SLATES_SIGMA**2 / 2
     slates = 1 + random.poisson(random.lognormal(mean, SLATES_SIGMA, users))
     rate = random.gamma(RATE_SHAPE, CLICKS_PER_SLATE / RATE_SHAPE, users)
     first = random.random(users)
@@ -115,7 +128,8 @@ def traffic(random: np.random.Generator, users: int, looks: int = LOOKS) -> Traf
 
 
 def play(random: np.random.Generator, visits: Traffic, case: Case) -> Outcome:
-    """One canary. Clicks of a worse one are thinned, so effects are at most 0."""
+    """One canary. Clicks of the worse arm are thinned."""
+    kept = min(1 + case.effect, 1 / (1 + case.effect))
     params, share, most = case.params, case.share, case.most
     strata = 2 * (2 + max(0, math.ceil(math.log2(params.max_share / share))))
     raw = np.zeros((len(visits.place), strata, 2))
@@ -126,7 +140,8 @@ def play(random: np.random.Generator, visits: Traffic, case: Case) -> Outcome:
         part = slice(edges[look], edges[look + 1])
         user, clicks = visits.user[part], visits.clicks[part]
         canary = visits.place[user] < evidence.shares[-1]
-        clicks = np.where(canary, random.binomial(clicks, 1 + case.effect), clicks)
+        worse = canary if case.effect < 0 else ~canary
+        clicks = np.where(worse, random.binomial(clicks, kept), clicks)
         stratum = 2 * (evidence.phases - 1) + canary
         known = np.unique(user)
         new = known[~raw[known, :, 0].any(axis=1)]
@@ -156,7 +171,7 @@ def canaries(case: Case, seed: int, numbers: Iterable[int]) -> list[Outcome]:
     found = []
     for number in numbers:
         random = np.random.default_rng([seed, number])
-        visits = traffic(random, case.users)
+        visits = traffic(random, case.users, more=case.slates)
         found.append(play(random, visits, case))
     return found
 

@@ -18,10 +18,11 @@ from flows import canary_bots
 from flows.environment import CHECKOUT
 from flows.lease import Busy, lease, wall_clock
 from flows.rollout import CHANNEL, Rollout
-from serving import canaries, canary_evidence, channels
+from serving import arms, canaries, canary_evidence, channels
 from serving.canaries import CANARY, Canary, State
 from serving.channels import Channel
 from serving.fences import Fence
+from training.canary import start
 from training.canary.decision import Look, decide
 from training.canary.evidence import Evidence
 from training.canary.params import CanaryParams
@@ -51,6 +52,15 @@ def rules() -> SplitParams:
     return load(SplitParams, "split", CHECKOUT / "params.yaml")
 
 
+def start_share(engine: sa.Engine, champion: Channel | None, now: int) -> float:
+    """The share with which a canary starts, by the users who asked for recommendations in the days
+    that it may take. now: µs."""
+    chosen, first = params(), champion is None
+    since = now - round(chosen.max_days * DAY)
+    seen = arms.users_since(engine, since, start.users_asked(chosen, first))
+    return start.share(seen, chosen, first)
+
+
 def propose(
     rollout: Rollout, release: str, champion: Channel | None, now: int, fence: Fence | None
 ) -> Canary | None:
@@ -72,8 +82,7 @@ def propose(
             release[:12],
         )
         return None
-    chosen = params()
-    share = chosen.first_share if champion is None else chosen.share
+    share = start_share(rollout.engine, champion, now)
     control = None if champion is None else champion.release
     return canaries.start(rollout.engine, CANARY, release, control, share, now=now, fence=fence)
 

@@ -33,7 +33,8 @@ def overview(context: typer.Context) -> None:
 def start(
     release: Annotated[str, typer.Argument(help="A release id or its start.")],
     share: Annotated[
-        float | None, typer.Option(help="Share of users; default: section `canary`.")
+        float | None,
+        typer.Option(help="Share of users; default: by section `canary` and their number."),
     ] = None,
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Score requests, and show nothing.")
@@ -55,8 +56,7 @@ def start(
             "would read one online store"
         )
     if share is None:
-        chosen = canary.params()
-        share = 1.0 if shadow else chosen.share if champion else chosen.first_share
+        share = 1.0 if shadow else canary.start_share(rollout.engine, champion, wall_clock())
     control = champion.release if champion else None
     row = canaries.start(
         rollout.engine, _channel(shadow), identity, control, share, now=wall_clock()

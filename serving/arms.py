@@ -9,12 +9,19 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+import sqlalchemy as sa
+
+from serving import tables
 from serving.canaries import Canary
+from serving.database import reading
 
 #: How requests name the arms in the log. The control is the champion, or what is served without
 #: one.
 CONTROL: Final = "champion"
 CANARY: Final = "canary"
+
+#: Requests that are read to count users.
+READ: Final = 50_000
 
 #: The value of `fallback` of a request that the canary should have answered.
 FAILED: Final = "the canary failed"
@@ -43,3 +50,21 @@ def place(salt: str, user_id: str) -> float:
     """A number in [0, 1), evenly spread over user ids and independent between salts."""
     digest = hashlib.sha256(f"{salt}:{user_id}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
+
+
+def users_since(engine: sa.Engine, since: int, limit: int) -> int:
+    """How many users asked for recommendations after `since`, µs, but at most `limit`.
+
+    Reads at most the newest `READ` requests.
+    """
+    asked = tables.requests.c
+    newest = (
+        sa.select(asked.user_id)
+        .where(asked.timestamp > since)
+        .order_by(asked.timestamp.desc())
+        .limit(READ)
+        .subquery()
+    )
+    found = sa.select(newest.c.user_id).distinct().limit(limit).subquery()
+    with reading(engine) as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(found)).scalar_one())

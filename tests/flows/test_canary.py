@@ -247,12 +247,17 @@ def rollout(tmp_path: Path, engine: sa.Engine) -> Rollout:
 
 def test_a_verdict_of_canary_starts_one_at_a_time(rollout: Rollout) -> None:
     engine = rollout.engine
+    recent = {"timestamp": NOW - DAY, "canary": None}
+    FeedbackLog(engine).append(
+        [served(f"r{n}", f"u{n % 250}", "champion", "i1", **recent) for n in range(300)]
+        + [served("old", "long gone", "champion", "i1", timestamp=NOW - 29 * DAY)]
+    )
     for number, release in enumerate(("first", "second")):
         verdicts.register(engine, release, "somewhere", {}, now=number)
         verdicts.record(engine, release, "canary", {}, {}, None)
     row = canary.propose(rollout, "first", None, NOW, None)
     assert row is not None
-    assert (row.share, row.control) == (CanaryParams().first_share, None)
+    assert (row.share, row.control) == (0.4, None)  # a hundred of 250 users
     assert canary.propose(rollout, "first", None, NOW, None) == row  # killed, and run again
     assert canary.propose(rollout, "second", None, NOW, None) is None
     assert rollout.on_trial() == {"first"}

@@ -9,12 +9,16 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from base.arrays import Float64s
 from training.canary import proportion, reward, sample_ratio
 from training.canary.evidence import Arm, Evidence
 from training.canary.params import CanaryParams
 from training.canary.reward import Ratio
 
 Action = Literal["continue", "grow", "succeed", "roll back", "stop"]
+
+#: With so many users, an arm's variety of items depends little on their number.
+FEW: Final = 50
 
 _REWARD: Final = 4 / 5
 _GUARD: Final = 1 / 15
@@ -80,6 +84,9 @@ def _unseen(evidence: Evidence, params: CanaryParams) -> str | None:
         needed.append(f"{params.min_requests - requests:.0f} more requests")
     if slots < params.min_slots:
         needed.append(f"{params.min_slots - slots:.0f} more items shown")
+    users = evidence.by_arm()
+    if not _comparable(users):
+        needed.append(f"{FEW - users.min():.0f} more users")
     if not needed:
         return None
     return f"the guards need {' and '.join(needed)} in an arm"
@@ -133,11 +140,20 @@ def _slow(evidence: Evidence, params: CanaryParams) -> str | None:
     )
 
 
+def _comparable(users: Float64s) -> bool:
+    """Whether the variety of items of both arms can be compared.
+
+    Slates of one user hold the same items again, so an arm of a few users shows fewer items than
+    one of many.
+    """
+    return bool(2 * users.min() >= min(users.max(), 2 * FEW))
+
+
 def _monotonous(evidence: Evidence, params: CanaryParams) -> str | None:
     """Compare the effective number of items shown (inverse Simpson index, which needs no equal
     numbers of slots)."""
-    slots, pairs = evidence.counts.slots, evidence.counts.pairs
-    if slots.min() < params.min_slots or evidence.by_arm().min() < params.min_users:
+    slots, pairs, users = evidence.counts.slots, evidence.counts.pairs, evidence.by_arm()
+    if slots.min() < params.min_slots or users.min() < params.min_users or not _comparable(users):
         return None
     same = pairs / (slots * (slots - 1))
     if same[Arm.CANARY] * params.diversity_ratio <= same[Arm.CONTROL]:

@@ -15,7 +15,8 @@ class CanaryParams:
     """How a canary starts, grows and ends."""
 
     share: Share = 0.1
-    """Share of users with which a canary starts beside a champion."""
+    """Share of users with which a canary starts beside a champion. A small shop's is larger
+    (`training.canary.start`)."""
 
     first_share: Share = 0.2
     """Share of users with which a canary starts if there is no champion.
@@ -36,7 +37,7 @@ class CanaryParams:
     margin: Annotated[Float, Field(gt=0, lt=1)] = 0.05
     """A canary succeeds once its reward is shown to be at most this part below the control's."""
 
-    min_users: Annotated[Int, Field(ge=2)] = 50
+    min_users: Annotated[Int, Field(ge=2)] = 20
     """With fewer users in either arm, its reward is not judged."""
 
     max_slates: Annotated[Int, Field(ge=1)] = 100
@@ -57,10 +58,10 @@ class CanaryParams:
     diversity_ratio: Annotated[Float, Field(ge=0, le=1)] = 0.5
     """The canary must show at least this part of the control's effective number of items."""
 
-    min_slots: Annotated[Int, Field(ge=2)] = 2000
+    min_slots: Annotated[Int, Field(ge=2)] = 1000
     """With fewer slots shown in either arm, diversity is not judged."""
 
-    min_requests: Annotated[Int, Field(ge=1)] = 200
+    min_requests: Annotated[Int, Field(ge=1)] = 100
     """With fewer requests of either arm, a canary does not succeed: errors and slow answers might
     not have shown. `min_slots` and `min_users` hold for its success, too."""
 

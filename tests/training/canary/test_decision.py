@@ -7,6 +7,7 @@ import pytest
 
 from tests.training.canary import users
 from tests.training.canary.users import PARAMS
+from training.canary import start
 from training.canary.decision import decide
 from training.canary.evidence import Evidence
 
@@ -18,9 +19,9 @@ def counted(evidence: Evidence, **arms: tuple[float, float]) -> Evidence:
 
 
 def test_with_few_users_it_goes_on_and_says_what_it_waits_for() -> None:
-    look = decide(users.alike((30, 4, 0.5), (30, 4, 0.1)), PARAMS, days=1)
+    look = decide(users.alike((30, 4, 0.5), (19, 4, 0.1)), PARAMS, days=1)
     assert (look.action, look.share) == ("continue", 0.5)
-    assert "compared from 50 in each" in look.reason
+    assert "compared from 20 in each" in look.reason
 
 
 def test_a_canary_that_earns_less_is_rolled_back() -> None:
@@ -91,11 +92,11 @@ def test_guards_let_pass_what_chance_or_both_arms_explain(
 @pytest.mark.parametrize(
     ("arms", "missing"),
     [
-        ({"requests": (500.0, 120.0)}, "the guards need 80 more requests in an arm"),
+        ({"requests": (500.0, 20.0)}, "the guards need 80 more requests in an arm"),
         # Few items, of which too few slots were shown to judge it.
         (
             {"slots": (5_000.0, 500.0), "pairs": (125_000.0, 100_000.0)},
-            "the guards need 1500 more items shown in an arm",
+            "the guards need 500 more items shown in an arm",
         ),
     ],
 )
@@ -108,6 +109,41 @@ def test_a_success_waits_until_the_guards_have_seen_enough(
     assert look.reason.startswith("its reward is at most 5% below the control's")
     assert look.reason.endswith(missing)
     assert decide(counted(good, **arms), PARAMS, days=28).action == "stop"
+
+
+def test_variety_is_compared_of_arms_with_similar_numbers_of_users() -> None:
+    """Slates of one user hold the same items again, which says nothing of the release."""
+    narrow: dict[str, tuple[float, float]] = {
+        "slots": (5_000.0, 5_000.0),
+        "pairs": (125_000.0, 500_000.0),
+    }
+    few = counted(users.alike((400, 4, 0.5), (25, 4, 0.5)), **narrow)
+    few = replace(few, shares=(0.1,), arrivals=np.array([[225.0, 25.0]]))
+    assert decide(few, PARAMS, days=1).action == "continue"
+    same = counted(users.alike((30, 4, 0.5), (25, 4, 0.5)), **narrow)
+    assert decide(same, PARAMS, days=1).action == "roll back"
+    many = counted(users.alike((60, 4, 0.5), (60, 4, 0.5)), **narrow)
+    assert decide(many, PARAMS, days=1).action == "roll back"
+
+
+@pytest.mark.parametrize(
+    ("users_seen", "first", "expected"),
+    [
+        (0, True, 0.2),  # nobody is known yet
+        (60, True, 0.5),
+        (250, True, 0.4),
+        (400, False, 0.25),
+        (100_000, True, 0.2),
+        (100_000, False, 0.1),
+    ],
+)
+def test_a_small_shop_starts_with_a_larger_share_but_at_most_half(
+    users_seen: int, first: bool, expected: float
+) -> None:
+    assert start.share(users_seen, PARAMS, first) == pytest.approx(expected)
+    if users_seen:
+        most = min(users_seen, start.users_asked(PARAMS, first))
+        assert start.share(most, PARAMS, first) == pytest.approx(expected)
 
 
 def test_a_canary_whose_requests_are_lost_is_rolled_back() -> None:

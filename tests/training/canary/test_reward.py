@@ -51,7 +51,7 @@ def test_a_later_phase_with_other_days_does_not_bend_the_comparison() -> None:
     assert found.log == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("canary", [(49, 4, 0.5), (60, 4, 0.0)])
+@pytest.mark.parametrize("canary", [(19, 4, 0.5), (60, 4, 0.0)])
 def test_too_few_users_or_no_clicks_are_not_compared(canary: tuple[int, float, float]) -> None:
     assert ratio(users.alike((500, 4, 0.5), canary), PARAMS) is None
 
