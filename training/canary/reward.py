@@ -16,6 +16,7 @@ import numpy as np
 
 from training.canary.evidence import Evidence
 from training.canary.params import CanaryParams
+from training.value import by_user
 from training.value.confidence_sequence import margin
 
 #: Bounds are tightest at this information, 1 / variance: a standard error of 5 % of the reward.
@@ -54,7 +55,8 @@ def ratio(evidence: Evidence, params: CanaryParams) -> Ratio | None:
     gradient[:, 0] *= -1
     flat = gradient.reshape(-1)
     least = float(evidence.by_arm().min())
-    variance = float(flat @ evidence.products @ flat) * least / (least - 1)
+    # As if both arms had as many users as the smaller one.
+    variance = by_user.variance(float(flat @ evidence.products @ flat), least)
     if not variance > 0:
         return None
     log, half = math.log(rate[1] / rate[0]), half_width(variance, params.alpha)

@@ -9,6 +9,8 @@ from scipy import stats
 
 from base.arrays import Float64s, Int64s
 from training.bootstrap import UNKNOWN, Interval
+from training.value import by_user
+from training.value.effective import effective_size
 
 LEAST: Final = 200.0
 """Effective sample size, in users, below which to abstain.
@@ -32,12 +34,6 @@ class Estimate:
         return bool(self.reason)
 
 
-def effective_size(weights: Float64s) -> float:
-    """Effective sample size of `weights` [n]: (sum)² / sum of squares (Kish, 1965)."""
-    squares = float((weights**2).sum())
-    return float(weights.sum()) ** 2 / squares if squares else 0.0
-
-
 def clustered(contributions: Float64s, users: Int64s, confidence: float = 0.95) -> Interval:
     """Interval of the mean of `contributions` [n], with slates of a user dependent.
 
@@ -52,16 +48,15 @@ def clustered(contributions: Float64s, users: Int64s, confidence: float = 0.95) 
         raise ValueError("contributions have values that are not finite")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
-    names, inverse = np.unique(users, return_inverse=True)
-    groups = len(names)
+    mean = float(contributions.mean())
+    sums = by_user.sums(contributions - mean, users)
+    groups = len(sums)
     if groups < 2:
         return UNKNOWN
-    mean = float(contributions.mean())
-    sums = np.bincount(inverse, weights=contributions - mean)
     spread = math.sqrt(float((sums**2).mean()))
     if spread == 0:
         return Interval(mean, mean, mean)
-    error = math.sqrt(groups / (groups - 1) * float((sums**2).sum())) / len(users)
+    error = math.sqrt(by_user.variance(float((sums**2).sum()), groups)) / len(users)
     skew = float(((sums / spread) ** 3).mean()) / math.sqrt(groups)
     bound = float(stats.t.ppf(0.5 + confidence / 2, groups - 1))
     low, high = _skewed(bound, skew), _skewed(-bound, skew)
@@ -88,7 +83,6 @@ def estimate(
     of their weights.
     """
     by_slate = weights if weights.ndim == 1 else weights.mean(axis=1)
-    _, inverse = np.unique(users, return_inverse=True)
-    effective = effective_size(np.bincount(inverse, weights=by_slate).astype(np.float64))
+    effective = effective_size(by_user.sums(by_slate, users))
     low = f"effective sample size {effective:.1f} is below {least:g}" if effective < least else ""
     return Estimate(clustered(contributions, users, confidence), effective, low)

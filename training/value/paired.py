@@ -18,7 +18,9 @@ import numpy as np
 from scipy import sparse
 
 from base.arrays import Float64s, Int32s, Int64s
-from training.value import reward_model
+from training.value import pbm, reward_model
+from training.value.clipping import clipped
+from training.value.effective import effective_share
 from training.value.exposures import Exposures, Policy, exposures
 from training.value.ordering import Ordering
 from training.value.position_bias import position_bias
@@ -136,22 +138,22 @@ def earned(
     predicted = _Predicted.of(log)
     effective = 1.0
     values: list[Float64s] = []
-    clipped, residual = [], []
+    unclear, residual = [], []
     for table, mine in zip(looked[1:], weight[1:], strict=True):
-        ratio = mine[place] / weight[0][place]
-        kept = np.minimum(ratio, clip)
-        effective = _effective(kept, log.looks)
+        ratio = pbm.ratio(mine[place], weight[0][place])
+        kept = clipped(ratio, clip)
+        effective = effective_share(kept, log.looks)
         values.append(predicted.value(mine, table.unranked, kept))
         beyond = ratio - kept
         # Over all items, since the log says nothing at all of those that it never shows.
         unsaid = np.maximum(mine - clip * weight[0], 0.0).sum()
-        clipped.append(float(unsaid / max(looks.sum() * len(shown), 1e-12)))
+        unclear.append(float(unsaid / max(looks.sum() * len(shown), 1e-12)))
         residual.append(float((beyond * predicted.missed).sum() / max(len(shown), 1)))
     return Earned(
         shown.users,
         values[0],
         values[1],
-        (clipped[0], clipped[1]),
+        (unclear[0], unclear[1]),
         (residual[0], residual[1]),
         effective,
     )
@@ -286,12 +288,6 @@ def _position_bias(shown: Shown, found: Exposures) -> Float64s:
     by_slot = np.zeros((len(some), size, size))
     by_slot[rows, slots] = found.by_slot(some[rows], ranks)
     return position_bias(by_slot, shown.clicks[some])
-
-
-def _effective(weights: Float64s, looks: Float64s) -> float:
-    """Effective share of looks that have these weights, float64 [shown] each."""
-    squares = float((looks * weights**2).sum()) * float(looks.sum())
-    return float((looks * weights).sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 def _folds(users: Int64s) -> Int64s:

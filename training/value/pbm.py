@@ -11,6 +11,13 @@ from base.arrays import Float64s
 from training.value.logged import Logged
 
 
+def ratio(target: Float64s, logging: Float64s) -> Float64s:
+    """Weights of shown items: their expected looks under the target policy, over those under the
+    logging policy."""
+    found: Float64s = target / logging
+    return found
+
+
 def weights(logged: Logged, exposure: Float64s, target: Float64s, looks: Float64s) -> Float64s:
     """Ratio of the expected looks at each shown item [n, k], 1 in absent slots.
 
@@ -32,4 +39,6 @@ def weights(logged: Logged, exposure: Float64s, target: Float64s, looks: Float64
     seen, wanted = exposure @ looks, target @ looks
     if (seen[logged.present] <= 0).any():
         raise ValueError("exposure: the logging policy never had a shown item looked at")
-    return np.divide(wanted, seen, out=np.ones_like(seen), where=logged.present)
+    found = np.ones_like(seen)
+    found[logged.present] = ratio(wanted[logged.present], seen[logged.present])
+    return found

@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 
 from base.arrays import Bools, Float64s, Objects
+from training.value import by_user
 
 #: What a user's slates of one window say: (clicks of the challenger, of the other release), summed.
 ByUser = Mapping[str, tuple[float, float]]
@@ -40,9 +41,8 @@ class Change:
 
 def sums(challenger: Float64s, other: Float64s, user_ids: Objects, rows: Bools) -> ByUser:
     """Sums by user over `rows`, bool [n]. challenger, other: float64 [n]; user_ids: object [n]."""
-    names, inverse = np.unique(user_ids[rows].astype(str), return_inverse=True)
-    first = np.bincount(inverse, weights=challenger[rows], minlength=len(names))
-    second = np.bincount(inverse, weights=other[rows], minlength=len(names))
+    names, users = np.unique(user_ids[rows].astype(str), return_inverse=True)
+    first, second = (by_user.sums(clicks[rows], users) for clicks in (challenger, other))
     pairs = zip(first.tolist(), second.tolist(), strict=True)
     return dict(zip(names.tolist(), pairs, strict=True))
 
@@ -66,5 +66,5 @@ def change(windows: Sequence[ByUser]) -> Change:
         return Change(math.nan, math.nan, count)
     ratio = float(values[:, 0].sum()) / whole
     residuals = values[:, 0] - ratio * values[:, 1]
-    variance = count / (count - 1) * float((residuals**2).sum()) / whole**2
+    variance = by_user.variance(float((residuals**2).sum()), count) / whole**2
     return Change(ratio - 1.0, math.sqrt(variance), count)

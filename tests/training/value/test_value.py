@@ -28,7 +28,8 @@ from training.value import (
     self_normalised,
     snips,
 )
-from training.value.estimate import clustered, effective_size, estimate
+from training.value.effective import effective_share, effective_size
+from training.value.estimate import clustered, estimate
 from training.value.logged import Logged
 
 
@@ -123,6 +124,7 @@ def test_self_normalised_needs_a_target_that_shows_something() -> None:
 
 def test_abstains_below_the_stated_effective_size() -> None:
     assert effective_size(np.array([1.0, 1.0, 2.0])) == pytest.approx(16 / 6)
+    assert effective_share(np.array([1.0, 2.0]), np.array([2.0, 1.0])) == pytest.approx(16 / 18)
     values, users = np.ones(3), np.arange(3)
     assert estimate(values, np.array([1.0, 1.0, 2.0]), users, 2.7).abstains
     assert not estimate(values, np.array([1.0, 1.0, 2.0]), users, 2.6).abstains
