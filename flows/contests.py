@@ -2,20 +2,21 @@
 
 import logging
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from features.items.catalogue import Catalogue
 from features.requests.requests import Queries
 from features.requests.training_set import load_catalogue, load_queries
+from features.splits.windows import Windows
 from flows.rollout import Rollout
 from flows.twin import Twin
 from flows.workspace import Workspace
 from serving.policy import PolicyParams
 from serving.release import Release
 from training.comparing import compare, outside, share_of
-from training.contest import Scores, contest
+from training.contest import Scores, contest, popularity_beside
 from training.evidence import Contest, Evidence
 from training.judging import EvaluateParams, Judged, judge_scores
 from training.logged_slates import LoggedSlates
@@ -118,7 +119,7 @@ class Contests:
     twin: Twin | None = None
 
     def against(self, champion: str) -> Evidence:
-        """Add the contests with the champion and with the reference.
+        """Add the contests with the champion, its twin, the reference and recency-popularity.
 
         What cannot be compared stays unknown, and the gate holds. Raises RecordError if the
         evidence of one of them was written by another version of this program.
@@ -133,20 +134,36 @@ class Contests:
             scored.judged,
             outside(self.window.queries.requests.timestamps, [own.windows]),
             own,
-            self._contest(champion, scored, own),
+            self._contest(champion, scored, [own.windows]),
             self.params.seed,
             self.params.confidence,
         )
         reference = reference_release(champion, own, self.by_gate(champion), self.withdrawn)
-        evidence = self._with_twin(evidence, own)
+        evidence = self._with_twin(self._with_popularity(evidence, champion), own)
         evidence = evidence.model_copy(update={"reference_release": reference})
         if reference == champion:
             return evidence
         own, scored = self.evidence_of(reference), self._rescored(reference)
         if own is None or scored is None:
             return evidence
-        met = self._contest(reference, scored, own)
+        met = self._contest(reference, scored, [own.windows])
         return evidence.model_copy(update={"reference": met})
+
+    def _with_popularity(self, evidence: Evidence, champion: str) -> Evidence:
+        """Add the contest with recency-popularity, or nothing, and the gate holds.
+
+        Organic choices stand in where the log says too little about what popularity would show.
+        """
+        window, name = self.window, popularity_beside(champion)
+        try:
+            popular = window.score(window.recommender.popularity, window.policy)
+            met = self._contest(name, popular, [])
+            if met.other_clipped > self.thresholds.max_clipped:
+                met = self._contest(name, replace(popular, target=None), [])
+        except Exception as error:
+            logger.warning("recency-popularity cannot be judged: %s", error)
+            return evidence
+        return evidence.model_copy(update={"popularity": met})
 
     def _with_twin(self, evidence: Evidence, own: Evidence) -> Evidence:
         """Add the contest with the champion's twin, or why there is none. own: as in `against`."""
@@ -158,14 +175,15 @@ class Contests:
             return evidence.model_copy(update={"twin_missing": why})
         try:
             scored = self.window.score(twin.load(self.window.catalogue), twin.policy)
-            met = self._contest(own.fingerprint, scored, own)
+            met = self._contest(own.fingerprint, scored, [own.windows])
         except Exception as error:
             logger.warning("the champion's twin cannot be judged: %s", error)
             why = " ".join(str(error).split())
             return evidence.model_copy(update={"twin_missing": f"it cannot be judged: {why}"})
         return evidence.model_copy(update={"twin": met})
 
-    def _contest(self, release: str, other: Scored, own: Evidence) -> Contest:
+    def _contest(self, release: str, other: Scored, own: Sequence[Windows]) -> Contest:
+        """own: windows in which the other was chosen, and looks better than it is."""
         window, mine = self.window, self.window.scored
         if window.slates is not None and mine.target is not None and other.target is not None:
             scores = window.slates.scores(
@@ -184,7 +202,7 @@ class Contests:
         return contest(
             scores,
             release,
-            outside(scores.timestamps, [own.windows]),
+            outside(scores.timestamps, own),
             self.evidence.windows.judge_end,
             self.evidence,
             self.earlier,

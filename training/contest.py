@@ -21,8 +21,8 @@ class Scores:
     """What each of n slates (or queries) says of the challenger and of another release.
 
     user_ids: object [n]; timestamps: int64 [n], µs; challenger, other: float64 [n]; slices: bool
-    [n] each; effective: share of n that is as good as slates without weights; clipped: see Contest;
-    open: slates left out because outcomes can still arrive.
+    [n] each; effective: share of n that is as good as slates without weights; clipped,
+    other_clipped: see Contest; open: slates left out because outcomes can still arrive.
     """
 
     basis: str
@@ -33,6 +33,7 @@ class Scores:
     slices: Mapping[str, Bools] = field(default_factory=dict)
     effective: float = 1.0
     clipped: float = 0.0
+    other_clipped: float = 0.0
     open: int = 0
 
     @staticmethod
@@ -53,6 +54,7 @@ class Scores:
             slices,
             earned.effective,
             earned.clipped[1],
+            earned.clipped[0],
             open_slates,
         )
 
@@ -70,6 +72,12 @@ class Scores:
         return Scores("organic", user_ids, timestamps, mine, theirs, slices)
 
 
+def popularity_beside(champion: str) -> str:
+    """The name of recency-popularity in contests while `champion` is served. A new champion begins
+    a new count."""
+    return f"popularity beside {champion}"
+
+
 def contest(
     scores: Scores,
     release: str,
@@ -79,7 +87,8 @@ def contest(
     earlier: Sequence[Evidence],
     thresholds: GateParams,
 ) -> Contest:
-    """The contest with `release`, an id or the fingerprint of a twin's recipe.
+    """The contest with `release`: an id, the fingerprint of a twin's recipe, or the name of
+    recency-popularity.
 
     fair: bool [n], slates that count (see `comparing.outside`); end: end of the judge window, µs;
     evidence: on the challenger; earlier: evidence of earlier challengers, in any order. Looks with
@@ -114,6 +123,7 @@ def contest(
         counted=counted,
         effective=effective,
         clipped=scores.clipped,
+        other_clipped=scores.other_clipped,
         open=scores.open,
         change=change.mean,
         error=change.error,
@@ -139,7 +149,7 @@ def _counted_to(scores: Scores, end: int) -> int:
 
 def _against(evidence: Evidence, release: str) -> Iterator[Contest]:
     champion = None if evidence.champion is None else evidence.champion.contest
-    for past in (champion, evidence.reference, evidence.twin):
+    for past in (champion, evidence.reference, evidence.popularity, evidence.twin):
         if past is not None and past.release == release:
             yield past
 

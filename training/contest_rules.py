@@ -22,11 +22,12 @@ def contest_checks(
     refresh: bool,
     thresholds: GateParams,
     other: str = "",
+    why: str = "changed code or params",
 ) -> Iterator[Check]:
     """Checks of one contest, named `name` and `name.support`.
 
     refresh: whether not being worse than `delta` is enough; other: the other release in words, by
-    default its id.
+    default its id; why: why it must be better, if it must.
     """
     yield _support(f"{name}.support", contest, thresholds)
     margin = thresholds.delta if refresh else 0.0
@@ -40,7 +41,7 @@ def contest_checks(
         return
     z = (contest.change + margin) / max(contest.error, LEAST_ERROR)
     passed = z > contest.bound
-    rule = f"not worse than {-margin:+.1%}" if refresh else "better (changed code or params)"
+    rule = f"not worse than {-margin:+.1%}" if refresh else f"better ({why})"
     against = other or contest.release[:12]
     reason = (
         f"{unit} {told(contest.change, contest.error)} against {against} over "
@@ -97,7 +98,7 @@ def told(change: float, error: float) -> str:
 
 
 def _support(name: str, contest: Contest, thresholds: GateParams) -> Check:
-    """Check that the log says enough of what the challenger would show."""
+    """Check that the log says enough of what the two would show."""
     what = "slates" if contest.basis == "slates" else "queries"
     short = []
     if contest.people < thresholds.min_users:
@@ -106,11 +107,12 @@ def _support(name: str, contest: Contest, thresholds: GateParams) -> Check:
         share = contest.total_effective / max(contest.total, 1)
         more = math.ceil((thresholds.min_effective - contest.total_effective) / max(share, 0.01))
         short.append(f"about {more} more slates are needed")
-    if not contest.clipped <= thresholds.max_clipped:
-        short.append(
-            f"the log says too little about {contest.clipped:.0%} of what it would show, at most "
-            f"{thresholds.max_clipped:.0%} allowed"
-        )
+    for side, clipped in (("it", contest.clipped), ("the other", contest.other_clipped)):
+        if not clipped <= thresholds.max_clipped:
+            short.append(
+                f"the log says too little about {clipped:.0%} of what {side} would show, at most "
+                f"{thresholds.max_clipped:.0%} allowed"
+            )
     reason = f"{contest.total} {what} of {contest.people} people"
     if contest.basis == "slates":
         reason += f", worth {contest.total_effective:.0f} slates of its own"

@@ -84,6 +84,8 @@ class Contest(Record):
     """Number of slates without weights that would tell as much. For queries, their number."""
     clipped: Number
     """The challenger's share of looks for which the log says too little."""
+    other_clipped: Number = 0.0
+    """The same of the other release."""
     open: int = 0
     """Slates left out because outcomes can still arrive."""
     change: Number
@@ -155,6 +157,8 @@ class Evidence(Record):
     champion: Champion | None = None
     reference: Contest | None = None
     """Against the reference, unless the champion is it (see `reference_release`)."""
+    popularity: Contest | None = None
+    """Against recency-popularity, if there is a champion. The contest's `release` names both."""
     twin: Contest | None = None
     """Against the champion's recipe, fitted on the challenger's data, if the recipe changed. The
     contest's `release` is the fingerprint of that recipe."""

@@ -8,6 +8,7 @@ all other cases, including errors, it is held.
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from base.record import Record
 from training import limits
 from training.check import Check, bounded, missing
-from training.contest_rules import reference_check, slice_check
+from training.contest_rules import contest_checks, reference_check, slice_check
 from training.evidence import Champion, Evidence, Slice
 from training.limits import Limit
 from training.recipe_rules import recipe_checks
@@ -72,10 +73,11 @@ def decision(checks: tuple[Check, ...]) -> Decision:
 
 def _checks(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
     yield _window(evidence)
-    yield _users(evidence, thresholds)
+    if evidence.first_release is not False:  # else people are counted over all looks
+        yield _users(evidence, thresholds)
     yield from _data(evidence, thresholds)
     yield from _output(evidence, thresholds)
-    yield _popularity(evidence)
+    yield from _popularity(evidence, thresholds)
     yield from _champion(evidence, thresholds)
     yield from _slice_floors(evidence, thresholds)
 
@@ -131,7 +133,26 @@ def _new_items(output: dict[str, float], thresholds: GateParams) -> Check:
     return bounded("output.new_exposure", meaning, output.get("new_exposure"), least, at_least=True)
 
 
-def _popularity(evidence: Evidence) -> Check:
+def _popularity(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
+    if evidence.first_release is not False:
+        yield _first_popularity(evidence)
+        return
+    met, champion = evidence.popularity, evidence.champion
+    if champion is None or champion.contest is None:
+        return  # the gate holds, since nothing was compared with the champion
+    if met is None:
+        yield missing("popularity", "no comparison with recency-popularity")
+        return
+    # Organic choices are what is left after the slates of a champion that ranks like this release,
+    # so they can hold what slates decide, and not reject it.
+    unfair = met.basis == "organic" and champion.contest.basis == "slates"
+    why = "what is no better than popularity is not worth serving"
+    for check in contest_checks("popularity", met, False, thresholds, "recency-popularity", why):
+        yield replace(check, harmful=check.harmful and not unfair)
+
+
+def _first_popularity(evidence: Evidence) -> Check:
+    """Check a first release against recency-popularity, on organic choices of one window."""
     difference = evidence.differences.get("popularity")
     if difference is None or not difference.known:
         return missing("popularity", "no comparison with recency-popularity")

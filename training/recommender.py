@@ -25,6 +25,7 @@ from training.retrieve import Candidates, unite
 from training.sources.asked import Asked, ItemTables
 from training.sources.fitted import Sources
 from training.sources.neighbours import AttachedNeighbours, Neighbours
+from training.sources.popularity import Popularity
 from training.sources.source import Attached, ReleaseError
 from training.sources.transformer import AttachedTransformer, TransformerSource
 from training.transformer.scorer import AttachedScorer
@@ -103,6 +104,14 @@ class Recommender:
         if self.ranker is not None:
             return "trees"
         return next(part.name for part in self.sources.parts if not part.silent_at_zero)
+
+    @property
+    def popularity(self) -> "Recommender":
+        """Its recency-popularity alone, which is what every release has to beat."""
+        parts = tuple(part for part in self.sources.parts if isinstance(part, Popularity))
+        if not parts:
+            raise ReleaseError("this release has no popularity")
+        return replace(self, sources=replace(self.sources, parts=parts), ranker=None)
 
     @cached_property
     def attached(self) -> dict[str, Attached]:

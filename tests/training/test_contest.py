@@ -10,7 +10,7 @@ import pytest
 from base.arrays import Bools, Objects
 from features.splits.windows import Windows
 from tests.training.test_gate import CHAMPION, GOOD, altered, check
-from training.contest import Scores, contest
+from training.contest import Scores, contest, popularity_beside
 from training.evidence import Contest, Evidence
 from training.gate import gate
 from training.thresholds import GateParams
@@ -145,24 +145,42 @@ def test_two_equal_releases_have_no_error_and_a_refresh_passes() -> None:
     assert check(verdict, "champion").passed is True
 
 
-def run(lift: float, fingerprint: str, seed: int, users: int, looks: int = 20) -> int | None:
-    """The look at which challengers with `lift` are promoted over one champion, from 1."""
+def popular(
+    day: int, evidence: Evidence, earlier: list[Evidence], users: int, lead: float, seed: int
+) -> Evidence:
+    """With the contest with recency-popularity, which earns so much less."""
+    given = scores(day, users, lead, seed + 1000)
+    every, end = np.ones(len(given.timestamps), dtype=np.bool_), (day + 1) * DAY
+    name = popularity_beside(CHAMPION.release)
+    met = contest(given, name, every, end, evidence, earlier, THRESHOLDS)
+    return altered(evidence, popularity=met, users=users)
+
+
+def run(
+    lift: float, fingerprint: str, seed: int, users: int, lead: float | None, looks: int = 20
+) -> int | None:
+    """The look at which challengers with `lift` are promoted over one champion, from 1, by the
+    thresholds of params.yaml. lead: the same over recency-popularity; None: it is far behind."""
     earlier: list[Evidence] = []
     for day in range(1, looks + 1):
-        earlier.append(look(scores(day, users, lift, seed), day, earlier, fingerprint))
-        verdict = gate(earlier[-1], THRESHOLDS)
-        if check(verdict, "champion").passed and check(verdict, "champion.support").passed:
+        evidence = look(scores(day, users, lift, seed), day, earlier, fingerprint)
+        if lead is not None:
+            evidence = popular(day, evidence, earlier, users, lead, seed)
+        earlier.append(evidence)
+        if gate(earlier[-1], GateParams()).decision == "promote":
             return day
     return None
 
 
 def test_equal_releases_are_rarely_promoted_in_twenty_looks() -> None:
     """At most 5 %, so of 50 runs at most 8 promote (0.999 quantile)."""
-    assert sum(run(0.0, "other", seed, 100) is not None for seed in range(50)) <= 8
+    assert sum(run(0.0, "other", seed, 100, None) is not None for seed in range(50)) <= 8
 
 
 def test_a_log_of_twenty_judged_users_a_day_gets_its_verdict_within_twenty_retrains() -> None:
     """A refresh that is 10 % better than the champion that grew old, and a recipe that is 20 %
-    better."""
-    assert sum(run(0.1, "same", seed, 20) is not None for seed in range(10)) >= 9
-    assert sum(run(0.2, "other", seed, 20) is not None for seed in range(10)) >= 9
+    better, are promoted; a refresh that is 10 % worse is not, nor what popularity equals."""
+    assert sum(run(0.1, "same", seed, 20, 0.5) is not None for seed in range(10)) >= 9
+    assert sum(run(0.2, "other", seed, 20, 0.5) is not None for seed in range(10)) >= 9
+    assert sum(run(-0.1, "same", seed, 20, 0.5) is not None for seed in range(5)) == 0
+    assert sum(run(0.2, "other", seed, 20, lead=0.0) is not None for seed in range(5)) <= 1

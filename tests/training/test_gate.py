@@ -10,6 +10,7 @@ import pytest
 from features.splits.windows import Windows
 from training.bootstrap import UNKNOWN, Interval
 from training.check import Check
+from training.contest import popularity_beside
 from training.evidence import Champion, Contest, Evidence, Part, Slice
 from training.gate import Verdict, gate
 from training.thresholds import GateParams
@@ -48,6 +49,9 @@ CHAMPION = Champion(
     distinct_items=500,
     contest=CONTEST,
 )
+POPULARITY = CONTEST.model_copy(
+    update={"release": popularity_beside(CHAMPION_ID), "change": 0.5, "error": 0.05, "slices": {}}
+)
 GOOD = Evidence(
     windows=Windows(start=0, fit_end=500, rank_end=1000, judge_end=2000),
     cutoff=1000,
@@ -80,6 +84,7 @@ GOOD = Evidence(
     },
     first_release=False,
     champion=CHAMPION,
+    popularity=POPULARITY,
     reference_release=CHAMPION_ID,
 )
 
@@ -187,11 +192,46 @@ def test_a_large_loss_on_organic_choices_holds_what_slates_would_promote() -> No
 
 
 @pytest.mark.parametrize(
-    ("difference", "decision"), [(LEVEL, "hold"), (WORSE, "reject"), (UNKNOWN, "hold")]
+    ("difference", "decision"), [(LEVEL, "canary"), (WORSE, "reject"), (UNKNOWN, "hold")]
 )
-def test_a_release_must_beat_popularity_beyond_chance(difference: Interval, decision: str) -> None:
-    evidence = altered(GOOD, differences={"popularity": difference})
+def test_a_first_release_must_beat_popularity_beyond_chance(
+    difference: Interval, decision: str
+) -> None:
+    evidence = altered(GOOD, differences={"popularity": difference}).without_champion()
     assert gate(evidence, THRESHOLDS).decision == decision
+
+
+def with_popularity(basis: str = "slates", **changes: Any) -> Evidence:
+    return altered(GOOD, popularity=POPULARITY.model_copy(update={"basis": basis, **changes}))
+
+
+def test_beside_a_champion_popularity_is_met_over_all_looks() -> None:
+    """Few users of one window hold nothing, and few of all looks do."""
+    few = altered(with_popularity(), users=5, differences={})
+    assert gate(few, THRESHOLDS).decision == "promote"
+    held = gate(with_popularity(people=99), THRESHOLDS)
+    assert (held.decision, check(held, "popularity.support").passed) == ("hold", None)
+    assert "1 more people" in held.reasons[0]
+    assert gate(with_popularity(change=0.1), THRESHOLDS).decision == "hold"
+    assert gate(with_popularity(change=NAN), THRESHOLDS).decision == "hold"
+
+
+def test_only_slates_reject_what_popularity_beats_if_slates_decide() -> None:
+    worse = {"change": -0.2, "error": 0.05}
+    assert gate(with_popularity(**worse), THRESHOLDS).decision == "reject"
+    assert gate(with_popularity("organic", **worse), THRESHOLDS).decision == "hold"
+    organic = CHAMPION.model_copy(
+        update={"contest": CONTEST.model_copy(update={"basis": "organic"})}
+    )
+    evidence = altered(with_popularity("organic", **worse), champion=organic)
+    assert gate(evidence, THRESHOLDS).decision == "reject"
+
+
+def test_a_log_that_says_too_little_about_either_release_holds() -> None:
+    for side in ("clipped", "other_clipped"):
+        verdict = gate(with_contest(**{side: 0.8}), THRESHOLDS)
+        assert (verdict.decision, check(verdict, "champion.support").passed) == ("hold", None)
+        assert "too little about 80%" in verdict.reasons[0]
 
 
 def test_a_window_that_the_champion_was_trained_on_holds() -> None:
@@ -202,9 +242,11 @@ def test_a_window_that_the_challenger_was_trained_on_holds() -> None:
     assert gate(altered(GOOD, cutoff=1001), THRESHOLDS).decision == "hold"
 
 
-def test_too_few_users_hold() -> None:
-    verdict = gate(altered(GOOD, users=99), THRESHOLDS)
-    assert (verdict.decision, check(verdict, "users").passed) == ("hold", None)
+def test_too_few_users_do_not_promote() -> None:
+    first = gate(altered(GOOD, users=99).without_champion(), THRESHOLDS)
+    assert (first.decision, check(first, "users").passed) == ("canary", None)
+    later = gate(with_contest(people=99), THRESHOLDS)
+    assert (later.decision, check(later, "champion.support").passed) == ("hold", None)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +257,8 @@ def test_too_few_users_hold() -> None:
         altered(GOOD, first_release=True),
         altered(GOOD, reference_release=None),
         altered(GOOD, reference_release="b" * 40),
-        altered(GOOD, differences={}),
+        altered(GOOD, differences={}).without_champion(),
+        altered(GOOD, popularity=None),
         altered(GOOD, slices={}, first_release=True, champion=None),
         with_contest(slices={}),
         with_champion(contest=None),
@@ -321,11 +364,14 @@ def test_a_gate_that_crashes_holds_and_says_so() -> None:
 
 #: Shown to people, or read only where another field says so (`twin`: if the recipe changed).
 SHOWN = {"metrics", "queries", "reference", "twin", "twin_missing", "set_aside"}
+#: Read without a champion only.
+FIRST = {"users", "differences"}
 
 
 @pytest.mark.parametrize("missing", [name for name in Evidence.model_fields if name not in SHOWN])
 def test_no_field_of_the_evidence_can_be_none_and_still_promote(missing: str) -> None:
-    assert gate(altered(GOOD, **{missing: None}), THRESHOLDS).decision == "hold"
+    good = GOOD.without_champion() if missing in FIRST else GOOD
+    assert gate(altered(good, **{missing: None}), THRESHOLDS).decision == "hold"
 
 
 def test_every_check_has_a_reason_and_the_verdict_survives_json() -> None:
