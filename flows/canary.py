@@ -19,8 +19,8 @@ from flows.environment import CHECKOUT
 from flows.lease import Busy, lease, wall_clock
 from flows.rollout import CHANNEL, Rollout
 from serving import arms, canaries, canary_evidence, channels
-from serving.canaries import CANARY, Canary, State
-from serving.channels import Channel
+from serving.canaries import CANARY, Canary, CanaryError, State
+from serving.channels import Channel, ChannelMoved
 from serving.fences import Fence
 from training.canary import start
 from training.canary.decision import Look, decide
@@ -84,7 +84,11 @@ def propose(
         return None
     share = start_share(rollout.engine, champion, now)
     control = None if champion is None else champion.release
-    return canaries.start(rollout.engine, CANARY, release, control, share, now=now, fence=fence)
+    try:
+        return canaries.start(rollout.engine, CANARY, release, control, share, now=now, fence=fence)
+    except CanaryError as error:  # somebody started one by hand meanwhile; the retrain goes on
+        logger.warning("%s waits: %s", release[:12], error)
+        return None
 
 
 def check(engine: sa.Engine, now: int | None = None) -> Looked | None:
@@ -103,7 +107,10 @@ def check(engine: sa.Engine, now: int | None = None) -> Looked | None:
 
 
 def look(engine: sa.Engine, chosen: CanaryParams, now: int, fence: Fence | None) -> Looked | None:
-    """Look once, with the lease held. Returns None if there is no canary."""
+    """Look once, with the lease held. Returns None if there is no canary.
+
+    Raises CanaryError if canary or champion were changed meanwhile.
+    """
     canary = canaries.running(engine, CANARY)
     if canary is None:
         return None
@@ -123,7 +130,12 @@ def look(engine: sa.Engine, chosen: CanaryParams, now: int, fence: Fence | None)
     elif said.action == "succeed":
         generation = champion.generation if champion else 0
         reason = f"canary: {said.reason}"
-        channels.move(engine, CHANNEL, canary.release, generation, fence, now=now, reason=reason)
+        try:
+            channels.move(
+                engine, CHANNEL, canary.release, generation, fence, now=now, reason=reason
+            )
+        except ChannelMoved as error:  # a promotion or `rondo rollback`; the next look ends it
+            raise CanaryError(f"it was not promoted: {error}") from None
         canary = _finish(engine, canary, "promoted", said.reason, now, fence)
     elif said.action == "roll back":
         canary = _finish(engine, canary, "rolled back", said.reason, now, fence)
@@ -139,7 +151,8 @@ def _ended(canary: Canary, champion: Channel | None) -> tuple[State, str] | None
         return "promoted", "it is the champion"
     if served != canary.control:
         return "stopped", "the champion that it was compared with is not served any more"
-    stuck = wall_clock() - canary.loading_at > LOADING
+    # A worker whose clock is ahead leaves a time to come.
+    stuck = abs(wall_clock() - canary.loading_at) > LOADING
     if canary.loading >= canaries.MOST_LOADING and stuck:
         return "rolled back", f"{canary.loading} times a worker began to load it and did not end"
     return None

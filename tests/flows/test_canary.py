@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from base.settings import Settings
 from features.schema import DAY, SECOND
-from flows import canary, monitor
+from flows import canary, canary_bots, monitor
 from flows.canary import look
-from flows.lease import lease
+from flows.lease import lease, wall_clock
 from flows.rollout import CHANNEL, Rollout
 from serving import canaries, canary_evidence, channels, set_aside, tables, verdicts
 from serving.canaries import Canary
@@ -187,6 +187,35 @@ def test_a_canary_that_no_worker_can_load_is_rolled_back(engine: sa.Engine) -> N
     assert "3 times a worker began to load it" in looked.canary.reason
 
 
+def test_a_champion_that_moves_during_a_look_is_not_replaced_and_the_next_look_ends_the_canary(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(engine, share=0.5)
+    traffic(engine, 0.2, 0.6)
+
+    def by_hand(*_: object) -> bool:
+        channels.move(engine, CHANNEL, "other", 1, None, now=NOW)
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(canary_bots, "set_aside", by_hand)
+        with pytest.raises(canaries.CanaryError, match="it was not promoted"):
+            look(engine, PARAMS, NOW + DAY, None)
+    looked = look(engine, PARAMS, NOW + DAY, None)
+    assert looked is not None
+    assert looked.canary.state == "stopped"
+    assert channels.read(engine, CHANNEL) == Channel("other", 2)
+
+
+def test_a_worker_whose_clock_is_ahead_hides_no_failed_load(engine: sa.Engine) -> None:
+    row = started(engine)
+    for _ in range(3):
+        canaries.begin_loading(engine, row, wall_clock() + DAY)
+    looked = look(engine, PARAMS, NOW, None)
+    assert looked is not None
+    assert looked.canary.state == "rolled back"
+
+
 class Killed(BaseException):
     """The process ends here."""
 
@@ -265,6 +294,15 @@ def test_a_verdict_of_canary_starts_one_at_a_time(rollout: Rollout) -> None:
     champion = channels.move(engine, CHANNEL, "first", 0, None, now=NOW)
     # Features whose definition is unknown would be read from one store with others.
     assert canary.propose(rollout, "second", champion, NOW, None) is None
+
+
+def test_a_canary_that_somebody_starts_meanwhile_ends_no_retrain(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = canaries.start(rollout.engine, "canary", "by hand", None, 0.5, now=NOW)
+    monkeypatch.setattr(canary.canaries, "running", lambda *_: None)  # read just before
+    assert canary.propose(rollout, "first", None, NOW, None) is None
+    assert canaries.newest(rollout.engine, "canary") == other
 
 
 def test_a_look_that_fails_does_not_keep_the_monitor_from_its_work(
