@@ -15,7 +15,7 @@ LOOP   := $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(CONTROL)),--control
           $(if $(DATA),--data $(DATA)) $(if $(DAYS),--days $(DAYS)) \
           $(if $(WAVES),--waves $(WAVES))
 
-.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging bench-canary bench-planted bench-gate bench-ope bench-ope-coverage tune lint typecheck check clean
+.PHONY: install loop test test-all serve deploy deps bento bench-accuracy bench-times bench-speed bench-scale bench-pipeline bench-imports bench-sizes bench-paging bench-canary bench-planted bench-poison bench-gate bench-ope bench-ope-coverage tune lint typecheck check clean
 
 loop: install           ## the whole cycle: events -> a gated, served, retrained recommender
 	@$(RUN) exec python -m flows.loop $(LOOP)
@@ -82,6 +82,10 @@ bench-canary: install   ## how often a good canary is rolled back, and how soon 
 bench-planted: install  ## twenty faults planted in runs, and how many of them the gate blocks
 	@$(RUN) exec env RONDO_PLANTED_REPORT=$(CURDIR)/reports/bench-planted.json \
 	    python -m pytest -q -m slow tests/planted $(ARGS)
+
+# make bench-poison ARGS="--seeds 7 8 --forms few cover"; ARGS=--report only reports what was measured
+bench-poison: install   ## how much fake users who push one item raise its exposure; goes on where it was stopped
+	@$(ALONE) exec python -m benchmarks.poison.bench $(ARGS)
 
 # make bench-ope DATA=path/to/a/campaign
 bench-ope: install      ## off-policy values on a campaign of the Open Bandit Dataset, beside on-policy ones

@@ -32,11 +32,13 @@ SOURCES: Final = ("base", "features", "training", "serving", "simulation")
 
 @dataclass(frozen=True)
 class Bank:
-    """The releases of one world. root: folder of the bank; seed: of the world."""
+    """The releases of one world. root: folder of the bank; seed: of the world; log: what is read
+    instead of the world's history."""
 
     root: Path
     seed: int
     world: Mapping[str, Any]
+    log: Path | None = None
 
     @staticmethod
     def of(seed: int, home: Path | None = None, **world: Any) -> "Bank":
@@ -79,7 +81,8 @@ class Bank:
             (folder / source).symlink_to(CHECKOUT / source)
         shutil.copyfile(CHECKOUT / "dvc.yaml", folder / "dvc.yaml")
         for stage, defined in _stages().items():
-            self._stage(folder, stage, defined, keys[stage], params["input"])
+            if self.log is None or stage != "world":
+                self._stage(folder, stage, defined, keys[stage], params["input"])
         done.write_text(json.dumps(keys, indent=2) + "\n")
         return time.perf_counter() - began
 
@@ -89,6 +92,8 @@ class Bank:
         for key, value in {"world.seed": self.seed, **own, **recipe}.items():
             section, _, last = key.partition(".")
             params[section][last] = value
+        if self.log is not None:
+            params["input"] = str(self.log)
         return params
 
     def _stage(

@@ -36,13 +36,15 @@ def evidence(params: PeopleParams) -> str:
                    people
             FROM audience
         ),
+        totals AS (
+            SELECT user, day, sum(n) AS total, count(*) FILTER (NOT popular) AS unpopular
+            FROM pairs JOIN popular USING (item, day) GROUP BY user, day
+        ),
         judged AS (
             SELECT user, item, day, people,
-                   (n >= {LEAST} AND n >= {params.push_share} * sum(n) OVER own) OR
-                   (NOT popular AND sum(n) OVER own >= {LEAST_IN_ALL}
-                    AND count(*) FILTER (NOT popular) OVER own = 1) AS devoted
-            FROM pairs JOIN popular USING (item, day)
-            WINDOW own AS (PARTITION BY user, day)
+                   (n >= {LEAST} AND n >= {params.push_share} * total) OR
+                   (NOT popular AND total >= {LEAST_IN_ALL} AND unpopular = 1) AS devoted
+            FROM pairs JOIN popular USING (item, day) JOIN totals USING (user, day)
         ),
         shares AS (SELECT day, avg(devoted::INTEGER) AS usual FROM judged GROUP BY day),
         groups AS (

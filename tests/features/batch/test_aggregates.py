@@ -76,7 +76,7 @@ def test_item_features_count_what_had_happened_and_was_known(built: Path) -> Non
     found = {(r["item_id"], micros(r)): r for r in rows(built / "features/item_activity.parquet")}
     assert found
     for (item_id, snapshot), row in found.items():
-        mine = [e for e in events if ids[e["item"]] == item_id]
+        mine = [e for e in events if ids[e["item"]] == item_id and not e["capped"]]
         shown = [e for e in impressions if ids[e["item"]] == item_id]
         week = counted(mine, snapshot, 7)
         for days in (1, 3, 7, 30):

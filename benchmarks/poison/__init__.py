@@ -1,0 +1,1 @@
+"""How much fake users who push one item raise its exposure."""
