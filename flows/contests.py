@@ -173,6 +173,8 @@ class Contests:
         if twin.missing or twin.recipe != own.fingerprint:
             why = twin.missing or "the champion changed while it was fitted"
             return evidence.model_copy(update={"twin_missing": why})
+        if twin.equal:
+            return evidence.model_copy(update={"twin_equal": True})
         try:
             scored = self.window.score(twin.load(self.window.catalogue), twin.policy)
             met = self._contest(own.fingerprint, scored, [own.windows])
@@ -230,5 +232,6 @@ def reference_release(
     releases that cannot be it, because they were rolled back from.
     """
     side, named = own.champion, own.reference_release
-    better = side is None or (by_gate and side.fingerprint != own.fingerprint)
+    changed = side is not None and side.fingerprint != own.fingerprint and not own.twin_equal
+    better = side is None or (by_gate and changed)
     return champion if better or named is None or named in withdrawn else named

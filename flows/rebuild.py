@@ -86,7 +86,7 @@ def compare(original: Path, rebuilt: Path) -> Rebuilt:
         rebuilt,
         same,
         0.0 if same else _golden_difference(original, rebuilt),
-        tuple(_changed(original, rebuilt)),
+        tuple(changed(original, rebuilt)),
     )
 
 
@@ -124,8 +124,8 @@ def _reproduce(place: Workspace, training: dict[str, Any]) -> None:
         raise WorkspaceError(f"the pipeline of {place.root} failed: {last}")
 
 
-def _changed(original: Path, rebuilt: Path) -> list[str]:
-    """Names of files that differ or exist in only one of the two releases."""
+def changed(original: Path, rebuilt: Path) -> list[str]:
+    """Names of files that differ or exist in only one of two folders."""
     hashes: list[dict[str, str]] = []
     for folder in (original, rebuilt):
         paths = [path for path in folder.rglob("*") if path.is_file()]

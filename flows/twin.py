@@ -20,7 +20,7 @@ from base.record import RecordError
 from features.items.catalogue import Catalogue
 from features.splits.windows import Windows
 from flows import twin_stages
-from flows.rebuild import with_code
+from flows.rebuild import changed, with_code
 from flows.rollout import CHANNEL, Rollout
 from flows.stages import FIRST_STAGE
 from flows.twin_stages import Recipe
@@ -35,6 +35,8 @@ from training.thresholds import GateParams
 logger = logging.getLogger("rondo.twin")
 
 NEEDED: Final = ("commit", "patch", "checkout", "params")
+#: Where the data folder has what a release ranks with.
+MODELS: Final = ("candidates/sources", "transformer", "trees")
 
 
 class NoTwin(Exception):
@@ -46,22 +48,22 @@ class Twin:
     """The twin of the champion, or why there is none.
 
     champion: id of the release; recipe: fingerprint of its code and params; data: folder with the
-    outputs of its stages; missing: why there is no twin; seconds: by stage that had to run.
+    outputs of its stages; equal: whether its models and policy are the challenger's; missing: why
+    there is no twin; seconds: by stage that had to run.
     """
 
     champion: str
     recipe: str
     data: Path
     policy: PolicyParams = field(default_factory=PolicyParams)
+    equal: bool = False
     missing: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def load(self, catalogue: Catalogue) -> Recommender:
         """Its models. Raises ReleaseError if they do not fit the catalogue."""
-        data = self.data
-        return Recommender.assemble(
-            catalogue, data / "candidates" / "sources", data / "transformer", data / "trees"
-        )
+        sources, transformer, trees = (self.data / part for part in MODELS)
+        return Recommender.assemble(catalogue, sources, transformer, trees)
 
 
 def fit(
@@ -85,7 +87,7 @@ def fit(
     except Exception as error:  # the gate then compares with the champion's own weights
         why = " ".join(str(error).split())
         logger.warning("the champion's recipe was not fitted on these data: %s", why)
-        return Twin(champion.release, own, folder / "data", missing=why)
+        return replace(twin, missing=why)
 
 
 def _fit(
@@ -114,8 +116,13 @@ def _fit(
     if Windows.read(twin.data / "split" / "windows.json").rank_end != windows.rank_end:
         raise NoTwin("its parameters cut the log at another moment")
     seconds |= twin_stages.fit(folder, theirs, workspace, mine, logs, warm)
-    policy = PolicyParams.written(known["params"].get("policy") or {})
-    return Twin(twin.champion, twin.recipe, twin.data, policy, seconds=seconds)
+    policy, drawn = (
+        PolicyParams.written(p.get("policy") or {}) for p in (theirs.params, mine.params)
+    )
+    equal = policy == drawn and all(
+        _same(twin.data / part, workspace.root / "data" / part) for part in MODELS
+    )
+    return replace(twin, policy=policy, equal=equal, seconds=seconds)
 
 
 def _code(
@@ -132,6 +139,11 @@ def _code(
     if fingerprint(known["params"], root) != recipe:
         raise NoTwin("the champion's code is not what was recorded")
     return root
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files. One that is missing is an empty one."""
+    return one.resolve() == other.resolve() or not changed(one, other)
 
 
 def _recipe(engine: sa.Engine, release: str) -> str | None:

@@ -162,6 +162,8 @@ class Evidence(Record):
     twin: Contest | None = None
     """Against the champion's recipe, fitted on the challenger's data, if the recipe changed. The
     contest's `release` is the fingerprint of that recipe."""
+    twin_equal: bool = False
+    """The champion's recipe made the same models and policy: what changed changes nothing."""
     twin_missing: str = ""
     """Why there is no such comparison although the recipe changed."""
     reference_release: str | None = None

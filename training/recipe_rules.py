@@ -2,10 +2,12 @@
 
 A changed recipe has newer data than the champion, too, which alone can make it better. So it must
 be better than the champion's twin (the champion's recipe, fitted on the same data), and not worse
-than the champion as it serves. Without a twin it must be better than the champion's own weights.
+than the champion as it serves. If the twin is the challenger itself, nothing changed but the data.
+Without a twin it must be better than the champion's own weights.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from features.schema import DAY
@@ -22,13 +24,24 @@ def recipe_checks(
 ) -> Iterator[Check]:
     """Checks of the challenger against the champion (`contest`), and against its twin."""
     refresh = champion.fingerprint == evidence.fingerprint
-    if refresh or evidence.twin is None:
-        yield from contest_checks("champion", contest, refresh, thresholds)
+    judged = refresh or evidence.twin_equal or evidence.twin is not None
+    yield from contest_checks("champion", contest, judged, thresholds)
+    if refresh:
+        return
+    if evidence.twin_equal:
+        reason = "the champion's recipe makes the same models of the same data: this is a refresh"
+        yield Check("recipe", True, None, None, reason)
+    elif evidence.twin is not None:
+        for check in contest_checks("recipe", evidence.twin, False, thresholds, _TWIN):
+            yield check if check.passed or check.harmful else _with_advice(check)
     else:
-        yield from contest_checks("champion", contest, True, thresholds)
-        yield from contest_checks("recipe", evidence.twin, False, thresholds, _TWIN)
-    if not refresh and evidence.twin is None:
         yield _without_twin(evidence, champion)
+
+
+def _with_advice(check: Check) -> Check:
+    """What serves gets older while a recipe waits."""
+    advice = "until then, a retrain with the champion's code and params refreshes what serves"
+    return replace(check, reason=f"{check.reason}; {advice}")
 
 
 def _without_twin(evidence: Evidence, champion: Champion) -> Check:

@@ -114,21 +114,33 @@ def _compared(
 
 
 def summary(found: Sequence[Case], z: float) -> dict[str, Any]:
-    """By age and by what the challenger is compared with: mean change with its interval over
-    challengers, mean true change, and how many of them exceed `z` standard errors."""
+    """By age and by what the challenger is compared with: mean change and true change with their
+    intervals over worlds, and how many challengers exceed `z` standard errors.
+
+    `newer data`: the difference of the two changes, in which the luck of the champion's seed
+    cancels.
+    """
     told: dict[str, Any] = {}
     for age in sorted({case.age for case in found}):
         part = [case for case in found if case.age == age]
         for name in ("champion", "twin"):
             each: list[Compared] = [getattr(case, name) for case in part]
             told[f"{age} days, {name}"] = {
-                "change": mean(np.array([one.change for one in each])),
-                "true": mean(np.array([one.true for one in each])),
+                "change": _by_world(part, [one.change for one in each]),
+                "true": _by_world(part, [one.true for one in each]),
                 "error": round(float(np.mean([one.error for one in each])), 6),
                 "superior": sum(one.change > z * one.error for one in each),
                 "of": len(each),
             }
+        by_data = [case.champion.change - case.twin.change for case in part]
+        told[f"{age} days, newer data"] = _by_world(part, by_data)
     return told
+
+
+def _by_world(found: Sequence[Case], values: Sequence[float]) -> dict[str, Any]:
+    """The mean over worlds: challengers of one world meet the same champion and the same slates."""
+    worlds = np.unique([case.seed for case in found], return_inverse=True)[1]
+    return mean(np.bincount(worlds, weights=values) / np.bincount(worlds))
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ assert CHAMPION.fingerprint == REFRESH.fingerprint != CHANGED.fingerprint
         (FIRST, True, (), "now"),
         (FIRST, False, (), "now"),  # the first release, by way of a canary
         (CHANGED, True, (), "now"),
+        (altered(CHANGED, twin_equal=True), True, (), "old"),
         (CHANGED, False, (), "old"),  # a canary that was not much worse
         (REFRESH, True, (), "old"),
         (REFRESH, True, ("old",), "now"),

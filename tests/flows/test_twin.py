@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,19 +143,35 @@ def test_a_refresh_needs_none_and_removes_the_last_one(installation: Installatio
     assert not installation.folder.exists()
 
 
-def test_a_changed_recipe_with_the_same_models_is_level_with_the_twin_and_held(
-    installation: Installation,
-) -> None:
+def test_a_change_that_makes_the_same_models_is_a_refresh(installation: Installation) -> None:
     found = installation.fit()
     assert found is not None
-    assert (found.missing, found.seconds) == ("", {})
+    assert (found.equal, found.missing, found.seconds) == (True, "", {})
     judgement = installation.judge(found)
+    assert judgement.evidence.twin is None
+    assert judgement.verdict.decision == "promote", judgement.verdict.reasons
+
+
+def test_another_policy_alone_makes_a_twin_of_the_same_models(installation: Installation) -> None:
+    edit(installation.challenger.root / "params.yaml", {"policy.temperature": 1.0})
+    found = installation.fit()
+    assert found is not None
+    assert (found.equal, found.policy.temperature, found.seconds) == (False, 0.5, {})
+
+
+def test_a_changed_recipe_must_be_better_than_the_twin(
+    installation: Installation, rivals: Rivals
+) -> None:
+    worse = Path(shutil.copytree(rivals.worse.root / "data", installation.folder / "worse"))
+    found = installation.fit()
+    assert found is not None
+    judgement = installation.judge(replace(found, data=worse, equal=False))
     met = judgement.evidence.twin
     assert met is not None
-    assert (met.release, met.change) == (found.recipe, 0.0)
+    assert met.release == found.recipe
+    assert met.change > 0.05
     assert check(judgement, "champion").passed is True
-    assert check(judgement, "recipe").passed is False
-    assert judgement.verdict.decision == "hold"
+    assert check(judgement, "recipe").passed is True
     page = installation.rollout.reports / f"verdict-{judgement.release[:12]}.html"
     assert "the champion&#39;s recipe on the same data" in page.read_text()
 
@@ -206,5 +222,5 @@ def test_a_twin_that_cannot_be_read_is_told(installation: Installation) -> None:
     found = installation.fit()
     assert found is not None
     (found.data / "candidates").unlink()
-    judgement = installation.judge(found)
+    judgement = installation.judge(replace(found, equal=False))
     assert "it cannot be judged" in check(judgement, "recipe").reason

@@ -363,7 +363,7 @@ def test_a_gate_that_crashes_holds_and_says_so() -> None:
 
 
 #: Shown to people, or read only where another field says so (`twin`: if the recipe changed).
-SHOWN = {"metrics", "queries", "reference", "twin", "twin_missing", "set_aside"}
+SHOWN = {"metrics", "queries", "reference", "twin", "twin_equal", "twin_missing", "set_aside"}
 #: Read without a champion only.
 FIRST = {"users", "differences"}
 

@@ -31,6 +31,7 @@ def test_fresher_data_alone_make_no_changed_recipe_superior() -> None:
     assert verdict.decision == "hold"
     (reason,) = verdict.reasons
     assert "against the champion's recipe on the same data" in reason
+    assert "a retrain with the champion's code and params refreshes what serves" in reason
     assert check(verdict, "recipe").passed is False
     assert "not worse than -2.0%" in check(verdict, "champion").reason
 
@@ -68,6 +69,13 @@ def test_without_a_twin_the_verdict_says_why_and_how_much_older_the_champion_is(
     assert "3.0 days earlier" in told.reason
     assert "stage fit failed" in told.reason
     assert "better" in check(gate(ahead, THRESHOLDS), "champion").reason
+
+
+def test_a_change_that_changes_nothing_is_a_refresh() -> None:
+    verdict = gate(altered(changed(), twin_equal=True), THRESHOLDS)
+    assert verdict.decision == "promote"
+    assert "this is a refresh" in check(verdict, "recipe").reason
+    assert gate(altered(changed(change=-0.012), twin_equal=True), THRESHOLDS).decision == "hold"
 
 
 def test_a_refresh_has_no_twin() -> None:
