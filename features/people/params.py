@@ -66,5 +66,5 @@ class PeopleParams:
     per_day: Count = 500
     """Positive events of a person that count on one day."""
 
-    per_item: Count = 3
+    per_item: Count = 1
     """Positive events of a person with one item that count in one week."""

@@ -169,13 +169,13 @@ def copy(place: Workspace, root: Path) -> Workspace:
 def prepare(place: Workspace, set_aside: bool = True) -> None:
     """Stages `split` and `features` on the log of `place`.
 
-    set_aside: whether accounts that are no person are set aside.
+    set_aside: whether accounts that are no person are set aside and what one person adds is capped.
     """
     data = place.root / "data"
     for name in ("split", "features"):
         shutil.rmtree(data / name, ignore_errors=True)
         (data / name).mkdir()
-    people = PeopleParams(set_aside=set_aside)
+    people = PeopleParams() if set_aside else PeopleParams(set_aside=False, per_item=10**6)
     split(data / "log", data / "split", SplitParams(min_targets=40), False, people)
     aggregate(data / "split", data / "features")
 
