@@ -32,12 +32,14 @@ def make(folder: Path) -> Path:
     """Install into `folder` if needed, and return it. Raises OraclesFailed."""
     if is_complete(folder):
         return folder
-    # pip, because uv cannot ignore what a package says of Python's version.
+    wanted = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+    # pip, because uv cannot ignore what a package says of Python's version. Settings of a build
+    # reach only packages that are named in the command, not those of a file.
     command = [
         *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"),
         *("--no-deps", "--ignore-requires-python", "--no-compile", "--upgrade"),
         *("--config-settings=--global-option=--skip-cmake", "--target", str(folder)),
-        *("-r", str(CONSTRAINTS)),
+        *wanted,
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
