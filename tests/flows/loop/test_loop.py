@@ -122,7 +122,7 @@ def test_the_report_holds_what_it_promises(folder: Path) -> None:
 def test_every_retrain_tells_every_check(folder: Path) -> None:
     told = (folder / "told").read_text()
     assert "all intervals 95%" in told
-    for check in ("users", "data.events", "release.parity"):
+    for check in ("popularity", "data.events", "release.parity"):
         assert told.count(f" {check}: ") == 3, check
 
 
