@@ -142,19 +142,20 @@ def _quietest_day(events: Path, new: list[Path], reference: int) -> float:
     one (the lower quartile) of the REFERENCE_DAYS before row number `reference`.
 
     Only days between the last one before the retrain and the newest count, and days before the last
-    one of the reference, since these were not whole. 1 if there are too few days, or too few
-    events, to tell.
+    one of the reference, since these were not whole. Without such a day the newest whole one after
+    the reference counts again, so that the same fault is told until a day shows that it has ended.
+    1 if there are too few days, or too few events, to tell.
     """
-    every = set(events.glob("dt=*/part-*.parquet"))
-    known, trusted = every - set(new), every - set(parts_since(events, reference))
-    if not new or not trusted:
+    every, since = set(events.glob("dt=*/part-*.parquet")), parts_since(events, reference)
+    known, trusted = every - set(new), every - set(since)
+    if not since or not trusted:
         return 1.0
-    first, met = min(map(_day, trusted)), max(map(_day, trusted))
-    between = range(max(map(_day, known)) + 1, max(map(_day, new)))
+    first, met, last = min(map(_day, trusted)), max(map(_day, trusted)), max(map(_day, since))
+    between = range(max(map(_day, known)) + 1, last) or range(max(met + 1, last - 1), last)
     before = range(max(met - REFERENCE_DAYS, first + 1), met)
     if not between or not before:
         return 1.0
-    after = _received(new, between)
+    after = _received(since, between)
     earlier = float(np.quantile(_received(trusted, before), 0.25))
     return min(after) / earlier if earlier >= LEAST_EVENTS else 1.0
 

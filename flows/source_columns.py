@@ -85,20 +85,30 @@ def _events(
     reference: int,
     thresholds: GateParams,
 ) -> Iterator[str]:
-    new = parts_since(events, first)
-    earlier = _newest(sorted({*parts_since(events, 0)} - {*parts_since(events, reference)}))
-    if not new or not earlier:
+    since = parts_since(events, reference)
+    new = parts_since(events, first) or since
+    earlier = _newest(sorted({*parts_since(events, 0)} - {*since}))
+    if not since or not earlier:
         return
-    of = """
-        SELECT event_type, count(*) AS events, count(value) AS valued, median(abs(value)) AS middle
-        FROM read_parquet({}, hive_partitioning = false) GROUP BY event_type
-        """
+    for name, paths in (("old", earlier), ("new", new), ("since", since)):
+        connection.execute(
+            f"""
+            CREATE TABLE {name}_events AS
+            SELECT event_type, count(*) AS events, count(value) AS valued,
+                   median(abs(value)) AS middle
+            FROM read_parquet({names_of(paths)}, hive_partitioning = false) GROUP BY event_type
+            """
+        )
+    # Too few new events do not show that a fault has ended: then all since the reference count.
     found = connection.execute(
         f"""
-        SELECT event_type, old.valued / old.events, new.valued / new.events, old.middle, new.middle
-        FROM ({of.format(names_of(earlier))}) old JOIN ({of.format(names_of(new))}) new
-             USING (event_type)
-        WHERE old.events >= {LEAST} AND new.events >= {LEAST} ORDER BY event_type
+        SELECT event_type, old.valued / old.events, now.valued / now.events, old.middle, now.middle
+        FROM old_events old JOIN (
+            FROM new_events WHERE events >= {LEAST} UNION ALL
+            FROM since_events WHERE event_type NOT IN (
+                SELECT event_type FROM new_events WHERE events >= {LEAST})
+        ) now USING (event_type)
+        WHERE old.events >= {LEAST} AND now.events >= {LEAST} ORDER BY event_type
         """
     ).fetchall()
     for event_type, before, now, middle, later in found:

@@ -159,6 +159,22 @@ def test_days_without_events_do_not_become_normal(installation: Installation) ->
         installation.retrained()
 
 
+def test_asking_again_on_the_same_day_does_not_excuse_a_day_without_events(
+    installation: Installation,
+) -> None:
+    """What follows is no whole day yet, so it cannot show that events are collected again."""
+    installation.bring(*days_of(0, 1, 2, 3))
+    installation.retrained()
+    installation.bring(*days_of(4, 6))
+    installation.retrained()
+    for again in range(2):
+        installation.bring(line(6500 + again, timestamp=NOON + 6 * DAY))
+        assert installation.shares()["quietest_day"] == 0.0
+        installation.retrained()
+    installation.bring(*days_of(7))
+    assert installation.shares()["quietest_day"] > 1.0
+
+
 def test_where_days_are_thin_an_empty_one_says_nothing(installation: Installation) -> None:
     installation.bring(*days_of(0, 1, 3), line(1, timestamp=NOON + 2 * DAY))
     installation.retrained()

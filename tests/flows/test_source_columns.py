@@ -33,10 +33,10 @@ def catalogue(day: int, count: int = 40, **columns: Any) -> dict[str, list[dict[
     return {"items": rows}
 
 
-def watched(day: int, seconds: float | None) -> dict[str, list[dict[str, Any]]]:
+def watched(day: int, seconds: float | None, count: int = 40) -> dict[str, list[dict[str, Any]]]:
     rows = [
         event(f"e{day}-{n}", "u", "i1", at(day) + n, event_type="click", value=seconds)
-        for n in range(40)
+        for n in range(count)
     ]
     return {"events": rows}
 
@@ -62,6 +62,10 @@ def watched(day: int, seconds: float | None) -> dict[str, list[dict[str, Any]]]:
         ([watched(0, 30.0), watched(1, 3e4), watched(2, 3e4)], "the median value of click events"),
         ([watched(0, 30.0), watched(1, 3e4), watched(2, 31.0)], ""),
         ([watched(0, 30.0), watched(1, None), watched(2, 31.0), watched(3, None)], "lost their"),
+        # A few new events do not end it.
+        ([watched(0, 30.0), watched(1, 3e4), watched(2, 3e4, 3)], "the median value of click"),
+        ([watched(0, 30.0), watched(1, 3e4), catalogue(2)], "the median value of click events"),
+        ([watched(0, 30.0), watched(1, 3e4), watched(2, 3e4, 3), watched(3, 31.0)], ""),
     ],
 )
 def test_a_column_that_changed_is_named(
