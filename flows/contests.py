@@ -17,6 +17,7 @@ from serving.policy import PolicyParams
 from serving.release import Release
 from training.comparing import compare, outside, share_of
 from training.contest import Scores, contest, popularity_beside
+from training.contest_rules import superior
 from training.evidence import Contest, Evidence
 from training.judging import EvaluateParams, Judged, judge_scores
 from training.logged_slates import LoggedSlates
@@ -228,10 +229,13 @@ def reference_release(
     params differed.
 
     own: the evidence on which the champion was judged; by_gate: whether the gate promoted it. A
-    canary succeeds when it is not much worse, which does not make it the reference. withdrawn:
+    canary succeeds when it is not much worse, which does not make it the reference. Nor does being
+    better than a twin alone: newer data can have made both worse than what served. withdrawn:
     releases that cannot be it, because they were rolled back from.
     """
     side, named = own.champion, own.reference_release
     changed = side is not None and side.fingerprint != own.fingerprint and not own.twin_equal
+    if side is not None and own.twin is not None:
+        changed = changed and side.contest is not None and superior(side.contest)
     better = side is None or (by_gate and changed)
     return champion if better or named is None or named in withdrawn else named

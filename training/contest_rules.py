@@ -54,6 +54,11 @@ def contest_checks(
     yield Check(name, passed, z, contest.bound, reason, harmful=harmful and not passed)
 
 
+def superior(contest: Contest) -> bool:
+    """Whether the challenger is shown to be better. False if that is not known."""
+    return contest.change > contest.bound * max(contest.error, LEAST_ERROR)
+
+
 def reference_check(contest: Contest, thresholds: GateParams) -> Check:
     """Check that the release is not worse than the reference, so that refreshes cannot add up to a
     loss. All looks at the reference spend one error rate, as those at a champion do."""

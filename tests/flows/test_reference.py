@@ -3,12 +3,14 @@
 import pytest
 
 from flows.contests import reference_release
-from tests.training.test_gate import CHAMPION, GOOD, altered
+from tests.training.test_gate import CHAMPION, CONTEST, GOOD, altered
 from training.evidence import Evidence
 
 FIRST = GOOD.without_champion()
 REFRESH = altered(GOOD, reference_release="old")
 CHANGED = altered(GOOD, fingerprint="other", reference_release="old")
+TWIN = altered(CHANGED, twin=CONTEST.model_copy(update={"release": "same", "change": 0.05}))
+FRESHER = CHAMPION.model_copy(update={"contest": CONTEST.model_copy(update={"change": 0.05})})
 assert CHAMPION.fingerprint == REFRESH.fingerprint != CHANGED.fingerprint
 
 
@@ -19,6 +21,8 @@ assert CHAMPION.fingerprint == REFRESH.fingerprint != CHANGED.fingerprint
         (FIRST, False, (), "now"),  # the first release, by way of a canary
         (CHANGED, True, (), "now"),
         (altered(CHANGED, twin_equal=True), True, (), "old"),
+        (TWIN, True, (), "old"),  # better than its twin, and not shown to be than what served
+        (altered(TWIN, champion=FRESHER), True, (), "now"),
         (CHANGED, False, (), "old"),  # a canary that was not much worse
         (REFRESH, True, (), "old"),
         (REFRESH, True, ("old",), "now"),
