@@ -129,13 +129,16 @@ class Contests:
         own, scored = self.evidence_of(champion), self._rescored(champion)
         if own is None or scored is None:
             return evidence
+        met = self._met(champion, scored, own, parts=True)
+        if met is None:
+            return evidence
         evidence = compare(
             evidence,
             self.window.challenger,
             scored.judged,
             outside(self.window.queries.requests.timestamps, [own.windows]),
             own,
-            self._contest(champion, scored, [own.windows]),
+            met,
             self.params.seed,
             self.params.confidence,
         )
@@ -147,8 +150,18 @@ class Contests:
         own, scored = self.evidence_of(reference), self._rescored(reference)
         if own is None or scored is None:
             return evidence
-        met = self._contest(reference, scored, [own.windows])
+        met = self._met(reference, scored, own)
         return evidence.model_copy(update={"reference": met})
+
+    def _met(
+        self, release: str, scored: Scored, own: Evidence, parts: bool = False
+    ) -> Contest | None:
+        """The contest with a release. None if it fails, and the gate then holds."""
+        try:
+            return self._contest(release, scored, [own.windows], parts)
+        except Exception as error:
+            logger.warning("release %s cannot be compared: %s", release[:12], error)
+            return None
 
     def _with_popularity(self, evidence: Evidence, champion: str) -> Evidence:
         """Add the contest with recency-popularity, or nothing, and the gate holds.
@@ -185,8 +198,11 @@ class Contests:
             return evidence.model_copy(update={"twin_missing": f"it cannot be judged: {why}"})
         return evidence.model_copy(update={"twin": met})
 
-    def _contest(self, release: str, other: Scored, own: Sequence[Windows]) -> Contest:
-        """own: windows in which the other was chosen, and looks better than it is."""
+    def _contest(
+        self, release: str, other: Scored, own: Sequence[Windows], parts: bool = False
+    ) -> Contest:
+        """own: windows in which the other was chosen, and looks better than it is; parts: whether
+        slices are kept, which only the comparison with the champion judges."""
         window, mine = self.window, self.window.scored
         if window.slates is not None and mine.target is not None and other.target is not None:
             scores = window.slates.scores(
@@ -203,7 +219,7 @@ class Contests:
                 slices(window.queries, window.recommender.new_items),
             )
         return contest(
-            scores,
+            scores if parts else replace(scores, slices={}),
             release,
             outside(scores.timestamps, own),
             self.evidence.windows.judge_end,

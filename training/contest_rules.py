@@ -49,7 +49,7 @@ def contest_checks(
         f"{contest.bound:.2f}; {_seen(contest)}"
     )
     if not passed:
-        reason += f"; {_needed(contest, margin, refresh)}"
+        reason += f"; {_needed(contest, margin, refresh, other or 'the champion')}"
     harmful = contest.change + _NORMAL.inv_cdf(_CONFIDENCE) * contest.error < 0.0
     yield Check(name, passed, z, contest.bound, reason, harmful=harmful and not passed)
 
@@ -76,6 +76,26 @@ def reference_check(contest: Contest, thresholds: GateParams) -> Check:
         "reference", low > -thresholds.delta, low, -thresholds.delta, reason,
         harmful=high < -thresholds.delta,
     )  # fmt: skip
+
+
+def organic_popularity(contest: Contest, thresholds: GateParams) -> Check:
+    """Check against recency-popularity where the log says too little about what it would show.
+
+    Organic choices are what is left after the slates of a champion that ranks like this release. So
+    they count against it, and only a large loss says something.
+    """
+    said = "the log says too little about what recency-popularity would show"
+    if not (math.isfinite(contest.change) and math.isfinite(contest.error)):
+        reason = f"not compared: {said}, and there are too few organic choices"
+        return Check("popularity", None, None, None, reason, abstains=True)
+    floor = -thresholds.guard
+    high = contest.change + _NORMAL.inv_cdf(_CONFIDENCE) * contest.error
+    reason = (
+        f"{said}; organic choices {told(contest.change, contest.error)} against it: must not be "
+        f"below {floor:+.0%} beyond chance"
+    )
+    fails = contest.change < floor and high < 0.0
+    return Check("popularity", not fails, contest.change, floor, reason)
 
 
 def slice_check(name: str, part: Part, thresholds: GateParams) -> Check:
@@ -135,7 +155,7 @@ def _seen(contest: Contest) -> str:
     return f"{-_CHANGE:.0%} would have been seen in {round(100 * chance)} of 100 windows like this"
 
 
-def _needed(contest: Contest, margin: float, refresh: bool) -> str:
+def _needed(contest: Contest, margin: float, refresh: bool, other: str) -> str:
     """How much more data would decide."""
     true = 0.0 if refresh else _CHANGE
     error = (true + margin) / (contest.bound + _NORMAL.inv_cdf(_POWER))
@@ -145,6 +165,6 @@ def _needed(contest: Contest, margin: float, refresh: bool) -> str:
         return "no amount of data would decide"
     if more <= 0:
         return f"more {what} would not help, if it is not better than this"
-    truly = "as good as the champion" if refresh else f"{_CHANGE:+.0%} better"
+    truly = f"as good as {other}" if refresh else f"{_CHANGE:+.0%} better"
     people = contest.people * more / max(contest.total, 1)
     return f"if it is {truly}, about {more:,.0f} more {what} (some {people:,.0f} people) would tell"

@@ -8,7 +8,6 @@ all other cases, including errors, it is held.
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
@@ -16,7 +15,12 @@ import numpy as np
 from base.record import Record
 from training import limits
 from training.check import Check, bounded, missing
-from training.contest_rules import contest_checks, reference_check, slice_check
+from training.contest_rules import (
+    contest_checks,
+    organic_popularity,
+    reference_check,
+    slice_check,
+)
 from training.evidence import Champion, Evidence, Slice
 from training.limits import Limit
 from training.recipe_rules import recipe_checks
@@ -143,12 +147,12 @@ def _popularity(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
     if met is None:
         yield missing("popularity", "no comparison with recency-popularity")
         return
-    # Organic choices are what is left after the slates of a champion that ranks like this release,
-    # so they can hold what slates decide, and not reject it.
-    unfair = met.basis == "organic" and champion.contest.basis == "slates"
+    if met.basis == "organic" and champion.contest.basis == "slates":
+        yield organic_popularity(met, thresholds)
+        return
+    refresh = champion.fingerprint == evidence.fingerprint
     why = "what is no better than popularity is not worth serving"
-    for check in contest_checks("popularity", met, False, thresholds, "recency-popularity", why):
-        yield replace(check, harmful=check.harmful and not unfair)
+    yield from contest_checks("popularity", met, refresh, thresholds, "recency-popularity", why)
 
 
 def _first_popularity(evidence: Evidence) -> Check:

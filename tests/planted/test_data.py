@@ -90,7 +90,7 @@ def test_half_of_the_catalogue_is_missing_from_an_export(
     logged(installation, place, (old, market_items()), (new, gone))
     judgement = installation.judge(place)
     tally.verdict("half the catalogue missing", judgement, "data.gone_share", "0.5, must be")
-    assert against(judgement) == ["data.gone_share"]
+    assert "data.gone_share" in against(judgement)
 
 
 def test_a_price_in_cents(installation: Installation, place: Workspace, tally: Tally) -> None:

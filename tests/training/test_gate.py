@@ -201,32 +201,6 @@ def test_a_first_release_must_beat_popularity_beyond_chance(
     assert gate(evidence, THRESHOLDS).decision == decision
 
 
-def with_popularity(basis: str = "slates", **changes: Any) -> Evidence:
-    return altered(GOOD, popularity=POPULARITY.model_copy(update={"basis": basis, **changes}))
-
-
-def test_beside_a_champion_popularity_is_met_over_all_looks() -> None:
-    """Few users of one window hold nothing, and few of all looks do."""
-    few = altered(with_popularity(), users=5, differences={})
-    assert gate(few, THRESHOLDS).decision == "promote"
-    held = gate(with_popularity(people=99), THRESHOLDS)
-    assert (held.decision, check(held, "popularity.support").passed) == ("hold", None)
-    assert "1 more people" in held.reasons[0]
-    assert gate(with_popularity(change=0.1), THRESHOLDS).decision == "hold"
-    assert gate(with_popularity(change=NAN), THRESHOLDS).decision == "hold"
-
-
-def test_only_slates_reject_what_popularity_beats_if_slates_decide() -> None:
-    worse = {"change": -0.2, "error": 0.05}
-    assert gate(with_popularity(**worse), THRESHOLDS).decision == "reject"
-    assert gate(with_popularity("organic", **worse), THRESHOLDS).decision == "hold"
-    organic = CHAMPION.model_copy(
-        update={"contest": CONTEST.model_copy(update={"basis": "organic"})}
-    )
-    evidence = altered(with_popularity("organic", **worse), champion=organic)
-    assert gate(evidence, THRESHOLDS).decision == "reject"
-
-
 def test_a_log_that_says_too_little_about_either_release_holds() -> None:
     for side in ("clipped", "other_clipped"):
         verdict = gate(with_contest(**{side: 0.8}), THRESHOLDS)
