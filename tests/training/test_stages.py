@@ -87,6 +87,7 @@ def test_sources_see_nothing_from_the_rank_window_on(workspace: Path) -> None:
     events = pq.read_table(workspace / "split/events.parquet")
     before = events["timestamp"].to_numpy() < windows.fit_end
     before &= events["received_at"].to_numpy() < windows.fit_end
+    before &= ~events["capped"].to_numpy(zero_copy_only=False)
     catalogue = load_catalogue(workspace / "split")
     parts = Recommender.assemble(catalogue, workspace / "first/candidates/sources", None, None)
     neighbours = parts.sources.get(Neighbours)
