@@ -194,8 +194,8 @@ def _champion(evidence: Evidence, thresholds: GateParams) -> Iterator[Check]:
 def _organic(evidence: Evidence, champion: Champion, thresholds: GateParams) -> Check:
     """Check that the release does not lose much on organic choices.
 
-    These are what people still wanted after the champion's slates, so they count against whoever
-    differs from it, and only a large loss says something.
+    These are what people still wanted after the champion's slates, so the champion looks worse on
+    them than it is (docs/adr/0028), and a loss on them is a large one.
     """
     reference, difference = champion.metrics.get(evidence.metric), champion.difference
     if reference is None:

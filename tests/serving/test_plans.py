@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serving import catalogue_feed, channels, offsets, verdicts
+from features.splits.windowing import SplitParams
+from serving import canaries, canary_evidence, catalogue_feed, channels, offsets, verdicts
 from serving.database import connect, writing
 from serving.feedback_log import FeedbackLog, Slate
 from serving.served import served
 from tests.serving.plans import recorded, scans
 from tests.serving.test_feedback_log import T0, event, slate
+from training.canary.params import CanaryParams
 
 #: Tables that grow for as long as the service runs. (Dead letters are read from their newest on.)
 GROWING = {"events", "requests", "slots", "items", "channel_moves"}
@@ -77,6 +79,15 @@ def test_no_write_and_no_request_reads_a_table_that_grows_from_end_to_end(
         offsets.read(full, "feedback")
         verdicts.read(full, "r1")
     assert len(plans) > 20
+    assert scans(plans, GROWING) == []
+
+
+def test_a_look_at_a_canary_reads_what_is_new(full: sa.Engine) -> None:
+    canary = canaries.start(full, canaries.CANARY, "r98", "r99", 0.2, now=T0)
+    FeedbackLog(full).append(events=[event("after")])
+    with recorded(full) as plans:
+        canary_evidence.count(full, canary, CanaryParams(), SplitParams(), T0 + 10**15, None)
+    assert len(plans) > 3
     assert scans(plans, GROWING) == []
 
 
