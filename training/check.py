@@ -52,3 +52,12 @@ def bounded(
 def plain(value: float) -> str:
     """A number for people: four digits, and no exponent for large numbers."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def not_below(
+    name: str, said: str, value: float, high: float, floor: float, form: str = "+.4f"
+) -> Check:
+    """A guard: fails only if `value` is below `floor`, and its upper bound `high` below 0, so that
+    chance does not explain the loss."""
+    reason = f"{said}: must not be below {floor:{form}} beyond chance"
+    return Check(name, not (value < floor and high < 0), value, floor, reason)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from training.check import Check, missing
+from training.check import Check, missing, not_below
 from training.contest import LEAST_ERROR
 from training.evidence import Contest, Part
 from training.thresholds import GateParams
@@ -90,12 +90,8 @@ def organic_popularity(contest: Contest, thresholds: GateParams) -> Check:
         return Check("popularity", None, None, None, reason, abstains=True)
     floor = -thresholds.guard
     high = contest.change + _NORMAL.inv_cdf(_CONFIDENCE) * contest.error
-    reason = (
-        f"{said}; organic choices {told(contest.change, contest.error)} against it: must not be "
-        f"below {floor:+.0%} beyond chance"
-    )
-    fails = contest.change < floor and high < 0.0
-    return Check("popularity", not fails, contest.change, floor, reason)
+    said = f"{said}; organic choices {told(contest.change, contest.error)} against it"
+    return not_below("popularity", said, contest.change, high, floor, "+.0%")
 
 
 def slice_check(name: str, part: Part, thresholds: GateParams) -> Check:
@@ -108,12 +104,8 @@ def slice_check(name: str, part: Part, thresholds: GateParams) -> Check:
         return missing(label, f"{name}: no comparison with the champion")
     floor = -thresholds.slice_floor
     high = part.change + _NORMAL.inv_cdf(0.5 + _CONFIDENCE / 2) * part.error
-    fails = part.change < floor and high < 0
-    reason = (
-        f"{name} against the champion {told(part.change, part.error)}: must not be below "
-        f"{floor:+.0%} beyond chance"
-    )
-    return Check(label, not fails, part.change, floor, reason)
+    said = f"{name} against the champion {told(part.change, part.error)}"
+    return not_below(label, said, part.change, high, floor, "+.0%")
 
 
 def told(change: float, error: float) -> str:

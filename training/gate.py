@@ -14,7 +14,7 @@ import numpy as np
 
 from base.record import Record
 from training import limits
-from training.check import Check, bounded, missing
+from training.check import Check, bounded, missing, not_below
 from training.contest_rules import (
     contest_checks,
     organic_popularity,
@@ -204,12 +204,8 @@ def _organic(evidence: Evidence, champion: Champion, thresholds: GateParams) -> 
         reason = "not compared on organic choices: too few outside the champion's own window"
         return Check("organic", None, None, None, reason, abstains=True)
     floor = -thresholds.guard * reference.mean
-    fails = difference.mean < floor and difference.high < 0
-    reason = (
-        f"challenger minus champion {evidence.metric} {difference} on organic choices: must not be "
-        f"below {floor:+.4f} beyond chance"
-    )
-    return Check("organic", not fails, difference.mean, floor, reason)
+    said = f"challenger minus champion {evidence.metric} {difference} on organic choices"
+    return not_below("organic", said, difference.mean, difference.high, floor)
 
 
 def _reference(evidence: Evidence, champion: Champion, thresholds: GateParams) -> Iterator[Check]:
@@ -253,12 +249,8 @@ def _first_slice(name: str, part: Slice, thresholds: GateParams) -> Check:
     if not (part.difference.known and math.isfinite(part.reference)):
         return missing(label, f"{name}: no comparison with recency-popularity")
     floor = -thresholds.slice_floor * part.reference
-    fails = part.difference.mean < floor and part.difference.high < 0
-    reason = (
-        f"{name} against recency-popularity {part.difference}: must not be below {floor:+.4f} "
-        "beyond chance"
-    )
-    return Check(label, not fails, part.difference.mean, floor, reason)
+    said = f"{name} against recency-popularity {part.difference}"
+    return not_below(label, said, part.difference.mean, part.difference.high, floor)
 
 
 def _limited(
