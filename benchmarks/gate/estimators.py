@@ -51,7 +51,8 @@ def _exposures(shown: Shown, ordering: Ordering, catalogue: int) -> Float64s:
     float64 [n, k, k]."""
     count, size = shown.items.shape
     rows, slots = np.nonzero(shown.items >= 0)
-    ranks = ordering.ranks(rows.astype(np.int64) * catalogue + shown.items[rows, slots], catalogue)
+    keys = rows.astype(np.int64) * catalogue + shown.items[rows, slots]
+    ranks = ordering.index(catalogue).of(keys)
     result = np.zeros((count, size, size))
     pairs = np.stack([ordering.counts, shown.eligible], axis=1)
     distinct, group = np.unique(pairs, axis=0, return_inverse=True)

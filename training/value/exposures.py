@@ -85,14 +85,15 @@ class _Tabled:
     policy: Policy
 
     def by_slot(self, rows: Int64s, ranks: Int64s) -> Float64s:
-        result = np.zeros((len(rows), self.slots))
         pairs, group = self._groups(rows)
-        order = np.argsort(group, kind="stable")
-        parts = np.split(order, np.cumsum(np.bincount(group, minlength=len(pairs)))[:-1])
         temperature, epsilon = self.policy.temperature, self.policy.epsilon
-        for (count, eligible), here in zip(pairs, parts, strict=True):
-            table = exposure(count, eligible, self.slots, temperature, epsilon)
-            result[here] = np.vstack([table.ranked, table.explored])[ranks[here]]
+        tables = [exposure(*pair, self.slots, temperature, epsilon) for pair in pairs]
+        lengths = np.array([len(table.ranked) for table in tables])
+        ranked = np.concatenate([np.zeros((0, self.slots)), *(table.ranked for table in tables)])
+        explored = np.array([table.explored for table in tables]).reshape(-1, self.slots)
+        result = explored[group]
+        known = ranks >= 0
+        result[known] = ranked[((np.cumsum(lengths) - lengths)[group] + ranks)[known]]
         return result
 
     def looks(self, by_slot: Float64s) -> Looks:

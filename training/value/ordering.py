@@ -31,21 +31,32 @@ class Ordering:
         counts: Int64s = (self.items >= 0).sum(axis=1)
         return counts
 
-    def keys(self, catalogue: int) -> tuple[Int64s, Int64s]:
-        """request · catalogue + item of all candidates, ascending, and the rank of each."""
+    def index(self, catalogue: int) -> "RankIndex":
+        """The ranks by request and item. catalogue: number of items."""
         rows, ranks = np.nonzero(self.items >= 0)
         keys = rows.astype(np.int64) * catalogue + self.items[rows, ranks]
         order = np.argsort(keys, kind="stable")
-        return keys[order], ranks[order]
-
-    def ranks(self, keys: Int64s, catalogue: int) -> Int64s:
-        """Rank (from 0) of the items of `keys` (request · catalogue + item), −1 if no candidate."""
-        known, ranks = self.keys(catalogue)
-        if not len(known):
-            return np.full(len(keys), -1)
-        place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        return np.where(known[place] == keys, ranks[place], -1)
+        return RankIndex(keys[order], ranks[order])
 
     def select(self, rows: Int64s) -> "Ordering":
         """The requests of `rows`, in that order."""
         return Ordering(self.items[rows])
+
+
+@dataclass(frozen=True)
+class RankIndex:
+    """The ranks of an ordering, to be looked up.
+
+    keys: int64 [m], request · catalogue + item of all candidates, ascending; ranks: int64 [m], from
+    0.
+    """
+
+    keys: Int64s
+    ranks: Int64s
+
+    def of(self, keys: Int64s) -> Int64s:
+        """Rank of the items of `keys`, −1 if no candidate."""
+        if not len(self.keys):
+            return np.full(len(keys), -1)
+        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == keys, self.ranks[place], -1)

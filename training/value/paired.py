@@ -42,6 +42,11 @@ class Target:
         """The same for the requests `rows`, in that order."""
         return Target(self.ordering.select(rows), self.policy)
 
+    @property
+    def key(self) -> tuple[int, Policy]:
+        """Equal for targets with the same ordering, as an object, and the same policy."""
+        return id(self.ordering), self.policy
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -107,24 +112,27 @@ def earned(
     """
     rows, slots = np.nonzero(shown.items >= 0)
     shown_keys = rows.astype(np.int64) * catalogue + shown.items[rows, slots]
-    orderings = (shown.ordering, first.ordering, second.ordering)
-    every = [shown_keys, *(ordering.keys(catalogue)[0] for ordering in orderings)]
-    keys = _distinct(np.concatenate(every))
+    served = Target(shown.ordering, shown.policy)
+    # Who served is mostly one of the two, and then needs no work of its own.
+    orderings = {id(each.ordering): each.ordering for each in (served, first, second)}
+    indices = {key: ordering.index(catalogue) for key, ordering in orderings.items()}
+    keys = _distinct(np.concatenate([shown_keys, *(index.keys for index in indices.values())]))
     row = keys // catalogue
     # Items can have become eligible after the request, as far as the log knows today.
-    counts = [ordering.counts for ordering in orderings]
+    counts = [ordering.counts for ordering in orderings.values()]
     eligible: Int64s = np.maximum.reduce([shown.eligible, *counts])
-    ranks = [ordering.ranks(keys, catalogue) for ordering in orderings]
-    policies = (shown.policy, first.policy, second.policy)
     size = shown.items.shape[1]
-    found = [
-        exposures(ordering, eligible, size, policy, categories)
-        for ordering, policy in zip(orderings, policies, strict=True)
-    ]
-    looks = _position_bias(shown, found[0])
-    looked = [each.looks(looks) for each in found]
-    weight = [table.of(row, rank) for table, rank in zip(looked, ranks, strict=True)]
+    exposed = {
+        each.key: exposures(each.ordering, eligible, size, each.policy, categories)
+        for each in {each.key: each for each in (served, first, second)}.values()
+    }
     place = np.searchsorted(keys, shown_keys)
+    rank = {key: index.of(keys) for key, index in indices.items()}
+    ranks = [rank[id(each.ordering)] for each in (served, first, second)]
+    looks = _position_bias(shown, exposed[served.key], rows, slots, ranks[0][place])
+    seen = {key: each.looks(looks) for key, each in exposed.items()}
+    looked = [seen[each.key] for each in (served, first, second)]
+    weight = [table.of(row, mine) for table, mine in zip(looked, ranks, strict=True)]
     log = _Log(
         rows=rows,
         clicks=shown.clicks[rows, slots],
@@ -232,10 +240,10 @@ class _Predicted:
         net -= np.bincount(
             log.place, weights=kept * log.looks * self.clicks[log.place], minlength=len(net)
         )
+        own = log.fold[log.row] == np.arange(len(self.models))[:, None]
+        slopes = (net * own) @ log.columns
         total = np.zeros(len(log.fold))
-        for each, model in enumerate(self.models):
-            own = log.fold[log.row] == each
-            slope = net[own] @ log.columns[own]
+        for each, (model, slope) in enumerate(zip(self.models, slopes, strict=True)):
             mine = log.fold == each
             absent = log.unranked[mine] * unranked[mine] * self.elsewhere[mine]
             slope += absent.sum() * _ABSENT[0]
@@ -273,21 +281,24 @@ def joined(parts: Sequence[tuple[Int64s, Earned]], slates: int) -> Earned:
 
 def _distinct(keys: Int64s) -> Int64s:
     """The distinct keys, ascending. numpy's `unique` hashes, which takes many times as long."""
-    ordered = np.sort(keys)
+    ordered = np.sort(keys, kind="stable")  # fast, since the parts are in order
     return ordered[np.diff(ordered, prepend=ordered[:1] - 1) > 0]
 
 
-def _position_bias(shown: Shown, found: Exposures) -> Float64s:
-    """The looks of each slot, from the exposure of the shown items in all slots."""
+def _position_bias(
+    shown: Shown, exposed: Exposures, rows: Int64s, slots: Int64s, ranks: Int64s
+) -> Float64s:
+    """The looks of each slot, from the exposure of the shown items in all slots.
+
+    rows, slots, ranks: int64 [m], of each shown item: its slate, its slot and its rank for who
+    served.
+    """
     size = shown.items.shape[1]
-    some = np.arange(0, len(shown), max(-(-len(shown) * size * size // _EXPOSURES), 1))
-    items = shown.items[some]
-    rows, slots = np.nonzero(items >= 0)
-    width = max(int(items.max(initial=0)), int(shown.ordering.items.max(initial=0))) + 1
-    ranks = shown.ordering.select(some).ranks(rows * width + items[rows, slots], width)
-    by_slot = np.zeros((len(some), size, size))
-    by_slot[rows, slots] = found.by_slot(some[rows], ranks)
-    return position_bias(by_slot, shown.clicks[some])
+    step = max(-(-len(shown) * size * size // _EXPOSURES), 1)
+    some = np.flatnonzero(rows % step == 0)
+    by_slot = np.zeros((-(-len(shown) // step), size, size))
+    by_slot[rows[some] // step, slots[some]] = exposed.by_slot(rows[some], ranks[some])
+    return position_bias(by_slot, shown.clicks[::step])
 
 
 def _folds(users: Int64s) -> Int64s:

@@ -121,7 +121,8 @@ def test_looks_of_each_slot_are_found_from_the_randomness_of_the_policy() -> Non
     table = exposure(CANDIDATES, ITEMS, SLOTS, POLICY.temperature, POLICY.epsilon)
     whole = np.vstack([table.ranked, table.explored])
     keys = np.arange(len(shown.users))[:, None] * ITEMS + shown.items
-    ranks: Int32s = release.ranks(keys.ravel(), ITEMS).reshape(keys.shape).astype(np.int32)
+    found = release.index(ITEMS).of(keys.ravel())
+    ranks: Int32s = found.reshape(keys.shape).astype(np.int32)
     np.testing.assert_allclose(position_bias(whole[ranks], shown.clicks), LOOKS, rtol=0.06)
 
 
