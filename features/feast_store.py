@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feast import FeatureStore, RepoConfig
 from filelock import FileLock
 
+from features.feast_api import FeatureStore, RepoConfig
 from features.repo.definitions import Definitions, definitions, served
 
 PROJECT = "rondo"

@@ -23,7 +23,7 @@ from features.requests.user_rows import Impressed, UserRows
 from features.schema import DAY, ITEM_FEATURES, USER_FEATURES
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from features.feast_api import FeatureStore
 
 #: A special item row, written last. Its time says which snapshot is complete (see `snapshot`).
 MARKER: Final = ""
@@ -40,9 +40,7 @@ class OnlineStore:
 
     def __init__(self, settings: Settings) -> None:
         # Import Feast here, because it takes seconds and is not needed to name this class.
-        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-        from feast.protos.feast.types.Value_pb2 import Value
-
+        from features.feast_api import EntityKey, Value
         from features.online_engine import chosen
         from features.repo.definitions import served
 

@@ -14,9 +14,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
-from feast.types import Array, Float64, Int64, String
-
+from features.feast_api import (
+    Array,
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    FileSource,
+    Float64,
+    Int64,
+    PushSource,
+    String,
+    ValueType,
+)
 from features.schema import ITEM_FEATURES, USER_FEATURES
 
 _FLOATS = ("user_mean_price_30d", "item_ctr_7d")
