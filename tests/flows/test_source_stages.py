@@ -80,7 +80,7 @@ def test_adding_a_source_runs_its_own_stage_and_what_reads_it(copy: Path, checko
         "from training.sources.neighbours",
         "from training.sources.last_category import LastCategory\nfrom training.sources.neighbours",
     )
-    (copy / NAMED).write_text(text.replace("    Fresh,\n)", "    Fresh,\n    LastCategory,\n)"))
+    (copy / NAMED).write_text(text.rstrip().removesuffix(")") + "    LastCategory,\n)\n")
     command(copy, "flows.dependencies")
     assert ran(copy) == ["last_category", "candidates", "trees", "evaluate", "package"]
     assert ran(copy) == []

@@ -99,7 +99,7 @@ def test_sources_see_nothing_from_the_rank_window_on(workspace: Path) -> None:
 
 def test_the_evidence_is_complete_but_for_the_champion_so_the_gate_holds(workspace: Path) -> None:
     evidence = Evidence.read(workspace / "first/evaluation/evidence.json")
-    assert set(evidence.metrics) == {"served", "neighbours", "popularity"}
+    assert set(evidence.metrics) == {"served", "neighbours", "popularity", "als"}
     assert evidence.users > 1
     assert evidence.data["events"] > 0
     verdict = gate(evidence, GateParams())

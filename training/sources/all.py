@@ -5,6 +5,7 @@ Their order defines the bits in `Candidates.sources`, so only append to it.
 
 from typing import Final
 
+from training.sources.als import Als
 from training.sources.content import Content
 from training.sources.fresh import Fresh
 from training.sources.neighbours import Neighbours
@@ -18,4 +19,5 @@ SOURCES: Final[tuple[type[Source], ...]] = (
     Content,
     Popularity,
     Fresh,
+    Als,
 )

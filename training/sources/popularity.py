@@ -5,6 +5,7 @@ As a DVC stage: `python -m training.sources.popularity data/split data/features
 data/sources/popularity`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,9 +15,8 @@ from base.arrays import Scores
 from features.items.catalogue import Catalogue
 from features.requests.requests import Queries, Requests
 from features.schema import ITEM_FEATURES, POPULARITY_DAYS
-from training.eligible import eligible_items, masked
-from training.judging import judge_by
 from training.sources.asked import Asked
+from training.sources.choosing import best
 from training.sources.log import Log
 from training.sources.source import MEMORY, Attached, Source
 from training.sources.stage import run
@@ -64,21 +64,13 @@ def popularity_scores(requests: Requests, days: int) -> Scores:
     return scores
 
 
-def best_popularity(queries: Queries, catalogue: Catalogue, k: int = 10) -> int:
-    """The window of POPULARITY_DAYS with the best NDCG on `queries`; the shortest one in a tie."""
-    if len(queries) == 0:
-        return POPULARITY_DAYS[len(POPULARITY_DAYS) // 2]
+def best_popularity(queries: Queries, catalogue: Catalogue) -> int:
+    """The window of POPULARITY_DAYS that ranks `queries` best; the shortest in a tie."""
 
-    def ndcg(days: int) -> float:
-        def scores(requests: Requests) -> Scores:
-            eligible = eligible_items(catalogue, requests, repeats=False)
-            return masked(popularity_scores(requests, days), eligible)
+    def scorer(days: int) -> Callable[[Requests], Scores]:
+        return lambda requests: popularity_scores(requests, days)
 
-        judged = judge_by(queries, scores, k, len(catalogue))
-        return float(judged.metrics[f"ndcg@{k}"].mean())
-
-    found = {days: ndcg(days) for days in POPULARITY_DAYS}
-    return max(POPULARITY_DAYS, key=lambda days: (found[days], -days))
+    return best(POPULARITY_DAYS, scorer, queries, catalogue)
 
 
 if __name__ == "__main__":
