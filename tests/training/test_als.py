@@ -100,6 +100,11 @@ def test_vectors_are_as_long_as_ranks_later_choices_best() -> None:
     assert Als.fit(Tastes(32), NOW, AlsParams()).vectors.shape[1] >= 32
 
 
+def test_without_any_pull_somebody_without_a_choice_is_still_answered(fitted: Als) -> None:
+    nothing = replace(fitted, vectors=np.zeros((ITEMS, 6), dtype=np.float32), reg=0.0)
+    assert not scores(nothing, [], [(NOW - HOUR, 1, 1)]).any()
+
+
 def test_a_log_without_a_choice_gives_a_source_that_says_nothing() -> None:
     als = Als.fit(Tastes(0), NOW, AlsParams(factors=4))
     assert not scores(als, [(NOW - HOUR, 1, 1)]).any()

@@ -30,6 +30,8 @@ from training.sources.stage import run
 FACTORS: Final = (8, 16, 32, 64)
 #: Numbers of history entries times factors that are processed together: a bound of memory.
 _CELLS: Final = 4_000_000
+#: A smaller pull could leave a user without a solution.
+_LEAST_REG: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -126,14 +128,11 @@ class AttachedAls:
     catalogue_size: int
 
     @cached_property
-    def _vectors(self) -> Float64s:
-        return self.als.vectors.astype(np.float64)
-
-    @cached_property
     def _everything(self) -> Float64s:
         """What items that were not chosen say of a user's vector, float64 [factors, factors]."""
-        size = self._vectors.shape[1]
-        return np.asarray(self._vectors.T @ self._vectors + self.als.reg * np.eye(size))
+        vectors = self.als.vectors
+        pull = max(self.als.reg, _LEAST_REG) * np.eye(vectors.shape[1])
+        return np.asarray((vectors.T @ vectors).astype(np.float64) + pull)
 
     def scores(self, asked: Asked) -> Scores:
         scores = np.zeros((len(asked.requests), self.catalogue_size), dtype=np.float32)
@@ -143,7 +142,7 @@ class AttachedAls:
 
     def _users(self, asked: Asked) -> Float64s:
         """The vector of each request's user, float64 [n, factors]; 0 without a known choice."""
-        histories, vectors = asked.requests.histories, self._vectors
+        histories, vectors = asked.requests.histories, self.als.vectors
         ages = asked.requests.timestamps[histories.rows] - histories.timestamps
         weights = _weights(ages, self.als.half_life_days)
         known = histories.items < len(vectors)
@@ -170,7 +169,7 @@ class AttachedAls:
         more, confidence = np.zeros(places.shape), np.zeros(places.shape)
         items[places], more[places] = chosen.indices, chosen.data
         confidence[places] = 1.0 + chosen.data
-        vectors = self._vectors[items]
+        vectors = self.als.vectors[items].astype(np.float64)
         products = (vectors * more[:, :, None]).transpose(0, 2, 1) @ vectors
         wanted = (vectors * confidence[:, :, None]).sum(axis=1)
         found = np.linalg.solve(self._everything + products, wanted[:, :, None])
@@ -178,8 +177,8 @@ class AttachedAls:
 
 
 def _weights(ages: Int64s, half_life_days: float) -> Float64s:
-    """Weight of choices, float64: 1 now; it halves every `half_life_days`. ages: in µs."""
-    return np.asarray(np.power(0.5, ages / (half_life_days * DAY)))
+    """Weight of choices, float64: 1 now; it halves every `half_life_days`. ages: µs, at least 0."""
+    return np.asarray(np.power(0.5, np.maximum(ages, 0) / (half_life_days * DAY)))
 
 
 if __name__ == "__main__":
