@@ -31,7 +31,8 @@ MEASURED = "release.latency"
 class Home:
     """A separate state folder, with the world's history in its log.
 
-    overrides: of params.yaml, on top of those of `killed`.
+    overrides: of params.yaml, on top of those of `killed`; steps: of the last run that came to its
+    end.
     """
 
     root: Path
@@ -39,15 +40,16 @@ class Home:
     variables: dict[str, str]
     now: int = NOW
     overrides: dict[str, Any] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
 
     @cached_property
     def engine(self) -> sa.Engine:
         default = f"sqlite:///{self.root / 'rondo.db'}"
         return connect(self.variables.get("RONDO_DATABASE_URL", default))
 
-    def retrain(self, last: str | int = "never") -> "subprocess.Popen[str]":
+    def retrain(self, last: str = "never") -> "subprocess.Popen[str]":
         """One that dies after step `last`."""
-        command = [sys.executable, "-m", "tests.flows.killed", str(last), str(self.now)]
+        command = [sys.executable, "-m", "tests.flows.killed", last, str(self.now)]
         return subprocess.Popen(
             [*command, json.dumps(self.overrides)],
             env={**os.environ, **self.variables},
@@ -57,7 +59,7 @@ class Home:
             text=True,
         )
 
-    def die_after(self, last: str | int) -> str:
+    def die_after(self, last: str) -> str:
         """Retrain; the step after which it was killed, or "" if it ran to the end."""
         process = self.retrain(last)
         output, _ = process.communicate(timeout=900)
@@ -71,7 +73,9 @@ class Home:
         process = self.retrain()
         output, _ = process.communicate(timeout=900)
         assert process.returncode == 0, output[-3000:]
-        return output.strip().splitlines()[-1].split()[1]
+        *_, steps, release = output.strip().splitlines()
+        self.steps = tuple(steps.split()[1:])
+        return release.split()[1]
 
     def command(self, *words: str) -> str:
         """What `rondo …` prints."""

@@ -35,6 +35,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 #: Days of the world in the log at the first retrain, and those whose feedback the second one meets.
 FIRST_DAYS, LATER_DAYS = 6, 2
 LATER = NOW + LATER_DAYS * DAY
+#: The steps of a retrain at which the incumbent, the feedback and the records of two releases meet,
+#: and the others.
+MEETING = ("ingest", "publish", "gate", "promote")
+STEPS = ("workspace", "stages", "save", "materialise", "retain")
 
 
 @pytest.fixture(scope="module")
@@ -155,19 +159,16 @@ def test_a_release_is_made_again_from_its_lineage_in_a_fresh_clone(
     shutil.rmtree(clone)
 
 
-def test_killed_at_every_step_boundary_it_resumes_to_the_same_result(
+def test_killed_at_the_end_of_each_step_it_resumes_to_the_same_result(
     new_home: HomeMaker, first: dict[str, Any]
 ) -> None:
-    home, killed = new_home("boundaries"), list[str]()
-    for steps in range(1, 40):
-        step = home.die_after(steps)
-        if not step:
-            break
-        killed.append(step)
-    assert killed[0] == "workspace"
-    assert killed[-1] == "retain"
+    """All steps but those that the second retrain is killed at, below."""
+    home = new_home("boundaries")
+    for step in STEPS:
+        assert home.die_after(step) == step
     assert [home.finish()] == first["releases"]
     assert home.state() == first
+    assert {*STEPS, *MEETING} == set(home.steps)
 
 
 def test_killed_at_random_moments_it_leaves_no_orphan_and_resumes(
@@ -318,15 +319,15 @@ def test_moved_to_a_server_it_ingests_retrains_promotes_and_rolls_back_as_on_sql
 def test_a_second_retrain_that_is_killed_leaves_the_champion_as_it_was_until_it_promotes_once(
     undisturbed: Home, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    """The steps at which the incumbent, the feedback and the records of two releases meet."""
     home, new = undisturbed, second["champion"].release
-    for step in ("ingest", "publish", "gate"):
+    *before, last = MEETING
+    for step in before:
         assert home.die_after(step) == step
         assert channels.read(home.engine, "champion") == first["champion"]
     judged = verdicts.read(home.engine, new)
     assert judged is not None
     assert judged.evidence == second["evidence"][new]
-    assert home.die_after("promote") == "promote"
+    assert home.die_after(last) == last
     promoted = verdicts.read(home.engine, new)
     assert channels.read(home.engine, "champion") == second["champion"]
     assert home.finish() == new

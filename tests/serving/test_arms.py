@@ -12,7 +12,7 @@ from features.requests import context
 from features.schema import ITEM_FEATURES
 from features.splits.windowing import SplitParams
 from serving import canaries, canary_evidence
-from serving.arms import FAILED, assign
+from serving.arms import FAILED, assign, place
 from serving.canaries import Canary
 from serving.channels import Channel
 from serving.context import propensities
@@ -215,4 +215,8 @@ def test_a_share_of_the_requests_is_scored(kit: Kit, releases: tuple[Release, Re
     for n in range(60):
         kit.recommend(user_id=f"w{n}", request_id=f"w{n}", k=1)
     kit.engine.close()
-    assert 8 <= len(shadow_rows(kit.log.engine)) <= 30
+    assert kit.live.shadow is not None
+    salt = kit.live.shadow.row.salt
+    chosen = {f"w{n}" for n in range(60) if place(salt, f"w{n}") < 0.3}
+    assert 0 < len(chosen) < 60
+    assert {row["request_id"] for row in shadow_rows(kit.log.engine)} == chosen
