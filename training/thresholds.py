@@ -12,7 +12,7 @@ from base.params import Bool, Float, Int
 class GateParams:
     """Thresholds of the gate. Shares are of the other system's metric unless stated otherwise."""
 
-    delta: Float = 0.02
+    delta: Float = 0.03
     """A refresh may be this share worse than the champion, and than the reference."""
 
     min_users: Int = 100
