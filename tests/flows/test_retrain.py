@@ -248,7 +248,7 @@ def test_a_changed_recipe_is_judged_against_the_champions_own_on_the_same_data(
     deadline = time.monotonic() + 300
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(1.0)
+    time.sleep(0.2)
     process.kill()
     output, _ = process.communicate()
     assert log.exists(), output[-3000:]
