@@ -39,7 +39,6 @@ def scores(als: Als, *histories: list[Entry]) -> Float32s:
 
 
 def test_a_users_vector_is_that_of_the_library(fitted: Als) -> None:
-    """A long history, so that the library's few steps of conjugate gradients converge."""
     entries = [(NOW - day * DAY, day % ITEMS, 1) for day in range(40, 0, -1)]
     weights = np.zeros(ITEMS)
     for moment, item, _ in entries:

@@ -153,7 +153,8 @@ class AttachedAls:
         chosen.data *= self.als.confidence
         lengths = np.diff(chosen.indptr)
         users = np.zeros((len(histories), vectors.shape[1]))
-        step = max(_CELLS // max(int(lengths.max(initial=0)) * vectors.shape[1], 1), 1)
+        longest = max(int(lengths.max(initial=0)), vectors.shape[1])
+        step = max(_CELLS // max(longest * vectors.shape[1], 1), 1)
         for start in range(0, len(users), step):
             users[start : start + step] = self._solved(chosen[start : start + step])
         return users
