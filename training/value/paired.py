@@ -42,6 +42,11 @@ class Target:
         """The same for the requests `rows`, in that order."""
         return Target(self.ordering.select(rows), self.policy)
 
+    def beside(self, other: "Target") -> "Target":
+        """The same, with the very ordering of `other` if the two have the same candidates."""
+        alike = np.array_equal(self.ordering.items, other.ordering.items)
+        return Target(other.ordering, self.policy) if alike else self
+
     @property
     def key(self) -> tuple[int, Policy]:
         """Equal for targets with the same ordering, as an object, and the same policy."""
@@ -114,6 +119,7 @@ def earned(
     shown_keys = rows.astype(np.int64) * catalogue + shown.items[rows, slots]
     served = Target(shown.ordering, shown.policy)
     # Who served is mostly one of the two, and then needs no work of its own.
+    first, second = first.beside(served), second.beside(served)
     orderings = {id(each.ordering): each.ordering for each in (served, first, second)}
     indices = {key: ordering.index(catalogue) for key, ordering in orderings.items()}
     keys = _distinct(np.concatenate([shown_keys, *(index.keys for index in indices.values())]))
